@@ -1,0 +1,241 @@
+//! Each rule and the whole against the dumb twin, on random small histories.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::search::Found;
+use super::*;
+
+const KEY: &str = "k";
+const HISTORIES: usize = 120_000;
+
+/// A generated call that owns what [`Call`] borrows.
+#[derive(Clone, Debug)]
+struct Owned {
+    op: Op,
+    reply: Option<Reply>,
+    call: u32,
+    ret: u32,
+}
+
+fn view(owned: &[Owned]) -> Vec<Call<'_>> {
+    let call = |(at, o): (usize, &'_ Owned)| (at as u32, o.call, o.ret);
+    owned
+        .iter()
+        .enumerate()
+        .map(|(at, o)| {
+            let (origin, call, ret) = call((at, o));
+            Call { op: &o.op, reply: o.reply.as_ref(), call, ret, origin }
+        })
+        .collect()
+}
+
+fn never() -> bool {
+    false
+}
+
+fn unlimited() -> Budget<'static> {
+    Budget { expired: &never, memory_bytes: usize::MAX }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Flavour {
+    UniqueRegister,
+    Register,
+    UniqueList,
+    List,
+    UniqueSet,
+    Set,
+}
+
+/// Random calls of a few processes, with instants that often coincide, and replies drawn from what is plausible.
+fn generate(rng: &mut ChaCha8Rng, flavour: Flavour) -> Vec<Owned> {
+    let n = rng.random_range(1..=8i64);
+    let processes = rng.random_range(1..=4usize);
+    let unknown = rng.random_range(0..3);
+    let refused = rng.random_range(0..3) == 0;
+    let told = rng.random_bool(0.5);
+    let mut free = vec![1u32; processes];
+    let mut owned: Vec<Owned> = Vec::new();
+    let mut truth: Vec<i64> = Vec::new();
+    for fresh in 1..=n {
+        let process = rng.random_range(0..processes);
+        let call = free[process] + rng.random_range(0..3);
+        let ret = call + rng.random_range(0..5);
+        free[process] = ret + rng.random_range(1..3);
+        let key = Key::new(KEY);
+
+        let domain = rng.random_range(1..=3);
+        let new = match flavour {
+            Flavour::UniqueRegister | Flavour::UniqueList | Flavour::UniqueSet => fresh,
+            _ => rng.random_range(1..=domain),
+        };
+        let seen = |rng: &mut ChaCha8Rng| match rng.random_range(0..=fresh.min(4)) {
+            0 => Value::Nil,
+            back => Value::Int((fresh - back + 1).max(1)),
+        };
+        let (op, reply) = match flavour {
+            Flavour::UniqueRegister | Flavour::Register => match rng.random_range(0..8) {
+                0..=2 => (Op::Read { key }, Reply::Value(seen(rng))),
+                3..=4 => (Op::Write { key, value: Value::Int(new) }, Reply::Done),
+                5 if flavour == Flavour::Register && rng.random_bool(0.4) => {
+                    (Op::Delete { key }, Reply::Done)
+                }
+                5..=6 => (Op::Cas { key, expected: seen(rng), new: Value::Int(new) }, Reply::Done),
+                _ if refused => {
+                    let found = told.then(|| seen(rng));
+                    (Op::Cas { key, expected: seen(rng), new: Value::Int(new) }, Reply::Mismatch(found))
+                }
+                _ => (Op::Read { key }, Reply::Value(seen(rng))),
+            },
+            Flavour::UniqueList | Flavour::List | Flavour::UniqueSet | Flavour::Set => {
+                let set = matches!(flavour, Flavour::UniqueSet | Flavour::Set);
+                if rng.random_bool(0.5) {
+                    truth.push(new);
+                    if rng.random_range(0..4) == 0 {
+                        let at = rng.random_range(0..truth.len());
+                        let last = truth.len() - 1;
+                        truth.swap(at, last);
+                    }
+                    let value = Value::Int(new);
+                    (if set { Op::Add { key, value } } else { Op::Append { key, value } }, Reply::Done)
+                } else {
+                    let length = rng.random_range(0..=truth.len());
+                    let mut items: Vec<i64> = match rng.random_bool(0.7) {
+                        true => truth.clone(),
+                        false => truth[..length].to_vec(),
+                    };
+                    if rng.random_range(0..6) == 0 && !items.is_empty() {
+                        items.remove(rng.random_range(0..items.len()));
+                    }
+                    let items = Value::List(items.into_iter().map(Value::Int).collect());
+                    (if set { Op::Members { key } } else { Op::Read { key } }, Reply::Value(items))
+                }
+            }
+        };
+        let open = !op.is_read() && !matches!(reply, Reply::Mismatch(_)) && rng.random_range(0..6) < unknown;
+        owned.push(match open {
+            true => {
+                free[process] = call + 1;
+                Owned { op, reply: None, call, ret: OPEN }
+            }
+            false => Owned { op, reply: Some(reply), call, ret },
+        });
+    }
+    owned.sort_by_key(|o| o.call);
+    owned
+}
+
+fn seed() -> u64 {
+    let seed = match std::env::var("CHECKER_SEED") {
+        Ok(text) => text.parse().expect("CHECKER_SEED is a number"),
+        Err(_) => 20_261_120,
+    };
+    println!("CHECKER_SEED={seed}");
+    seed
+}
+
+fn histories() -> usize {
+    std::env::var("CHECKER_HISTORIES")
+        .map_or(HISTORIES, |n| n.parse().expect("CHECKER_HISTORIES is a number"))
+}
+
+fn compare<M: Model>(flavour: Flavour, model: &M, rule: fn(&[Call<'_>]) -> Ruling) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed());
+    let (mut held, mut violated, mut covered) = (0, 0, 0);
+    for round in 0..histories() {
+        let owned = generate(&mut rng, flavour);
+        let calls = view(&owned);
+        let truth = brute::linearizable(&calls, model);
+        let context = || format!("round {round}: {owned:#?}");
+        match rule(&calls) {
+            Ruling::Holds(order) => {
+                covered += 1;
+                assert!(truth, "the rule says holds, {}", context());
+                assert!(witness::replay(&calls, model, &order), "bad witness {order:?}, {}", context());
+            }
+            Ruling::Violated(found) => {
+                covered += 1;
+                assert!(!truth, "the rule says {found:?}, {}", context());
+                let sharp = shrink::sharpen(&calls, found, rule);
+                assert_proof(&calls, model, &sharp, &context);
+            }
+            Ruling::NotCovered => {}
+            Ruling::Undecided(cause) => panic!("{cause:?}, {}", context()),
+        }
+        match search::search(&calls, model, &unlimited()) {
+            Found::Holds(order) => {
+                assert!(truth, "the search says holds, {}", context());
+                assert!(witness::replay(&calls, model, &order), "bad witness {order:?}, {}", context());
+            }
+            Found::Violated => {
+                assert!(!truth, "the search says violated, {}", context());
+                let core = shrink::shrink(&calls, model, &unlimited());
+                let small: Vec<Call<'_>> = core.iter().map(|kept| kept.call).collect();
+                assert!(
+                    !brute::linearizable(&small, model),
+                    "the core {small:?} is not violated, {}",
+                    context()
+                );
+            }
+            Found::Undecided(cause) => panic!("{cause:?}, {}", context()),
+        }
+        match truth {
+            true => held += 1,
+            false => violated += 1,
+        }
+    }
+    println!("{held} hold, {violated} violated, the exact rule covered {covered}");
+    assert!(held > histories() / 20 && violated > histories() / 20, "the generator is lopsided");
+}
+
+/// The calls that a rule names must be a contradiction by themselves.
+fn assert_proof<M: Model>(
+    calls: &[Call<'_>],
+    model: &M,
+    found: &Contradiction,
+    context: &dyn Fn() -> String,
+) {
+    assert!(!found.calls.is_empty() && !found.why.is_empty());
+    let mut picked = found.calls.clone();
+    picked.sort_unstable();
+    picked.dedup();
+    let small: Vec<Call<'_>> = picked.iter().map(|&at| calls[at]).collect();
+    assert!(!brute::linearizable(&small, model), "{found:?} proves nothing, {}", context());
+    // Nothing that the evidence saw may lack the call that made it, unless there is none.
+    for call in &small {
+        let Some(seen) = call.observes() else { continue };
+        let made = |within: &[Call<'_>]| within.iter().any(|c| c.puts() == Some(seen));
+        assert!(made(&small) || !made(calls), "{found:?} leaves out the producer of {seen}, {}", context());
+    }
+}
+
+#[test]
+fn unique_registers_agree_with_the_dumb_twin() {
+    compare(Flavour::UniqueRegister, &Register, unique::judge);
+}
+
+#[test]
+fn registers_agree_with_the_dumb_twin() {
+    compare(Flavour::Register, &Register, unique::judge);
+}
+
+#[test]
+fn unique_lists_agree_with_the_dumb_twin() {
+    compare(Flavour::UniqueList, &List, lists::judge);
+}
+
+#[test]
+fn lists_agree_with_the_dumb_twin() {
+    compare(Flavour::List, &List, lists::judge);
+}
+
+#[test]
+fn unique_sets_agree_with_the_dumb_twin() {
+    compare(Flavour::UniqueSet, &GrowSet, sets::judge);
+}
+
+#[test]
+fn sets_agree_with_the_dumb_twin() {
+    compare(Flavour::Set, &GrowSet, sets::judge);
+}
