@@ -1,0 +1,27 @@
+//! The seam between a recorded call and a store's wire protocol.
+
+use checker::history::{Op, Outcome, ProcessId};
+
+use crate::system::{BoxFuture, NodeId};
+
+/// How a call ended, and at whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// What is known of it.
+    pub outcome: Outcome,
+    /// The node that the last request went to.
+    pub node: Option<NodeId>,
+}
+
+/// One client of a store. It has at most one call open.
+///
+/// The rule that everything depends on: `Outcome::Failed` only when the call provably had no effect and never will
+/// (the connection was refused, the node said that it is not the leader, the compare failed), and `Outcome::Unknown`
+/// for every write that timed out, was cut off after it may have been sent, or got a 5xx that does not rule an effect
+/// out. Hidden retries and redirects of an HTTP library are off. A client may itself send a call again after an
+/// answer that proves that the first attempt had no effect.
+pub trait Client: Send + Sync {
+    /// Performs one call and says how it ended. Returns within the operation timeout of the client plus a few
+    /// milliseconds.
+    fn call<'a>(&'a self, process: ProcessId, op: &'a Op) -> BoxFuture<'a, Completion>;
+}

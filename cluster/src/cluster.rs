@@ -1,0 +1,451 @@
+//! A running cluster: hosts, switch and node processes, and the levers on them.
+//!
+//! Invariant: a node has at most one process, and every process that ends is reported once, with the lever that was
+//! asked to end it, if one was. Dropping a cluster removes all of it. Deliberately knows nothing of what its nodes do:
+//! every detail of a store is behind [`System`].
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::IpAddr;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::client::Client;
+use crate::hosts::Hosts;
+use crate::levers::{LeverError, Levers, Link, LinkRule, LinkStats, NodeSignal, ProcessState};
+use crate::logs;
+use crate::process::{NodeProcess, Place};
+use crate::switch::{Switch, SwitchTroubles};
+use crate::system::{BoxFuture, FileEdit, NodeId, NodeSpec, System, View};
+
+/// What the nodes' data directories lie on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Medium {
+    /// The disk that the run directory is on. The data is there after the run.
+    #[default]
+    Disk,
+    /// Memory: a tmpfs per node that goes with the sandbox.
+    Memory,
+}
+
+/// What to start.
+pub struct ClusterOptions {
+    /// The store.
+    pub system: Arc<dyn System>,
+    /// How many nodes.
+    pub nodes: u16,
+    /// The directory of the run. `nodes/` is made in it.
+    pub run_dir: PathBuf,
+    /// What the data directories lie on.
+    pub medium: Medium,
+    /// The seed that the nodes' own seeds are derived from.
+    pub seed: u64,
+    /// How long the nodes may take until all of them answer.
+    pub ready_timeout: Duration,
+}
+
+/// Why there is no cluster.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The hosts, the switch or a directory could not be made.
+    #[error("cannot prepare the cluster: {0}: {1}")]
+    Prepare(String, #[source] std::io::Error),
+    /// A node's program could not be started.
+    #[error("cannot start {0} ({1}): {2}")]
+    Spawn(NodeId, String, #[source] std::io::Error),
+    /// A node ended instead of answering.
+    #[error("{0} ended ({1}) before it answered\n{2}")]
+    Exited(NodeId, ExitStatus, String),
+    /// A node did not answer in time.
+    #[error("{0} did not answer within {1:?}\n{2}")]
+    Silent(NodeId, Duration, String),
+}
+
+/// A node's process has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeExited {
+    /// Which node.
+    pub node: NodeId,
+    /// How its leader ended.
+    pub status: ExitStatus,
+    /// The last `Kill` or `Terminate` that this process was asked for; `None` if it ended without being asked.
+    pub asked: Option<NodeSignal>,
+}
+
+/// A running cluster.
+pub struct Cluster {
+    system: Arc<dyn System>,
+    // The order of these fields is the order in which they go.
+    reaper: JoinHandle<()>,
+    nodes: Arc<[Node]>,
+    switch: Switch,
+    hosts: Hosts,
+    members: Vec<(NodeId, IpAddr)>,
+    exits: Reporter,
+}
+
+/// Where ended processes are reported, until the run itself ends them.
+#[derive(Clone)]
+struct Reporter {
+    sender: mpsc::UnboundedSender<NodeExited>,
+    stopping: Arc<AtomicBool>,
+}
+
+struct Node {
+    spec: NodeSpec,
+    place: Place,
+    mounted: bool,
+    process: Mutex<Option<Arc<NodeProcess>>>,
+    /// Held while the node is started or its files are edited.
+    changing: tokio::sync::Mutex<()>,
+}
+
+/// How long the kernel may take to show a state that a signal asked for. A thread that waits for a disk keeps it.
+const SETTLE_LIMIT: Duration = Duration::from_secs(10);
+/// How often a starting node is asked whether it is there, and how long it may take over the answer.
+const READY_INTERVAL: Duration = Duration::from_millis(5);
+const READY_ANSWER_LIMIT: Duration = Duration::from_millis(250);
+
+impl Cluster {
+    /// Starts a cluster and waits until every node answers. Called inside the sandbox, within a tokio runtime.
+    ///
+    /// The receiver tells of every process that ends from then on, asked to or not, except through [`Self::stop_all`].
+    pub async fn start(
+        options: ClusterOptions,
+    ) -> Result<(Arc<Self>, mpsc::UnboundedReceiver<NodeExited>), StartError> {
+        let deadline = Instant::now() + options.ready_timeout;
+        let (exits, exits_receiver) = mpsc::unbounded_channel();
+        let cluster = Self::prepare(&options, exits)?;
+        for (position, node) in cluster.nodes.iter().enumerate() {
+            if position > 0 {
+                tokio::time::sleep(cluster.system.start_interval()).await;
+            }
+            cluster.spawn(node)?;
+        }
+        cluster.all_ready(deadline, options.ready_timeout).await?;
+        Ok((Arc::new(cluster), exits_receiver))
+    }
+
+    fn prepare(
+        options: &ClusterOptions,
+        exits: mpsc::UnboundedSender<NodeExited>,
+    ) -> Result<Self, StartError> {
+        let failed = |what: &str| {
+            let what = what.to_owned();
+            move |error| StartError::Prepare(what, error)
+        };
+        let (hosts, ports) = Hosts::build(options.nodes).map_err(failed("the nodes' hosts"))?;
+        let switch = Switch::start(ports).map_err(failed("the switch"))?;
+        let members = hosts.members();
+        fs::create_dir_all(&options.run_dir).map_err(failed("the run directory"))?;
+        let run_dir = options.run_dir.canonicalize().map_err(failed("the run directory"))?;
+        let nodes = members
+            .iter()
+            .map(|(id, _)| {
+                let node = Node::prepare(*id, &members, &run_dir, options);
+                node.map_err(failed(&format!("the directory of {id}")))
+            })
+            .collect::<Result<Arc<[Node]>, _>>()?;
+        let children = signal(SignalKind::child()).map_err(failed("watching for ended processes"))?;
+        let reaper = tokio::spawn(reap_orphans(Arc::clone(&nodes), children));
+        let exits = Reporter { sender: exits, stopping: Arc::default() };
+        Ok(Self { system: Arc::clone(&options.system), reaper, nodes, switch, hosts, members, exits })
+    }
+
+    /// All members with their addresses.
+    pub fn members(&self) -> &[(NodeId, IpAddr)] {
+        &self.members
+    }
+
+    /// What the system was told about a node.
+    pub fn spec(&self, node: NodeId) -> Option<&NodeSpec> {
+        self.node(node).ok().map(|node| &node.spec)
+    }
+
+    /// The store that runs.
+    pub fn system(&self) -> &Arc<dyn System> {
+        &self.system
+    }
+
+    /// A client that turns to `home` first.
+    pub fn connect(&self, home: NodeId, op_timeout: Duration) -> Arc<dyn Client> {
+        self.system.connect(&self.members, home, op_timeout)
+    }
+
+    /// Asks a node about itself over the control link.
+    pub async fn observe(&self, node: NodeId, timeout: Duration) -> Option<View> {
+        self.system.observe(self.spec(node)?, timeout).await
+    }
+
+    /// What the switch could not do so far; all zero in a sound run.
+    pub fn troubles(&self) -> SwitchTroubles {
+        self.switch.troubles()
+    }
+
+    /// The last lines that a node printed.
+    pub fn last_output(&self, node: NodeId) -> String {
+        self.node(node).map(Node::last_output).unwrap_or_default()
+    }
+
+    /// Ends all nodes: SIGTERM, and SIGKILL for those that still exist after `grace`. None of it is reported.
+    pub async fn stop_all(&self, grace: Duration) {
+        self.exits.stopping.store(true, Ordering::SeqCst);
+        let running: Vec<_> = self.nodes.iter().filter_map(Node::running).collect();
+        for process in &running {
+            // A stopped process would sleep through its SIGTERM. One that is gone already needs no signal.
+            let _ = process.signal(NodeSignal::Terminate);
+            let _ = process.signal(NodeSignal::Resume);
+        }
+        let deadline = tokio::time::Instant::now() + grace;
+        for process in &running {
+            if tokio::time::timeout_at(deadline, process.exited()).await.is_err() {
+                let _ = process.signal(NodeSignal::Kill);
+            }
+        }
+        for process in &running {
+            let _ = tokio::time::timeout(SETTLE_LIMIT, process.exited()).await;
+        }
+    }
+
+    fn node(&self, node: NodeId) -> Result<&Node, LeverError> {
+        let position = usize::from(node.0).checked_sub(1);
+        position
+            .and_then(|position| self.nodes.get(position))
+            .ok_or_else(|| LeverError::Unsupported(format!("there is no node {node}")))
+    }
+
+    fn spawn(&self, node: &Node) -> Result<(), StartError> {
+        let id = node.spec.id;
+        let command = self.system.command(&node.spec);
+        let failed = |error| StartError::Spawn(id, command.program.display().to_string(), error);
+        let netns = self.hosts.node(id).ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))?;
+        let process = NodeProcess::spawn(&command, netns, &node.place).map_err(failed)?;
+        tracing::debug!(node = %id, pid = process.id(), "started");
+        tokio::spawn(report_exit(id, Arc::clone(&process), self.exits.clone()));
+        *node.lock() = Some(process);
+        Ok(())
+    }
+
+    /// Waits until every node has answered once. A node that ends meanwhile is the error, not one that waits for it.
+    async fn all_ready(&self, deadline: Instant, timeout: Duration) -> Result<(), StartError> {
+        let mut silent: BTreeSet<NodeId> = self.members.iter().map(|(id, _)| *id).collect();
+        let mut answers = JoinSet::new();
+        for node in self.nodes.iter() {
+            answers.spawn(first_answer(Arc::clone(&self.system), node.spec.clone()));
+        }
+        while let Some(some_silent) = silent.first().copied() {
+            match tokio::time::timeout(READY_INTERVAL, answers.join_next()).await {
+                Ok(Some(Ok(id))) => {
+                    silent.remove(&id);
+                }
+                // A task that panicked never answers; the deadline says so.
+                Ok(_) => tokio::time::sleep(READY_INTERVAL).await,
+                Err(_) => {}
+            }
+            for node in self.nodes.iter() {
+                if let Some(status) = node.lock().as_ref().and_then(|process| process.exit_status()) {
+                    return Err(StartError::Exited(node.spec.id, status, node.last_output()));
+                }
+            }
+            if Instant::now() >= deadline && !silent.is_empty() {
+                return Err(StartError::Silent(some_silent, timeout, self.last_output(some_silent)));
+            }
+        }
+        Ok(())
+    }
+
+    async fn signal_and_settle(&self, id: NodeId, signal: NodeSignal) -> Result<(), LeverError> {
+        let down = || LeverError::WrongState(format!("{id} is down"));
+        let process = self.node(id)?.running().ok_or_else(down)?;
+        match process.signal(signal) {
+            Ok(true) => {}
+            Ok(false) => return Err(down()),
+            Err(error) => return Err(LeverError::Failed(format!("cannot signal {id}: {error}"))),
+        }
+        let settled = match signal {
+            NodeSignal::Pause => process.settled(ProcessState::Paused, SETTLE_LIMIT).await,
+            NodeSignal::Resume => process.settled(ProcessState::Running, SETTLE_LIMIT).await,
+            NodeSignal::Kill => tokio::time::timeout(SETTLE_LIMIT, process.exited()).await.is_ok(),
+            NodeSignal::Terminate => true,
+        };
+        match (settled, process.exit_status()) {
+            (true, _) => Ok(()),
+            (false, Some(status)) => Err(LeverError::WrongState(format!("{id} has ended ({status})"))),
+            (false, None) => {
+                let message = format!("{id} did not obey {signal:?} within {SETTLE_LIMIT:?}");
+                Err(LeverError::Failed(message))
+            }
+        }
+    }
+
+    async fn start_again(&self, id: NodeId) -> Result<(), LeverError> {
+        let node = self.node(id)?;
+        let _changing = node.changing.lock().await;
+        if node.running().is_some() {
+            return Err(LeverError::WrongState(format!("{id} is not down")));
+        }
+        self.spawn(node).map_err(|error| LeverError::Failed(error.to_string()))
+    }
+
+    async fn edit_files(&self, id: NodeId, edit: FileEdit) -> Result<String, LeverError> {
+        let node = self.node(id)?;
+        let _changing = node.changing.lock().await;
+        if node.running().is_some() {
+            return Err(LeverError::WrongState(format!("{id} is not down")));
+        }
+        let Some(command) = self.system.edit(&node.spec, &edit) else {
+            let message = format!("{} cannot change the files of a stopped node", self.system.name());
+            return Err(LeverError::Unsupported(message));
+        };
+        let failed = |what: String| LeverError::Failed(format!("editing the files of {id}: {what}"));
+        let mut program = Command::new(&command.program);
+        program.args(&command.args).envs(command.env).stdin(Stdio::null()).process_group(0);
+        let output = tokio::task::spawn_blocking(move || program.output()).await;
+        let output = output.map_err(|e| failed(e.to_string()))?.map_err(|e| failed(e.to_string()))?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Err(failed(format!("{}: {}", output.status, said.trim())));
+        }
+        let proof = String::from_utf8_lossy(&output.stdout);
+        match proof.lines().next() {
+            Some(line) if !line.trim().is_empty() => Ok(line.trim().to_owned()),
+            _ => Err(failed("the command printed no proof that it did something".into())),
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.exits.stopping.store(true, Ordering::SeqCst);
+        self.reaper.abort();
+        for process in self.nodes.iter().filter_map(Node::running) {
+            let _ = process.signal(NodeSignal::Kill);
+        }
+        for node in self.nodes.iter().filter(|node| node.mounted) {
+            // The last process of the node may not be gone yet; a lazy unmount waits for it by itself.
+            let _ = umount2(&node.spec.data_dir, MntFlags::MNT_DETACH);
+        }
+    }
+}
+
+impl Levers for Cluster {
+    fn nodes(&self) -> Vec<NodeId> {
+        self.members.iter().map(|(id, _)| *id).collect()
+    }
+
+    fn set_links(&self, rules: &[(Link, LinkRule)]) -> Result<Instant, LeverError> {
+        self.switch.set_links(rules)
+    }
+
+    fn link(&self, link: Link) -> (LinkRule, LinkStats) {
+        self.switch.link(link)
+    }
+
+    fn process(&self, node: NodeId) -> ProcessState {
+        let process = self.node(node).ok().and_then(Node::running);
+        process.map_or(ProcessState::Down, |process| process.state())
+    }
+
+    fn signal(&self, node: NodeId, signal: NodeSignal) -> BoxFuture<'_, Result<(), LeverError>> {
+        Box::pin(self.signal_and_settle(node, signal))
+    }
+
+    fn wait_down(&self, node: NodeId, timeout: Duration) -> BoxFuture<'_, bool> {
+        let process = self.node(node).ok().and_then(Node::running);
+        Box::pin(async move {
+            let Some(process) = process else { return true };
+            tokio::time::timeout(timeout, process.exited()).await.is_ok()
+        })
+    }
+
+    fn start(&self, node: NodeId) -> BoxFuture<'_, Result<(), LeverError>> {
+        Box::pin(self.start_again(node))
+    }
+
+    fn edit(&self, node: NodeId, edit: FileEdit) -> BoxFuture<'_, Result<String, LeverError>> {
+        Box::pin(self.edit_files(node, edit))
+    }
+}
+
+impl Node {
+    fn prepare(
+        id: NodeId,
+        members: &[(NodeId, IpAddr)],
+        run_dir: &Path,
+        options: &ClusterOptions,
+    ) -> std::io::Result<Self> {
+        let directory = run_dir.join("nodes").join(id.to_string());
+        let data_dir = directory.join("data");
+        fs::create_dir_all(&data_dir)?;
+        let mounted = options.medium == Medium::Memory;
+        if mounted {
+            let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+            mount(Some("tmpfs"), &data_dir, Some("tmpfs"), flags, Some("mode=0700"))?;
+        }
+        let spec = NodeSpec {
+            id,
+            members: members.to_vec(),
+            data_dir,
+            trace_file: directory.join("trace.jsonl"),
+            seed: node_seed(options.seed, id),
+        };
+        let place =
+            Place { stdout: directory.join("stdout.log"), stderr: directory.join("stderr.log"), directory };
+        Ok(Self { spec, place, mounted, process: Mutex::default(), changing: tokio::sync::Mutex::default() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<NodeProcess>>> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The process, unless all of it is gone.
+    fn running(&self) -> Option<Arc<NodeProcess>> {
+        self.lock().as_ref().filter(|process| process.exit_status().is_none()).map(Arc::clone)
+    }
+
+    fn last_output(&self) -> String {
+        let tail = |path: &Path| logs::last_lines(path, logs::TAIL_LINES);
+        [tail(&self.place.stdout), tail(&self.place.stderr)].concat()
+    }
+}
+
+async fn report_exit(node: NodeId, process: Arc<NodeProcess>, exits: Reporter) {
+    let status = process.exited().await;
+    if !exits.stopping.load(Ordering::SeqCst) {
+        // Nobody listens any more at the end of a run.
+        let _ = exits.sender.send(NodeExited { node, status, asked: process.asked() });
+    }
+}
+
+async fn first_answer(system: Arc<dyn System>, spec: NodeSpec) -> NodeId {
+    while system.observe(&spec, READY_ANSWER_LIMIT).await.is_none() {
+        tokio::time::sleep(READY_INTERVAL).await;
+    }
+    spec.id
+}
+
+/// Pid 1 inherits the children of a wrapper script that ends before them.
+async fn reap_orphans(nodes: Arc<[Node]>, mut children: tokio::signal::unix::Signal) {
+    while children.recv().await.is_some() {
+        for process in nodes.iter().filter_map(Node::running) {
+            process.reap_orphans();
+        }
+    }
+}
+
+/// Differs between runs and nodes (the finalizer of splitmix64).
+fn node_seed(seed: u64, node: NodeId) -> u64 {
+    let mut z = seed.wrapping_add(u64::from(node.0).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

@@ -1,0 +1,17 @@
+//! Real node processes in a private network, and the levers on them.
+//!
+//! Invariant: everything that this crate creates (process, namespace, interface, mount) lives inside the sandbox of
+//! the run and dies with it. Knows nothing of suites, faults or verdicts.
+
+pub mod client;
+pub mod cluster;
+pub mod hosts;
+pub mod levers;
+mod logs;
+mod netlink;
+pub mod process;
+mod procfs;
+pub mod sandbox;
+pub mod switch;
+pub mod system;
+pub mod systems;

@@ -1,0 +1,220 @@
+//! The rules of all directed links, and the decision about one frame.
+//!
+//! Invariant: [`decide`] is the only place where the fate of a frame is chosen, and counts what it chose.
+
+use std::net::Ipv4Addr;
+
+use crate::hosts::{CONTROL, port_of};
+use crate::levers::{Endpoint, LeverError, Link, LinkRule, LinkStats};
+
+use super::port::VNET_HEADER;
+
+/// The number of the clients' port.
+const CLIENTS_PORT: usize = 0;
+const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
+
+/// What a decision needs to know about a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Frame {
+    from: usize,
+    to: usize,
+    source: Ipv4Addr,
+    destination: Ipv4Addr,
+}
+
+impl Frame {
+    /// Reads the headers of a frame that came in at the port `from`. `None` for what no host has any business to
+    /// send: broadcasts, other protocols than IPv4, frames to nobody.
+    pub(super) fn parse(from: usize, bytes: &[u8]) -> Option<Self> {
+        let ethernet = bytes.get(VNET_HEADER..)?;
+        let ip = ethernet.get(14..34)?;
+        if ethernet[12..14] != ETHERTYPE_IPV4 {
+            return None;
+        }
+        let address = |at: usize| Ipv4Addr::new(ip[at], ip[at + 1], ip[at + 2], ip[at + 3]);
+        let to = port_of(&ethernet[0..6])?;
+        (to != from).then(|| Self { from, to, source: address(12), destination: address(16) })
+    }
+
+    /// Whether the harness itself watches a node with this.
+    fn is_control(&self) -> bool {
+        (self.from == CLIENTS_PORT && self.source == CONTROL)
+            || (self.to == CLIENTS_PORT && self.destination == CONTROL)
+    }
+}
+
+/// What happens to a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It leaves at once through this port.
+    Pass(usize),
+    /// It is gone.
+    Drop,
+}
+
+/// Decides about one frame.
+pub(super) fn decide(frame: &Frame, matrix: &mut Matrix) -> Verdict {
+    // No rule touches the harness's own eyes, and they do not count as traffic of the link.
+    if frame.is_control() {
+        return Verdict::Pass(frame.to);
+    }
+    let Some(cell) = matrix.cell(frame.from, frame.to) else { return Verdict::Drop };
+    match cell.rule {
+        LinkRule::Pass => {
+            cell.stats.passed += 1;
+            Verdict::Pass(frame.to)
+        }
+        LinkRule::Drop => {
+            cell.stats.dropped += 1;
+            Verdict::Drop
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Cell {
+    rule: LinkRule,
+    stats: LinkStats,
+}
+
+/// The rules and counters of every link, by the numbers of its ports.
+#[derive(Debug)]
+pub(super) struct Matrix {
+    ports: usize,
+    cells: Vec<Cell>,
+}
+
+impl Matrix {
+    pub(super) fn new(ports: usize) -> Self {
+        Self { ports, cells: vec![Cell::default(); ports * ports] }
+    }
+
+    /// Replaces the rules of these links, or none of them if one does not exist.
+    pub(super) fn set(&mut self, rules: &[(Link, LinkRule)]) -> Result<(), LeverError> {
+        for (link, _) in rules {
+            if self.index(*link).is_none() {
+                let message = format!("there is no link from {:?} to {:?}", link.from, link.to);
+                return Err(LeverError::Unsupported(message));
+            }
+        }
+        for (link, rule) in rules {
+            if let Some(index) = self.index(*link) {
+                self.cells[index].rule = *rule;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn get(&self, link: Link) -> (LinkRule, LinkStats) {
+        self.index(link).map(|index| (self.cells[index].rule, self.cells[index].stats)).unwrap_or_default()
+    }
+
+    fn index(&self, link: Link) -> Option<usize> {
+        let (from, to) = (port_number(link.from), port_number(link.to));
+        (from < self.ports && to < self.ports && from != to).then(|| from * self.ports + to)
+    }
+
+    fn cell(&mut self, from: usize, to: usize) -> Option<&mut Cell> {
+        (from < self.ports && to < self.ports).then(|| &mut self.cells[from * self.ports + to])
+    }
+}
+
+fn port_number(endpoint: Endpoint) -> usize {
+    match endpoint {
+        Endpoint::Clients => CLIENTS_PORT,
+        // Node 0 does not exist; no number of ports reaches this.
+        Endpoint::Node(node) if node.0 == 0 => usize::MAX,
+        Endpoint::Node(node) => usize::from(node.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hosts::{CLIENTS, node_address};
+    use crate::system::NodeId;
+
+    fn frame(from: usize, to: usize, source: Ipv4Addr, destination: Ipv4Addr) -> Vec<u8> {
+        let mac = |port: usize| match port {
+            0 => [0x02, 0x77, 0, 0, 0xff, 0x01],
+            n => [0x02, 0x77, 0, 0, 0, n as u8],
+        };
+        let mut bytes = vec![0; VNET_HEADER];
+        bytes.extend(mac(to));
+        bytes.extend(mac(from));
+        bytes.extend(ETHERTYPE_IPV4);
+        bytes.extend([0x45; 12]);
+        bytes.extend(source.octets());
+        bytes.extend(destination.octets());
+        bytes
+    }
+
+    fn node(n: u16) -> Endpoint {
+        Endpoint::Node(NodeId(n))
+    }
+
+    #[test]
+    fn a_rule_is_directed_and_counted() {
+        let mut matrix = Matrix::new(3);
+        let cut = Link { from: node(1), to: node(2) };
+        matrix.set(&[(cut, LinkRule::Drop)]).unwrap();
+        let (a, b) = (node_address(NodeId(1)), node_address(NodeId(2)));
+        let there = Frame::parse(1, &frame(1, 2, a, b)).unwrap();
+        let back = Frame::parse(2, &frame(2, 1, b, a)).unwrap();
+        assert_eq!(decide(&there, &mut matrix), Verdict::Drop);
+        assert_eq!(decide(&back, &mut matrix), Verdict::Pass(1));
+        assert_eq!(matrix.get(cut), (LinkRule::Drop, LinkStats { passed: 0, dropped: 1 }));
+    }
+
+    #[test]
+    fn nothing_cuts_the_control_address() {
+        let mut matrix = Matrix::new(2);
+        let (to, from) =
+            (Link { from: Endpoint::Clients, to: node(1) }, Link { from: node(1), to: Endpoint::Clients });
+        matrix.set(&[(to, LinkRule::Drop), (from, LinkRule::Drop)]).unwrap();
+        let n1 = node_address(NodeId(1));
+        let mut judge =
+            |from, to, a, b| decide(&Frame::parse(from, &frame(from, to, a, b)).unwrap(), &mut matrix);
+        assert_eq!(judge(0, 1, CONTROL, n1), Verdict::Pass(1));
+        assert_eq!(judge(1, 0, n1, CONTROL), Verdict::Pass(0));
+        assert_eq!(judge(0, 1, CLIENTS, n1), Verdict::Drop);
+        assert_eq!(judge(1, 0, n1, CLIENTS), Verdict::Drop);
+        assert_eq!(matrix.get(to).1, LinkStats { passed: 0, dropped: 1 });
+    }
+
+    #[test]
+    fn a_node_cannot_pose_as_the_control_address() {
+        let mut matrix = Matrix::new(3);
+        matrix.set(&[(Link { from: node(1), to: node(2) }, LinkRule::Drop)]).unwrap();
+        let posing = Frame::parse(1, &frame(1, 2, CONTROL, node_address(NodeId(2)))).unwrap();
+        assert_eq!(decide(&posing, &mut matrix), Verdict::Drop);
+    }
+
+    #[test]
+    fn a_change_with_an_unknown_link_changes_nothing() {
+        let mut matrix = Matrix::new(3);
+        let good = Link { from: node(1), to: node(2) };
+        for bad in [
+            Link { from: node(1), to: node(3) },
+            Link { from: node(1), to: node(1) },
+            Link { from: node(0), to: node(1) },
+        ] {
+            assert!(matrix.set(&[(good, LinkRule::Drop), (bad, LinkRule::Drop)]).is_err(), "{bad:?}");
+            assert_eq!(matrix.get(good).0, LinkRule::Pass);
+        }
+    }
+
+    #[test]
+    fn strange_frames_are_nobodys() {
+        let good = frame(1, 2, CLIENTS, CLIENTS);
+        for length in 0..good.len() {
+            assert_eq!(Frame::parse(1, &good[..length]), None);
+        }
+        let mut arp = good.clone();
+        arp[VNET_HEADER + 13] = 6;
+        assert_eq!(Frame::parse(1, &arp), None);
+        let mut broadcast = good;
+        broadcast[VNET_HEADER..VNET_HEADER + 6].fill(0xff);
+        assert_eq!(Frame::parse(1, &broadcast), None);
+    }
+}

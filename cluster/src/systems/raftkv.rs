@@ -1,0 +1,348 @@
+//! The bundled Raft KV: nodes are this very executable, started as `node`.
+//!
+//! Invariant: a call is sent again only after an answer that proves that it had no effect, and then with the same
+//! session number, so that the node can tell a repetition. Reads begin at the client's home node, whatever the writes
+//! have learnt about the leader: with `read_mode: local` that node's own answer is what is to be judged.
+//! Deliberately knows none of the node's rules; they pass through as text.
+
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use checker::history::{Key, Op, Outcome, ProcessId, Reply, Value};
+use reqwest::Method;
+use serde_json::{Value as Json, json};
+
+use crate::client::{Client, Completion};
+use crate::hosts::CONTROL;
+use crate::system::{
+    BoxFuture, Capabilities, FileEdit, NodeCommand, NodeId, NodeSpec, Role, System, Unavailable, View,
+};
+
+use super::http::{Answer, Http, Request, Trouble};
+use super::route::Route;
+use super::{SystemKind, SystemOptions};
+
+/// The entry of the registry.
+pub(super) const KIND: SystemKind = SystemKind {
+    name: "raftkv",
+    summary: "The bundled Raft key-value store: nothing to install, every protocol rule switchable, traces.",
+    settings: &[],
+    example: "{ use: raftkv, nodes: 5, rules: { preset: production } }",
+    build,
+};
+
+/// Where a node serves clients; its peers have another port.
+const CLIENT_PORT: u16 = 7001;
+const PRESET: &str = "preset";
+
+/// The bundled store.
+pub struct RaftKv {
+    program: PathBuf,
+    rules: Vec<(String, String)>,
+    observer: Http,
+}
+
+fn build(options: &SystemOptions) -> Result<Arc<dyn System>, String> {
+    let program =
+        std::env::current_exe().map_err(|e| format!("cannot tell which executable this is: {e}"))?;
+    Ok(Arc::new(RaftKv::new(program, options.rules.clone())))
+}
+
+impl RaftKv {
+    /// Nodes of this executable (one that has the subcommands `node` and `node-edit`) under these rules.
+    pub fn new(program: PathBuf, rules: Vec<(String, String)>) -> Self {
+        Self { program, rules, observer: Http::for_observer(IpAddr::V4(CONTROL)) }
+    }
+}
+
+impl System for RaftKv {
+    fn name(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            ops: &["read", "write", "cas", "delete", "append", "add", "members"],
+            trace: true,
+            edits: true,
+            roles: true,
+        }
+    }
+
+    fn probe(&self) -> Result<String, Unavailable> {
+        if self.program.exists() {
+            return Ok(env!("CARGO_PKG_VERSION").into());
+        }
+        Err(Unavailable {
+            what: format!("the executable {} is gone", self.program.display()),
+            fix: "build raftcheck again and start the new one".into(),
+        })
+    }
+
+    fn command(&self, node: &NodeSpec) -> NodeCommand {
+        let members: Vec<String> =
+            node.members.iter().map(|(id, address)| format!("{id}={address}")).collect();
+        let mut args: Vec<OsString> = vec!["node".into()];
+        let mut flag = |name: &str, value: OsString| args.extend([name.into(), value]);
+        flag("--id", node.id.to_string().into());
+        flag("--members", members.join(",").into());
+        flag("--data-dir", node.data_dir.clone().into());
+        flag("--trace", node.trace_file.clone().into());
+        flag("--seed", node.seed.to_string().into());
+        for (name, value) in &self.rules {
+            if name == PRESET {
+                flag("--preset", value.into());
+            } else {
+                flag("--rule", format!("{name}={value}").into());
+            }
+        }
+        NodeCommand { program: self.program.clone(), args, env: Vec::new() }
+    }
+
+    fn edit(&self, node: &NodeSpec, edit: &FileEdit) -> Option<NodeCommand> {
+        let mut args: Vec<OsString> =
+            vec!["node-edit".into(), "--data-dir".into(), node.data_dir.clone().into()];
+        match edit {
+            FileEdit::TruncateLog { entries } => {
+                args.extend(["truncate-log".into(), entries.to_string().into()])
+            }
+            FileEdit::LoseVote => args.push("lose-vote".into()),
+        }
+        Some(NodeCommand { program: self.program.clone(), args, env: Vec::new() })
+    }
+
+    fn connect(&self, members: &[(NodeId, IpAddr)], home: NodeId, op_timeout: Duration) -> Arc<dyn Client> {
+        Arc::new(RaftKvClient::new(members, home, op_timeout, CLIENT_PORT))
+    }
+
+    fn observe<'a>(&'a self, node: &'a NodeSpec, timeout: Duration) -> BoxFuture<'a, Option<View>> {
+        Box::pin(async move {
+            let (_, address) = node.members.iter().find(|(id, _)| *id == node.id)?;
+            let url = format!("http://{address}:{CLIENT_PORT}/status");
+            let request = Request::new(Method::GET, url, Vec::new());
+            let answer = self.observer.send(request, Instant::now() + timeout).await.ok()?;
+            if answer.status != 200 {
+                return None;
+            }
+            serde_json::from_slice(&answer.body).ok().map(|status| view(&status))
+        })
+    }
+}
+
+fn view(status: &Json) -> View {
+    let number = |name: &str| status.get(name).and_then(Json::as_u64);
+    let role = match status.get("role").and_then(Json::as_str) {
+        Some("leader") => Some(Role::Leader),
+        Some("candidate" | "pre_candidate") => Some(Role::Candidate),
+        Some(_) => Some(Role::Follower),
+        None => None,
+    };
+    View {
+        role,
+        term: number("term"),
+        leader: status.get("leader").and_then(node_named),
+        commit_index: number("commit_index"),
+        last_applied: number("last_applied"),
+        last_log_index: number("last_log_index"),
+    }
+}
+
+/// Reads `"n2"`.
+fn node_named(name: &Json) -> Option<NodeId> {
+    name.as_str()?.strip_prefix('n')?.parse().ok().map(NodeId)
+}
+
+// ---- the client ----------------------------------------------------------------------------------------------------
+
+struct RaftKvClient {
+    http: Http,
+    reads: Route,
+    writes: Route,
+    op_timeout: Duration,
+    sequence: AtomicU64,
+}
+
+impl RaftKvClient {
+    fn new(members: &[(NodeId, IpAddr)], home: NodeId, op_timeout: Duration, port: u16) -> Self {
+        Self {
+            http: Http::for_client(op_timeout),
+            reads: Route::new(members, home, port),
+            writes: Route::new(members, home, port),
+            op_timeout,
+            sequence: AtomicU64::new(0),
+        }
+    }
+
+    async fn perform(&self, process: ProcessId, op: &Op) -> Completion {
+        let deadline = Instant::now() + self.op_timeout;
+        let mut tour = if op.is_read() { self.reads.tour() } else { self.writes.tour() };
+        // One number per call, also when it goes on to another node; numbers of one session only rise.
+        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
+        loop {
+            let node = Some(tour.node());
+            let done = |outcome| Completion { outcome, node };
+            let request = match request(tour.base(), op) {
+                Ok(request) if op.is_read() => request,
+                Ok(request) => request.header("raft-session", process.0 + 1).header("raft-seq", sequence),
+                Err(why) => return done(Outcome::Failed(why)),
+            };
+            let why = match self.http.send(request, deadline).await {
+                Ok(answer) => match interpret(op, &answer) {
+                    Meaning::Done(reply) => {
+                        tour.succeeded();
+                        return done(Outcome::Ok(reply));
+                    }
+                    Meaning::NotLeader(Some(hint)) if tour.follow(hint) => continue,
+                    Meaning::NotLeader(_) => "no node that answers leads".to_owned(),
+                    Meaning::Refused(why) => {
+                        tour.failed();
+                        return done(Outcome::Failed(why));
+                    }
+                    Meaning::Unclear(why) => {
+                        tour.failed();
+                        return done(unclear(op, why));
+                    }
+                },
+                Err(Trouble::Unclear(why)) => {
+                    tour.failed();
+                    return done(unclear(op, why));
+                }
+                Err(Trouble::NotSent(why)) => why,
+            };
+            tour.failed();
+            if !tour.go_on() {
+                return done(Outcome::Failed(why));
+            }
+        }
+    }
+}
+
+impl Client for RaftKvClient {
+    fn call<'a>(&'a self, process: ProcessId, op: &'a Op) -> BoxFuture<'a, Completion> {
+        Box::pin(self.perform(process, op))
+    }
+}
+
+/// A read had no effect, whatever became of it.
+fn unclear(op: &Op, why: String) -> Outcome {
+    if op.is_read() { Outcome::Failed(why) } else { Outcome::Unknown(why) }
+}
+
+/// The request for a call; an error if the store has no such value.
+fn request(base: &str, op: &Op) -> Result<Request, String> {
+    let kv = |key: &Key| format!("{base}/kv/{}", escape(key));
+    let set = |key: &Key| format!("{base}/set/{}", escape(key));
+    Ok(match op {
+        Op::Read { key } => Request::new(Method::GET, kv(key), Vec::new()),
+        Op::Write { key, value } => Request::new(Method::PUT, kv(key), text(value)?),
+        Op::Delete { key } => Request::new(Method::DELETE, kv(key), Vec::new()),
+        Op::Append { key, value } => Request::new(Method::POST, format!("{}/append", kv(key)), text(value)?),
+        Op::Add { key, value } => Request::new(Method::POST, set(key), text(value)?),
+        Op::Members { key } => Request::new(Method::GET, set(key), Vec::new()),
+        Op::Cas { key, expected, new } => {
+            let expected = if *expected == Value::Nil { Json::Null } else { text(expected)?.into() };
+            let body = json!({ "expected": expected, "new": text(new)? });
+            Request::new(Method::POST, format!("{}/cas", kv(key)), body.to_string())
+        }
+    })
+}
+
+/// A value as the store holds it.
+pub(super) fn text(value: &Value) -> Result<String, String> {
+    match value {
+        Value::Int(number) => Ok(number.to_string()),
+        Value::Text(text) => Ok(text.to_string()),
+        Value::Nil | Value::List(_) => Err(format!("the store cannot hold {value}")),
+    }
+}
+
+/// The value that the store holds as this text.
+pub(super) fn value(text: &str) -> Value {
+    match text.parse::<i64>() {
+        // "007" is not what the number 7 was written as.
+        Ok(number) if number.to_string() == text => Value::Int(number),
+        _ => Value::Text(text.into()),
+    }
+}
+
+/// A key as one segment of a path.
+pub(super) fn escape(key: &Key) -> String {
+    let mut escaped = String::with_capacity(key.0.len());
+    for byte in key.0.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => escaped.push(byte as char),
+            // Dots too: "." and ".." are not segments.
+            _ => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
+}
+
+/// What an answer says of a call.
+#[derive(Debug, PartialEq)]
+enum Meaning {
+    Done(Reply),
+    /// Provably without effect; ask that one.
+    NotLeader(Option<NodeId>),
+    /// Provably without effect.
+    Refused(String),
+    Unclear(String),
+}
+
+fn interpret(op: &Op, answer: &Answer) -> Meaning {
+    let body: Json = serde_json::from_slice(&answer.body).unwrap_or(Json::Null);
+    let error = || body.get("error").and_then(Json::as_str).unwrap_or("no reason given").to_owned();
+    match answer.status {
+        200 | 204 => success(op, &body),
+        409 if body.get("swapped") == Some(&Json::Bool(false)) => mismatch(&body),
+        421 => Meaning::NotLeader(body.get("leader").and_then(node_named)),
+        503 => Meaning::Refused(error()),
+        status => Meaning::Unclear(format!("HTTP {status}: {}", error())),
+    }
+}
+
+fn success(op: &Op, body: &Json) -> Meaning {
+    let unreadable = || Meaning::Unclear(format!("an answer to {} that says nothing: {body}", op.name()));
+    match op {
+        Op::Write { .. } | Op::Delete { .. } | Op::Append { .. } | Op::Add { .. } => {
+            Meaning::Done(Reply::Done)
+        }
+        Op::Cas { .. } => match body.get("swapped").and_then(Json::as_bool) {
+            Some(true) => Meaning::Done(Reply::Done),
+            Some(false) => mismatch(body),
+            None => unreadable(),
+        },
+        Op::Read { .. } => match (body.get("list").and_then(list), body.get("value")) {
+            (Some(items), _) => Meaning::Done(Reply::Value(items)),
+            (None, Some(Json::Null)) => Meaning::Done(Reply::Value(Value::Nil)),
+            (None, Some(Json::String(text))) => Meaning::Done(Reply::Value(value(text))),
+            _ => unreadable(),
+        },
+        Op::Members { .. } => match body.get("members").and_then(list) {
+            Some(members) => Meaning::Done(Reply::Value(members)),
+            None => unreadable(),
+        },
+    }
+}
+
+fn mismatch(body: &Json) -> Meaning {
+    let actual = match body.get("actual") {
+        Some(Json::Null) => Some(Value::Nil),
+        Some(Json::String(text)) => Some(value(text)),
+        _ => None,
+    };
+    Meaning::Done(Reply::Mismatch(actual))
+}
+
+/// A list of texts; `None` if any of it is something else.
+pub(super) fn list(items: &Json) -> Option<Value> {
+    items.as_array()?.iter().map(|item| item.as_str().map(value)).collect::<Option<_>>().map(Value::List)
+}
+
+#[cfg(test)]
+#[path = "raftkv_tests.rs"]
+mod tests;

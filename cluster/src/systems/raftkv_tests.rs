@@ -1,0 +1,258 @@
+//! What the client of the bundled store makes of answers, also of those that never come.
+
+use super::super::wire_test::{Act, Servers, serve};
+use super::*;
+
+const OP_TIMEOUT: Duration = Duration::from_millis(600);
+
+fn write() -> Op {
+    Op::Write { key: Key::new("r1"), value: Value::Int(7) }
+}
+
+fn read() -> Op {
+    Op::Read { key: Key::new("r1") }
+}
+
+fn cas() -> Op {
+    Op::Cas { key: Key::new("r1"), expected: Value::Nil, new: Value::Int(2) }
+}
+
+fn ok(body: &str) -> Act {
+    Act::Answer(200, body.into())
+}
+
+fn not_leader(leader: Option<u16>) -> Act {
+    let leader = leader.map(|n| format!("n{n}"));
+    Act::Answer(421, json!({ "error": "not_leader", "leader": leader }).to_string())
+}
+
+fn client(servers: &Servers) -> RaftKvClient {
+    RaftKvClient::new(&servers.members, NodeId(1), OP_TIMEOUT, servers.port)
+}
+
+/// Makes the calls one after the other and returns how they ended.
+async fn calls(servers: &Servers, ops: &[Op]) -> Vec<Completion> {
+    let client = client(servers);
+    let mut ends = Vec::new();
+    for op in ops {
+        let started = Instant::now();
+        ends.push(client.call(ProcessId(4), op).await);
+        assert!(started.elapsed() < OP_TIMEOUT * 2, "{op:?} took {:?}", started.elapsed());
+    }
+    ends
+}
+
+fn is_unknown(end: &Completion) -> bool {
+    matches!(end.outcome, Outcome::Unknown(_))
+}
+
+fn is_failed(end: &Completion) -> bool {
+    matches!(end.outcome, Outcome::Failed(_))
+}
+
+#[tokio::test]
+async fn requests_are_what_the_node_documents() {
+    let servers = serve(&[Some(vec![ok("{}")])]).await;
+    let ops = [
+        Op::Write { key: Key::new("a/b ü."), value: Value::Int(-7) },
+        Op::Append { key: Key::new("l"), value: Value::Int(1) },
+        Op::Add { key: Key::new("s"), value: Value::Int(2) },
+        Op::Delete { key: Key::new("d") },
+    ];
+    for end in calls(&servers, &ops).await {
+        assert_eq!(end, Completion { outcome: Outcome::Ok(Reply::Done), node: Some(NodeId(1)) });
+    }
+    calls(&servers, &[cas(), read(), Op::Members { key: Key::new("s") }]).await;
+    let requests: Vec<String> = servers.requests().into_iter().map(|(_, request)| request).collect();
+    let is = |n: usize, start: &str, end: &str| {
+        assert!(requests[n].starts_with(start) && requests[n].ends_with(end), "{}", requests[n]);
+    };
+    is(0, "PUT /kv/a%2Fb%20%C3%BC%2E HTTP/1.1\r\n", "\r\n\r\n-7");
+    is(1, "POST /kv/l/append HTTP/1.1\r\n", "\r\n\r\n1");
+    is(2, "POST /set/s HTTP/1.1\r\n", "\r\n\r\n2");
+    is(3, "DELETE /kv/d HTTP/1.1\r\n", "\r\n\r\n");
+    is(4, "POST /kv/r1/cas HTTP/1.1\r\n", "\r\n\r\n{\"expected\":null,\"new\":\"2\"}");
+    is(5, "GET /kv/r1 HTTP/1.1\r\n", "\r\n\r\n");
+    is(6, "GET /set/s HTTP/1.1\r\n", "\r\n\r\n");
+    assert!(requests[0].contains("raft-session: 5\r\n") && requests[0].contains("raft-seq: 1\r\n"));
+    assert!(requests[3].contains("raft-seq: 4\r\n") && !requests[5].contains("raft-session"));
+}
+
+#[tokio::test]
+async fn values_are_read_as_they_were_written() {
+    let bodies = [r#"{"value":"7"}"#, r#"{"value":null}"#, r#"{"list":["1","2"]}"#, r#"{"value":"007"}"#];
+    let servers = serve(&[Some(bodies.iter().map(|body| ok(body)).collect())]).await;
+    let list = Value::List(vec![Value::Int(1), Value::Int(2)]);
+    let expected = [Value::Int(7), Value::Nil, list, Value::Text("007".into())];
+    let ends = calls(&servers, &[read(), read(), read(), read()]).await;
+    for (end, value) in ends.into_iter().zip(expected) {
+        assert_eq!(end.outcome, Outcome::Ok(Reply::Value(value)));
+    }
+}
+
+#[tokio::test]
+async fn a_cas_swaps_or_tells_what_it_found() {
+    let acts = vec![
+        ok(r#"{"swapped":true}"#),
+        Act::Answer(409, r#"{"swapped":false,"actual":"5"}"#.into()),
+        Act::Answer(409, r#"{"swapped":false,"actual":null}"#.into()),
+        Act::Answer(409, r#"{"error":"something else"}"#.into()),
+        ok("not even JSON"),
+    ];
+    let servers = serve(&[Some(acts)]).await;
+    let ends = calls(&servers, &[cas(), cas(), cas(), cas(), cas()]).await;
+    assert_eq!(ends[0].outcome, Outcome::Ok(Reply::Done));
+    assert_eq!(ends[1].outcome, Outcome::Ok(Reply::Mismatch(Some(Value::Int(5)))));
+    assert_eq!(ends[2].outcome, Outcome::Ok(Reply::Mismatch(Some(Value::Nil))));
+    assert!(is_unknown(&ends[3]) && is_unknown(&ends[4]), "{ends:?}");
+}
+
+#[tokio::test]
+async fn what_may_have_had_an_effect_is_unknown() {
+    let acts = [
+        Act::Answer(500, String::new()),
+        Act::Answer(504, r#"{"error":"timeout"}"#.into()),
+        Act::Answer(302, String::new()),
+        Act::CloseAfterRequest,
+        Act::CloseInAnswer,
+        Act::Hang,
+    ];
+    for act in acts {
+        let servers = serve(&[Some(vec![act.clone()]), Some(vec![ok("{}")])]).await;
+        let ends = calls(&servers, &[cas(), read()]).await;
+        assert!(is_unknown(&ends[0]), "{act:?}: {ends:?}");
+        assert!(is_failed(&ends[1]), "a read never harms, {act:?}: {ends:?}");
+        // Neither was tried anywhere else, nor again.
+        assert_eq!(servers.visited(), [1, 1], "{act:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_under_a_request_makes_it_unknown_or_unsent_but_never_sent_twice() {
+    let servers = serve(&[Some(vec![ok("{}"), Act::CloseAtOnce, ok("{}")])]).await;
+    let ends = calls(&servers, &[write(), write(), write()]).await;
+    assert_eq!(ends[0].outcome, Outcome::Ok(Reply::Done));
+    let acknowledged = ends.iter().filter(|end| matches!(end.outcome, Outcome::Ok(_))).count();
+    // One request per acknowledged write: whatever was not acknowledged left no second copy behind.
+    let sequences: Vec<String> = servers
+        .requests()
+        .iter()
+        .map(|(_, request)| request.lines().find(|line| line.starts_with("raft-seq")).unwrap().to_owned())
+        .collect();
+    let mut unique = sequences.clone();
+    unique.dedup();
+    assert_eq!(sequences, unique);
+    assert!(sequences.len() >= acknowledged, "{sequences:?}, {ends:?}");
+}
+
+#[tokio::test]
+async fn a_refusal_is_a_failure() {
+    let servers = serve(&[Some(vec![Act::Answer(503, r#"{"error":"busy"}"#.into())])]).await;
+    let ends = calls(&servers, &[write(), read()]).await;
+    assert_eq!(ends[0].outcome, Outcome::Failed("busy".into()));
+    assert!(is_failed(&ends[1]));
+    assert_eq!(servers.visited(), [1, 1]);
+}
+
+#[tokio::test]
+async fn nobody_listens() {
+    // Node 1 is there, so that the port is known, and its refusals name no one else who is.
+    let servers = serve(&[Some(vec![not_leader(Some(2))]), None, None]).await;
+    let ends = calls(&servers, &[write()]).await;
+    assert!(is_failed(&ends[0]), "{ends:?}");
+    assert_eq!(servers.visited(), [1]);
+}
+
+#[tokio::test]
+async fn a_hint_is_followed_within_the_call_and_remembered() {
+    let servers = serve(&[
+        Some(vec![not_leader(Some(3))]),
+        Some(vec![not_leader(Some(3))]),
+        Some(vec![ok("{}"), ok("{}"), Act::Answer(504, String::new()), ok("{}")]),
+    ])
+    .await;
+    let ends = calls(&servers, &[write(), write(), write(), write()]).await;
+    assert_eq!(ends[0], Completion { outcome: Outcome::Ok(Reply::Done), node: Some(NodeId(3)) });
+    assert!(is_unknown(&ends[2]));
+    assert_eq!(ends[3].outcome, Outcome::Ok(Reply::Done));
+    // Remembered after the first, forgotten after the third.
+    assert_eq!(servers.visited(), [1, 3, 3, 3, 1, 3]);
+    let numbers: Vec<bool> = servers.requests().iter().map(|(_, r)| r.contains("raft-seq: 1\r\n")).collect();
+    assert_eq!(numbers, [true, true, false, false, false, false]);
+}
+
+#[tokio::test]
+async fn reads_begin_at_home_whatever_writes_have_learnt() {
+    let servers =
+        serve(&[Some(vec![not_leader(Some(2)), ok(r#"{"value":null}"#)]), Some(vec![ok("{}")])]).await;
+    let ends = calls(&servers, &[write(), read()]).await;
+    assert_eq!(ends[1].outcome, Outcome::Ok(Reply::Value(Value::Nil)));
+    assert_eq!(servers.visited(), [1, 2, 1]);
+}
+
+#[tokio::test]
+async fn without_a_leader_everybody_is_asked_once() {
+    let servers =
+        serve(&[Some(vec![not_leader(None)]), Some(vec![not_leader(None)]), Some(vec![not_leader(None)])])
+            .await;
+    let ends = calls(&servers, &[write()]).await;
+    assert_eq!(ends[0].outcome, Outcome::Failed("no node that answers leads".into()));
+    assert_eq!(servers.visited(), [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn two_nodes_that_point_at_each_other_end_the_call() {
+    let servers = serve(&[Some(vec![not_leader(Some(2))]), Some(vec![not_leader(Some(1))])]).await;
+    let ends = calls(&servers, &[write()]).await;
+    assert!(is_failed(&ends[0]), "{ends:?}");
+}
+
+#[tokio::test]
+async fn what_the_store_cannot_hold_is_not_sent() {
+    let servers = serve(&[Some(vec![ok("{}")])]).await;
+    let ends = calls(&servers, &[Op::Write { key: Key::new("r"), value: Value::Nil }]).await;
+    assert_eq!(ends[0].outcome, Outcome::Failed("the store cannot hold nil".into()));
+    assert!(servers.visited().is_empty());
+}
+
+#[test]
+fn a_status_is_read() {
+    let status = json!({
+        "role": "pre_candidate", "term": 4, "leader": "n2", "voted_for": null,
+        "commit_index": 9, "last_applied": 8, "last_log_index": 10
+    });
+    let expected = View {
+        role: Some(Role::Candidate),
+        term: Some(4),
+        leader: Some(NodeId(2)),
+        commit_index: Some(9),
+        last_applied: Some(8),
+        last_log_index: Some(10),
+    };
+    assert_eq!(view(&status), expected);
+    assert_eq!(view(&json!({ "leader": null })), View::default());
+}
+
+#[test]
+fn a_node_gets_its_rules_as_text() {
+    let spec = NodeSpec {
+        id: NodeId(1),
+        members: vec![(NodeId(1), IpAddr::from([10, 77, 0, 1])), (NodeId(2), IpAddr::from([10, 77, 0, 2]))],
+        data_dir: "/d".into(),
+        trace_file: "/t".into(),
+        seed: 9,
+    };
+    let rules = vec![("preset".into(), "textbook".into()), ("read_mode".into(), "local".into())];
+    let system = RaftKv::new("/bin/raftcheck".into(), rules);
+    let line = |command: NodeCommand| {
+        command.args.iter().map(|arg| arg.to_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(
+        line(system.command(&spec)),
+        "node --id n1 --members n1=10.77.0.1,n2=10.77.0.2 --data-dir /d --trace /t --seed 9 --preset textbook --rule \
+         read_mode=local"
+    );
+    let edit = |edit| line(system.edit(&spec, &edit).unwrap());
+    assert_eq!(edit(FileEdit::TruncateLog { entries: 3 }), "node-edit --data-dir /d truncate-log 3");
+    assert_eq!(edit(FileEdit::LoseVote), "node-edit --data-dir /d lose-vote");
+}
