@@ -1,0 +1,55 @@
+//! The state of an unharmed cluster, and what differs from it.
+//!
+//! Baseline: every link between two nodes, and between a node and the clients, passes; every node's process runs.
+
+use std::fmt;
+
+use cluster::levers::{Endpoint, Levers, Link, LinkRule, ProcessState};
+use cluster::system::NodeId;
+
+/// One thing that is not as in an unharmed cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// This link does not pass.
+    Link(Link, LinkRule),
+    /// This node's process does not run.
+    Process(NodeId, ProcessState),
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Difference::Link(link, rule) => {
+                write!(f, "the link from {} to {} has the rule {rule:?}", name(link.from), name(link.to))
+            }
+            Difference::Process(node, ProcessState::Down) => write!(f, "{node} is down"),
+            Difference::Process(node, state) => write!(f, "{node} is {state:?}"),
+        }
+    }
+}
+
+/// Everything that differs from the baseline; empty for an unharmed cluster.
+pub fn verify_baseline(levers: &dyn Levers) -> Vec<Difference> {
+    let nodes = levers.nodes();
+    let links = all_links(&nodes).into_iter().map(|link| (link, levers.link(link).0));
+    let links =
+        links.filter(|(_, rule)| *rule != LinkRule::Pass).map(|(link, rule)| Difference::Link(link, rule));
+    let processes = nodes.iter().map(|node| (*node, levers.process(*node)));
+    let processes = processes.filter(|(_, state)| *state != ProcessState::Running);
+    links.chain(processes.map(|(node, state)| Difference::Process(node, state))).collect()
+}
+
+/// Every directed link of a cluster of these nodes and the clients' host.
+pub fn all_links(nodes: &[NodeId]) -> Vec<Link> {
+    let ends: Vec<Endpoint> =
+        std::iter::once(Endpoint::Clients).chain(nodes.iter().map(|node| Endpoint::Node(*node))).collect();
+    let pairs = ends.iter().flat_map(|from| ends.iter().map(move |to| Link { from: *from, to: *to }));
+    pairs.filter(|link| link.from != link.to).collect()
+}
+
+fn name(end: Endpoint) -> String {
+    match end {
+        Endpoint::Clients => "the clients".to_owned(),
+        Endpoint::Node(node) => node.to_string(),
+    }
+}

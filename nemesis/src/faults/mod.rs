@@ -1,0 +1,20 @@
+//! The registry: one file and one line for each kind of fault.
+
+mod kill;
+mod lose_vote;
+mod partition;
+mod pause;
+mod stop;
+mod truncate_log;
+
+use crate::fault::FaultKind;
+
+/// Every kind of fault, in the order of the reference page.
+pub fn registry() -> &'static [FaultKind] {
+    &[partition::KIND, kill::KIND, stop::KIND, pause::KIND, truncate_log::KIND, lose_vote::KIND]
+}
+
+/// The kind of this name.
+pub fn find(name: &str) -> Option<&'static FaultKind> {
+    registry().iter().find(|kind| kind.name == name)
+}

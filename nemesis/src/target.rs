@@ -1,0 +1,226 @@
+//! What a fault is done to, as a value that can be written down, and undoing it from that value alone.
+//!
+//! One variant per family of levers, not per fault: many faults take nodes down, and all of them are undone alike.
+//! Undoing is idempotent: it moves towards the baseline from whatever state it finds, and twice is the same as once.
+
+use std::time::Instant;
+
+use cluster::levers::{LeverError, Levers, Link, LinkRule, NodeSignal, ProcessState};
+use cluster::system::{BoxFuture, FileEdit, NodeId};
+use serde::{Deserialize, Serialize};
+
+use crate::moves::{list, together};
+
+/// What a fault is done to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// Rules for links.
+    Links(Cut),
+    /// Nodes whose processes are ended.
+    Down(Vec<NodeId>),
+    /// Nodes whose processes are stopped by SIGSTOP.
+    Paused(Vec<NodeId>),
+    /// Nodes that are killed and whose files are then changed.
+    Edited(Edited),
+}
+
+/// Links and the rules that a fault puts on them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cut {
+    /// What it is, for people: "majority: n1 n2 n4 | n3 n5".
+    pub what: String,
+    /// The links that are changed, each once.
+    pub rules: Vec<(Link, LinkRule)>,
+}
+
+/// A change to the files of nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edited {
+    /// Which nodes.
+    pub nodes: Vec<NodeId>,
+    /// The change.
+    pub edit: FileEdit,
+}
+
+/// What undoing did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undone {
+    /// What was done, in words.
+    pub done: String,
+    /// The instant from which on the fault had no effect, where the lever tells.
+    pub effective: Option<Instant>,
+}
+
+/// Whether a fault did anything while it lasted, by what was read just before it was undone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Effect {
+    /// It did; this shows it.
+    Seen(String),
+    /// It did not, or nobody could have noticed; why.
+    None(String),
+}
+
+impl Target {
+    /// The rule that this puts on a link.
+    pub fn rule(&self, link: Link) -> LinkRule {
+        let Target::Links(cut) = self else { return LinkRule::Pass };
+        cut.rules.iter().find(|(changed, _)| *changed == link).map_or(LinkRule::Pass, |(_, rule)| *rule)
+    }
+
+    /// The nodes whose processes it touches.
+    pub fn processes(&self) -> &[NodeId] {
+        match self {
+            Target::Links(_) => &[],
+            Target::Down(nodes) | Target::Paused(nodes) => nodes,
+            Target::Edited(edited) => &edited.nodes,
+        }
+    }
+
+    /// Whether it ends the process of this node.
+    pub fn ends(&self, node: NodeId) -> bool {
+        match self {
+            Target::Down(nodes) => nodes.contains(&node),
+            Target::Edited(edited) => edited.nodes.contains(&node),
+            Target::Links(_) | Target::Paused(_) => false,
+        }
+    }
+
+    /// One line for the status and the report.
+    pub fn describe(&self) -> String {
+        match self {
+            Target::Links(cut) => cut.what.clone(),
+            Target::Down(nodes) => format!("{} down", list(nodes)),
+            Target::Paused(nodes) => format!("{} paused", list(nodes)),
+            Target::Edited(Edited { nodes, edit: FileEdit::TruncateLog { entries } }) => {
+                format!("{} without the last {entries} log entries", list(nodes))
+            }
+            Target::Edited(Edited { nodes, edit: FileEdit::LoseVote }) => {
+                format!("{} without the vote of its term", list(nodes))
+            }
+        }
+    }
+}
+
+/// Undoes a fault from its target alone. `Err` lists what could not be undone; everything else was.
+///
+/// Links go back to `Pass`; where faults overlap, the [`crate::nemesis::Nemesis`] hands in levers that keep what the others
+/// still ask for. Nodes that are down are started, paused ones resumed. A paused node that is gone is left alone: no
+/// pause ends a process, so its exit is something to be found, not to be repaired.
+pub fn undo<'a>(target: &'a Target, levers: &'a dyn Levers) -> BoxFuture<'a, Result<Undone, String>> {
+    Box::pin(async move {
+        match target {
+            Target::Links(cut) => undo_links(cut, levers),
+            Target::Down(nodes) => bring_back(nodes, AfterExit::Start, levers).await,
+            Target::Edited(edited) => bring_back(&edited.nodes, AfterExit::Start, levers).await,
+            Target::Paused(nodes) => bring_back(nodes, AfterExit::Leave, levers).await,
+        }
+    })
+}
+
+/// What the counters of the levers showed before a fault was installed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Before {
+    /// The frames dropped so far on each link of the target, in the target's order.
+    dropped: Vec<u64>,
+}
+
+/// Reads the counters that [`effect`] compares with.
+pub fn before(target: &Target, levers: &dyn Levers) -> Before {
+    Before { dropped: dropped(target, levers) }
+}
+
+/// What the fault did from `before` until now. Called while it is still in place.
+pub fn effect(target: &Target, before: &Before, levers: &dyn Levers) -> Effect {
+    match target {
+        Target::Links(cut) => frames_lost(cut, before, &dropped(target, levers)),
+        Target::Paused(nodes) => still_in(nodes, ProcessState::Paused, levers),
+        Target::Down(nodes) => still_in(nodes, ProcessState::Down, levers),
+        Target::Edited(edited) => still_in(&edited.nodes, ProcessState::Down, levers),
+    }
+}
+
+fn dropped(target: &Target, levers: &dyn Levers) -> Vec<u64> {
+    match target {
+        Target::Links(cut) => cut.rules.iter().map(|(link, _)| levers.link(*link).1.dropped).collect(),
+        Target::Down(_) | Target::Paused(_) | Target::Edited(_) => Vec::new(),
+    }
+}
+
+fn frames_lost(cut: &Cut, before: &Before, now: &[u64]) -> Effect {
+    let lost =
+        |(index, now): (usize, &u64)| now.saturating_sub(before.dropped.get(index).copied().unwrap_or(0));
+    let lost: Vec<u64> = now.iter().enumerate().map(lost).collect();
+    let links = lost.iter().filter(|frames| **frames > 0).count();
+    let all = cut.rules.len();
+    if links == 0 {
+        return Effect::None(format!(
+            "no frame was dropped on any of its {all} links: nobody tried to use them"
+        ));
+    }
+    Effect::Seen(format!("{} frames dropped on {links} of {all} links", lost.iter().sum::<u64>()))
+}
+
+fn still_in(nodes: &[NodeId], state: ProcessState, levers: &dyn Levers) -> Effect {
+    let (still, not): (Vec<NodeId>, Vec<NodeId>) =
+        nodes.iter().partition(|node| levers.process(**node) == state);
+    let word = match state {
+        ProcessState::Down => "down",
+        ProcessState::Paused => "paused",
+        ProcessState::Running => "running",
+    };
+    match (still.is_empty(), not.is_empty()) {
+        (_, true) => Effect::Seen(format!("{} still {word} at the end", list(&still))),
+        (false, false) => {
+            Effect::Seen(format!("{} still {word} at the end, {} no longer", list(&still), list(&not)))
+        }
+        (true, false) => Effect::None(format!("{} not {word} at the end", list(&not))),
+    }
+}
+
+fn undo_links(cut: &Cut, levers: &dyn Levers) -> Result<Undone, String> {
+    let pass: Vec<(Link, LinkRule)> = cut.rules.iter().map(|(link, _)| (*link, LinkRule::Pass)).collect();
+    let effective = levers.set_links(&pass).map_err(|error| format!("{}: {error}", cut.what))?;
+    Ok(Undone { done: format!("{} links released", pass.len()), effective: Some(effective) })
+}
+
+/// What to do with a node that is found down.
+#[derive(Clone, Copy)]
+enum AfterExit {
+    Start,
+    Leave,
+}
+
+async fn bring_back(nodes: &[NodeId], after_exit: AfterExit, levers: &dyn Levers) -> Result<Undone, String> {
+    let steps = nodes.iter().map(|node| bring_one_back(*node, after_exit, levers)).collect();
+    let (mut done, mut failed) = (Vec::new(), Vec::new());
+    for (node, step) in nodes.iter().zip(together(steps).await) {
+        match step {
+            Ok(word) => done.push(format!("{node} {word}")),
+            Err(error) => failed.push(format!("{node}: {error}")),
+        }
+    }
+    if failed.is_empty() {
+        Ok(Undone { done: done.join(", "), effective: None })
+    } else {
+        Err(failed.join("; "))
+    }
+}
+
+fn bring_one_back(
+    node: NodeId,
+    after_exit: AfterExit,
+    levers: &dyn Levers,
+) -> BoxFuture<'_, Result<&'static str, LeverError>> {
+    Box::pin(async move {
+        match (levers.process(node), after_exit) {
+            (ProcessState::Running, _) => Ok("was running"),
+            (ProcessState::Paused, _) => levers.signal(node, NodeSignal::Resume).await.map(|()| "resumed"),
+            (ProcessState::Down, AfterExit::Start) => levers.start(node).await.map(|()| "started"),
+            (ProcessState::Down, AfterExit::Leave) => {
+                Ok("is gone; it was paused, not ended, so it is not started")
+            }
+        }
+    })
+}

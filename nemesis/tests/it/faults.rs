@@ -1,0 +1,295 @@
+//! Each fault on its own: what it chooses, what it does, what it proves, and how its undoing ends.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use cluster::levers::{Endpoint, LinkRule, ProcessState};
+use cluster::system::{FileEdit, NodeId};
+use nemesis::baseline::{Difference, verify_baseline};
+use nemesis::claims::{Claims, FaultId};
+use nemesis::fault::{Choice, Injection};
+use nemesis::nemesis::{Ended, Nemesis, NemesisError};
+use nemesis::shape::node_link;
+use nemesis::stream::stream;
+use nemesis::target::{Effect, Target};
+
+use crate::model::Model;
+use crate::params::fault;
+
+const ONE: FaultId = FaultId(1);
+
+fn nemesis(nodes: u16) -> (Arc<Model>, Nemesis) {
+    let model = Arc::new(Model::new(nodes));
+    let nemesis = Nemesis::new(model.clone(), Box::new(std::io::sink())).expect("a sink takes everything");
+    (model, nemesis)
+}
+
+fn choose(entry: &str, model: &Model, active: Claims, seed: u64) -> Choice {
+    let nodes = model.state().processes.len();
+    fault(entry, nodes).choose(&model.picture(active), &mut stream(seed, "target"))
+}
+
+fn target(entry: &str, model: &Model) -> Target {
+    match choose(entry, model, Claims::default(), 7) {
+        Choice::Target(target) => target,
+        Choice::Skipped(why) => panic!("{entry} was skipped: {why}"),
+    }
+}
+
+/// Installs a fault as number 1 on an unharmed cluster.
+async fn install(entry: &str, model: &Model, nemesis: &Nemesis) -> Injection {
+    nemesis.begin(ONE, "under test", target(entry, model)).expect("nothing else is active");
+    let nodes = model.state().processes.len();
+    nemesis.inject(ONE, fault(entry, nodes).as_ref()).await.expect("it has begun")
+}
+
+fn proof(injection: Injection) -> String {
+    match injection {
+        Injection::Installed(installed) => installed.proof,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn seen(ended: &Ended) -> &str {
+    match &ended.effect {
+        Effect::Seen(what) => what,
+        Effect::None(why) => panic!("no effect: {why}"),
+    }
+}
+
+#[tokio::test]
+async fn kill_takes_the_leader_down_and_brings_it_back() {
+    let (model, nemesis) = nemesis(3);
+    let injection = install("kill: { target: leader }", &model, &nemesis).await;
+    assert_eq!(proof(injection), "n1 killed and reaped");
+    assert_eq!(verify_baseline(model.as_ref()), [Difference::Process(NodeId(1), ProcessState::Down)]);
+    assert!(nemesis.expects_exit(NodeId(1)) && !nemesis.expects_exit(NodeId(2)));
+    let ended = nemesis.undo(ONE).await.expect("undone");
+    assert_eq!(seen(&ended), "n1 still down at the end");
+    assert!(verify_baseline(model.as_ref()).is_empty() && nemesis.active().is_empty());
+    assert!(!nemesis.expects_exit(NodeId(1)), "its next exit would be a finding");
+}
+
+#[tokio::test]
+async fn pause_is_shown_by_the_kernel_at_both_ends() {
+    let (model, nemesis) = nemesis(5);
+    let injection = install("pause: { target: minority }", &model, &nemesis).await;
+    assert!(proof(injection).starts_with("the kernel shows n"));
+    assert_eq!(model.out(), 2);
+    let ended = nemesis.undo(ONE).await.expect("undone");
+    assert!(seen(&ended).ends_with("still paused at the end"));
+    assert_eq!(model.out(), 0);
+}
+
+#[tokio::test]
+async fn a_pause_that_somebody_else_ended_is_reported_as_without_effect() {
+    let (model, nemesis) = nemesis(3);
+    install("pause: { target: n2 }", &model, &nemesis).await;
+    model.state().processes.insert(NodeId(2), ProcessState::Running);
+    let ended = nemesis.undo(ONE).await.expect("undone");
+    assert_eq!(ended.effect, Effect::None("n2 not paused at the end".to_owned()));
+}
+
+#[tokio::test]
+async fn a_paused_node_that_died_is_left_for_the_report() {
+    let (model, nemesis) = nemesis(3);
+    install("pause: { target: n2 }", &model, &nemesis).await;
+    model.state().processes.insert(NodeId(2), ProcessState::Down);
+    assert!(!nemesis.expects_exit(NodeId(2)));
+    let healed = nemesis.heal().await;
+    assert!(healed.broken.is_empty());
+    assert_eq!(healed.differences, [Difference::Process(NodeId(2), ProcessState::Down)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stop_never_kills_and_says_so_when_a_node_does_not_end() {
+    let (model, nemesis) = nemesis(3);
+    assert_eq!(proof(install("stop: { target: n3 }", &model, &nemesis).await), "n3 ended after SIGTERM");
+    nemesis.undo(ONE).await.expect("undone");
+    model.state().stubborn.insert(NodeId(3));
+    let injection = install("stop: { target: n3, grace: 3s }", &model, &nemesis).await;
+    assert_eq!(injection, Injection::Indeterminate("n3 did not end within 3s after SIGTERM".to_owned()));
+    assert_eq!(model.out(), 0);
+    assert_eq!(nemesis.active().len(), 1, "it may still end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_ends_late_is_expected_and_healed() {
+    let (model, nemesis) = nemesis(3);
+    model.state().stubborn.insert(NodeId(3));
+    install("stop: { target: n3 }", &model, &nemesis).await;
+    nemesis.undo(ONE).await.expect("undone");
+    model.state().processes.insert(NodeId(3), ProcessState::Down);
+    assert!(nemesis.expects_exit(NodeId(3)));
+    let healed = nemesis.heal().await;
+    assert!(healed.differences.is_empty() && healed.broken.is_empty());
+}
+
+#[tokio::test]
+async fn the_files_are_edited_while_the_node_is_down_and_the_proof_is_the_edits_own() {
+    for (entry, edit) in [
+        ("truncate-log: { target: n2, entries: 4 }", FileEdit::TruncateLog { entries: 4 }),
+        ("lose-vote: { target: n2 }", FileEdit::LoseVote),
+    ] {
+        let (model, nemesis) = nemesis(3);
+        let proof = proof(install(entry, &model, &nemesis).await);
+        assert_eq!(proof, format!("n2: edited by {edit:?}"));
+        assert_eq!(model.state().edits, [(NodeId(2), edit)]);
+        assert_eq!(model.out(), 1);
+        nemesis.undo(ONE).await.expect("undone");
+        assert_eq!(model.out(), 0);
+    }
+}
+
+#[tokio::test]
+async fn an_edit_that_fails_leaves_an_indeterminate_fault_that_is_healed() {
+    let (model, nemesis) = nemesis(5);
+    model.state().unreadable.insert(NodeId(2));
+    let injection = install("truncate-log: { target: all }", &model, &nemesis).await;
+    let Injection::Indeterminate(why) = injection else { panic!("{injection:?}") };
+    assert!(why.contains("n2 was killed, but its files could not be edited: bad checksum"), "{why}");
+    assert!(why.contains("n5: edited"), "{why}");
+    assert!(nemesis.heal().await.differences.is_empty());
+}
+
+#[tokio::test]
+async fn a_node_that_died_before_its_fault_makes_it_skipped_and_nothing_stays_active() {
+    let (model, nemesis) = nemesis(3);
+    nemesis.begin(ONE, "kill", target("kill: { target: n2 }", &model)).expect("begun");
+    model.state().processes.insert(NodeId(2), ProcessState::Down);
+    let injection = nemesis.inject(ONE, fault("kill: { target: n2 }", 3).as_ref()).await.expect("begun");
+    assert_eq!(injection, Injection::Skipped("n2: n2 is down".to_owned()));
+    assert!(nemesis.active().is_empty());
+    assert!(matches!(nemesis.undo(ONE).await, Err(NemesisError::NotActive(ONE))));
+}
+
+#[tokio::test]
+async fn a_fault_that_was_undone_before_its_injection_began_never_moves_a_lever() {
+    let (model, nemesis) = nemesis(3);
+    let kill = fault("kill: { target: n2 }", 3);
+    nemesis.begin(ONE, "kill", target("kill: { target: n2 }", &model)).expect("begun");
+    let moves = model.state().moves;
+    nemesis.heal().await;
+    assert!(matches!(nemesis.inject(ONE, kill.as_ref()).await, Err(NemesisError::NotActive(ONE))));
+    assert_eq!(model.state().moves, moves);
+    assert_eq!(model.out(), 0);
+}
+
+#[tokio::test]
+async fn a_partition_counts_the_frames_that_it_dropped() {
+    let (model, nemesis) = nemesis(3);
+    model.traffic();
+    proof(install("partition: { shape: isolate, target: n3 }", &model, &nemesis).await);
+    model.traffic();
+    model.traffic();
+    let ended = nemesis.undo(ONE).await.expect("undone");
+    assert_eq!(seen(&ended), "8 frames dropped on 4 of 4 links");
+    assert!(ended.undone.effective.is_some());
+    assert!(model.dropping().is_empty());
+}
+
+#[tokio::test]
+async fn a_partition_that_nobody_noticed_is_reported_as_without_effect() {
+    let (model, nemesis) = nemesis(3);
+    install("partition: { shape: isolate-leader }", &model, &nemesis).await;
+    let ended = nemesis.undo(ONE).await.expect("undone");
+    let Effect::None(why) = ended.effect else { panic!("{:?}", ended.effect) };
+    assert!(why.contains("nobody tried to use them"), "{why}");
+}
+
+#[test]
+fn each_shape_cuts_what_it_says() {
+    let model = Model::new(5);
+    let links = |entry: &str| -> BTreeSet<_> {
+        let Target::Links(cut) = target(entry, &model) else { panic!("{entry}") };
+        assert!(cut.rules.iter().all(|(_, rule)| *rule == LinkRule::Drop));
+        cut.rules.into_iter().map(|(link, _)| link).collect()
+    };
+    assert_eq!(links("partition: { shape: majority }").len(), 2 * 3 * 2);
+    assert_eq!(links("partition: { shape: bridge }").len(), 2 * 2 * 2);
+    assert_eq!(links("partition: { shape: ring }").len(), 2 * 5);
+    assert_eq!(
+        links("partition: { shape: isolate-leader }"),
+        links("partition: { shape: isolate, target: n1 }")
+    );
+    assert_eq!(links("partition: { shape: isolate, target: leader }").len(), 2 * 4);
+    assert_eq!(links("partition: { shape: one-way, direction: incoming, target: n2 }").len(), 4);
+    assert_eq!(links("partition: { shape: clients, target: all }").len(), 2 * 5);
+    let from_two = |to: u16| node_link(NodeId(2), NodeId(to));
+    let outgoing = links("partition: { shape: one-way, direction: outgoing, target: n2 }");
+    assert_eq!(outgoing, [1, 3, 4, 5].map(from_two).into());
+}
+
+#[test]
+fn clients_stay_or_go_with_the_majority() {
+    let model = Model::new(5);
+    let stranded = |entry: &str| -> BTreeSet<NodeId> {
+        let Target::Links(cut) = target(entry, &model) else { panic!("{entry}") };
+        cut.rules
+            .iter()
+            .filter_map(|(link, _)| match (link.from, link.to) {
+                (Endpoint::Clients, Endpoint::Node(node)) => Some(node),
+                _ => None,
+            })
+            .collect()
+    };
+    assert!(stranded("partition: { shape: isolate-leader }").is_empty());
+    let with_majority = |shape: &str| {
+        stranded(&format!("partition: {{ shape: {shape}, clients: with-majority, target: n4 }}"))
+    };
+    assert_eq!(with_majority("isolate-leader"), [NodeId(1)].into());
+    assert_eq!(with_majority("isolate"), [NodeId(4)].into());
+    assert_eq!(with_majority("one-way"), [NodeId(4)].into());
+    assert_eq!(with_majority("majority").len(), 2);
+    assert!(with_majority("ring").is_empty());
+    assert!(with_majority("bridge").is_empty(), "with five nodes both halves reach three through the middle");
+}
+
+#[test]
+fn one_shape_of_the_list_is_drawn_for_each_injection_and_a_seed_repeats_it() {
+    let model = Model::new(5);
+    let entry = "partition: { shape: [majority, isolate, one-way, bridge, ring] }";
+    let what = |seed: u64| match choose(entry, &model, Claims::default(), seed) {
+        Choice::Target(target) => target.describe(),
+        Choice::Skipped(why) => panic!("{why}"),
+    };
+    let shapes: BTreeSet<String> =
+        (0..100).map(|seed| what(seed).split(':').next().unwrap_or_default().to_owned()).collect();
+    assert_eq!(shapes.len(), 5, "{shapes:?}");
+    assert!((0..100).all(|seed| what(seed) == what(seed)));
+}
+
+#[test]
+fn what_cannot_be_chosen_is_skipped_with_the_reason() {
+    let model = Model::new(5);
+    for id in [1, 2] {
+        model.state().processes.insert(NodeId(id), ProcessState::Down);
+    }
+    let held = Claims(vec![(FaultId(4), Target::Paused(vec![NodeId(3)]))]);
+    let why = |entry: &str| match choose(entry, &model, held.clone(), 1) {
+        Choice::Skipped(why) => why,
+        Choice::Target(target) => panic!("{entry}: {target:?}"),
+    };
+    assert_eq!(why("kill: { target: leader }"), "no leader is known");
+    assert_eq!(why("partition: { shape: isolate-leader }"), "no leader is known");
+    assert_eq!(why("pause: { target: n1 }"), "n1 is down");
+    assert_eq!(why("pause: { target: n3 }"), "n3 is under fault 4");
+    assert_eq!(
+        why("stop: { target: any }"),
+        "4 of 5 nodes would be down or paused at one time, and the limit is 2 (n1 is down, n2 is down, n3 is under fault 4)"
+    );
+    assert!(why("kill: { target: majority }").starts_with("3 nodes are wanted and 2 of 5 are free"));
+    assert!(matches!(choose("stop: { limit: none }", &model, held.clone(), 1), Choice::Target(_)));
+}
+
+#[test]
+fn the_only_node_of_a_cluster_may_be_killed_and_a_second_of_three_may_not() {
+    assert!(matches!(choose("kill: {}", &Model::new(1), Claims::default(), 1), Choice::Target(_)));
+    let three = Model::new(3);
+    three.state().processes.insert(NodeId(2), ProcessState::Paused);
+    assert!(matches!(choose("kill: {}", &three, Claims::default(), 1), Choice::Skipped(_)));
+    assert!(matches!(
+        choose("kill: { target: all }", &Model::new(3), Claims::default(), 1),
+        Choice::Target(_)
+    ));
+}

@@ -1,0 +1,10 @@
+//! The faults on a model of a cluster: no processes, no network, every state deterministic.
+
+mod crash;
+mod examples;
+mod faults;
+mod model;
+mod overlap;
+mod params;
+mod schedule;
+mod shapes;

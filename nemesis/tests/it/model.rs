@@ -1,0 +1,191 @@
+//! A cluster in memory that implements the levers, with a few scripted ways to misbehave.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use cluster::levers::{LeverError, Levers, Link, LinkRule, LinkStats, NodeSignal, ProcessState};
+use cluster::system::{BoxFuture, FileEdit, NodeId, Role, View};
+use nemesis::baseline::all_links;
+use nemesis::claims::Claims;
+use nemesis::picture::Picture;
+
+/// The cluster.
+pub(crate) struct Model {
+    state: Mutex<State>,
+}
+
+/// Everything that can be seen or scripted.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) processes: BTreeMap<NodeId, ProcessState>,
+    pub(crate) rules: BTreeMap<Link, LinkRule>,
+    pub(crate) stats: BTreeMap<Link, LinkStats>,
+    /// The edits done so far.
+    pub(crate) edits: Vec<(NodeId, FileEdit)>,
+    /// Nodes that ignore SIGTERM.
+    pub(crate) stubborn: BTreeSet<NodeId>,
+    /// How many of the next starts of a node fail.
+    pub(crate) failing_starts: BTreeMap<NodeId, u32>,
+    /// Nodes whose files cannot be edited.
+    pub(crate) unreadable: BTreeSet<NodeId>,
+    /// How many levers have moved.
+    pub(crate) moves: u64,
+    /// The harness dies with this move, before or after the move had its effect.
+    pub(crate) death: Option<Death>,
+}
+
+/// When the harness dies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Death {
+    Before(u64),
+    After(u64),
+}
+
+impl Model {
+    pub(crate) fn new(nodes: u16) -> Self {
+        let processes = (1..=nodes).map(|id| (NodeId(id), ProcessState::Running)).collect();
+        Self { state: Mutex::new(State { processes, ..State::default() }) }
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no test panics under this lock")
+    }
+
+    /// One frame on every link.
+    pub(crate) fn traffic(&self) {
+        let mut state = self.state();
+        for link in all_links(&state.processes.keys().copied().collect::<Vec<_>>()) {
+            let dropped = state.rules.get(&link) == Some(&LinkRule::Drop);
+            let stats = state.stats.entry(link).or_default();
+            if dropped { stats.dropped += 1 } else { stats.passed += 1 }
+        }
+    }
+
+    /// The links that drop frames.
+    pub(crate) fn dropping(&self) -> BTreeSet<Link> {
+        let state = self.state();
+        state.rules.iter().filter(|(_, rule)| **rule == LinkRule::Drop).map(|(link, _)| *link).collect()
+    }
+
+    /// A picture in which n1 leads, if it runs, and all others follow.
+    pub(crate) fn picture(&self, active: Claims) -> Picture {
+        Picture::take(self, active, Duration::from_secs(1), |id| {
+            let role = if id == NodeId(1) { Role::Leader } else { Role::Follower };
+            Some((View { role: Some(role), term: Some(1), ..View::default() }, Duration::ZERO))
+        })
+    }
+
+    /// How many nodes do not run.
+    pub(crate) fn out(&self) -> usize {
+        self.state().processes.values().filter(|state| **state != ProcessState::Running).count()
+    }
+}
+
+impl State {
+    pub(crate) fn dead(&self) -> bool {
+        match self.death {
+            None => false,
+            Some(Death::Before(at) | Death::After(at)) => self.moves >= at,
+        }
+    }
+
+    /// Performs one move, unless the harness is dead or dies of it.
+    fn perform<T>(&mut self, act: impl FnOnce(&mut State) -> Result<T, LeverError>) -> Result<T, LeverError> {
+        let died = || Err(LeverError::Failed("the harness is dead".to_owned()));
+        if self.dead() {
+            return died();
+        }
+        self.moves += 1;
+        match self.death {
+            Some(Death::Before(at)) if self.moves == at => died(),
+            Some(Death::After(at)) if self.moves == at => act(self).and(died()),
+            _ => act(self),
+        }
+    }
+
+    fn signal(&mut self, node: NodeId, signal: NodeSignal) -> Result<(), LeverError> {
+        let stubborn = self.stubborn.contains(&node);
+        let Some(process) = self.processes.get_mut(&node) else {
+            return Err(LeverError::Unsupported(format!("there is no {node}")));
+        };
+        *process = match (signal, *process) {
+            (_, ProcessState::Down) => return Err(LeverError::WrongState(format!("{node} is down"))),
+            (NodeSignal::Kill, _) => ProcessState::Down,
+            (NodeSignal::Terminate, ProcessState::Running) if !stubborn => ProcessState::Down,
+            (NodeSignal::Terminate, unchanged) => unchanged,
+            (NodeSignal::Pause, _) => ProcessState::Paused,
+            (NodeSignal::Resume, _) => ProcessState::Running,
+        };
+        Ok(())
+    }
+
+    fn start(&mut self, node: NodeId) -> Result<(), LeverError> {
+        if let Some(failures) = self.failing_starts.get_mut(&node).filter(|failures| **failures > 0) {
+            *failures -= 1;
+            return Err(LeverError::Failed(format!("{node} does not start")));
+        }
+        match self.processes.insert(node, ProcessState::Running) {
+            Some(ProcessState::Down) => Ok(()),
+            _ => Err(LeverError::WrongState(format!("{node} is not down"))),
+        }
+    }
+
+    fn edit(&mut self, node: NodeId, edit: FileEdit) -> Result<String, LeverError> {
+        if self.processes.get(&node) != Some(&ProcessState::Down) {
+            return Err(LeverError::WrongState(format!("{node} is not down")));
+        }
+        if self.unreadable.contains(&node) {
+            return Err(LeverError::Failed("bad checksum".to_owned()));
+        }
+        let proof = format!("edited by {edit:?}");
+        self.edits.push((node, edit));
+        Ok(proof)
+    }
+}
+
+impl Levers for Model {
+    fn nodes(&self) -> Vec<NodeId> {
+        self.state().processes.keys().copied().collect()
+    }
+
+    fn set_links(&self, rules: &[(Link, LinkRule)]) -> Result<Instant, LeverError> {
+        self.state().perform(|state| {
+            state.rules.extend(rules.iter().copied());
+            Ok(Instant::now())
+        })
+    }
+
+    fn link(&self, link: Link) -> (LinkRule, LinkStats) {
+        let state = self.state();
+        (
+            state.rules.get(&link).copied().unwrap_or_default(),
+            state.stats.get(&link).copied().unwrap_or_default(),
+        )
+    }
+
+    fn process(&self, node: NodeId) -> ProcessState {
+        self.state().processes.get(&node).copied().unwrap_or(ProcessState::Down)
+    }
+
+    fn signal(&self, node: NodeId, signal: NodeSignal) -> BoxFuture<'_, Result<(), LeverError>> {
+        Box::pin(async move { self.state().perform(|state| state.signal(node, signal)) })
+    }
+
+    fn wait_down(&self, node: NodeId, timeout: Duration) -> BoxFuture<'_, bool> {
+        Box::pin(async move {
+            if self.process(node) != ProcessState::Down {
+                tokio::time::sleep(timeout).await;
+            }
+            self.process(node) == ProcessState::Down
+        })
+    }
+
+    fn start(&self, node: NodeId) -> BoxFuture<'_, Result<(), LeverError>> {
+        Box::pin(async move { self.state().perform(|state| state.start(node)) })
+    }
+
+    fn edit(&self, node: NodeId, edit: FileEdit) -> BoxFuture<'_, Result<String, LeverError>> {
+        Box::pin(async move { self.state().perform(|state| state.edit(node, edit)) })
+    }
+}
