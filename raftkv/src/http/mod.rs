@@ -1,0 +1,96 @@
+//! What clients speak: HTTP/1.1 with JSON answers, one connection for many requests.
+//!
+//! Invariant: the status says what is known of the effect. `200` and `409`: decided in the log. `4xx` otherwise, `421` and
+//! `503`: provably without effect, now and later. `504`: nobody knows. Nothing is retried or redirected here.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /kv/{key}[?mode=log\|local\|read_index]` | `{"value":"..."}`, `{"value":null}`, or `{"list":[...]}` |
+//! | `PUT /kv/{key}`, body = value | `{}` |
+//! | `DELETE /kv/{key}` | `{}` |
+//! | `POST /kv/{key}/cas`, `{"expected":"a" or null,"new":"b"}` | `{"swapped":true}`, or 409 with the actual value |
+//! | `POST /kv/{key}/append`, body = element | `{}` |
+//! | `POST /set/{key}`, body = element | `{}` |
+//! | `GET /set/{key}` | `{"members":[...]}` |
+//! | `GET /status` | the state of the node |
+//!
+//! What it lacks on purpose: TLS, authentication, HTTP/2.
+
+mod request;
+mod respond;
+mod serve;
+mod status;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::driver::Happening;
+use crate::raft::io::NodeId;
+
+/// The longest body that is accepted.
+pub const BODY_MAX: usize = 1 << 20;
+/// The longest key, decoded.
+pub const KEY_MAX: usize = 1024;
+/// Connections beyond this are answered with 503 and closed.
+pub const CONNECTIONS_MAX: usize = 4096;
+
+/// What the server knows of its node.
+#[derive(Clone, Debug)]
+pub(crate) struct HttpConfig {
+    /// The client addresses of all members, for the hint where the leader is.
+    pub(crate) members: BTreeMap<NodeId, SocketAddr>,
+    /// Which start of the node this is.
+    pub(crate) boot: u64,
+    /// How reads are answered by the rules in force.
+    pub(crate) read_mode: String,
+    /// How long a request may stay open.
+    pub(crate) request_timeout: Duration,
+}
+
+/// A running server.
+#[derive(Debug)]
+pub(crate) struct Http {
+    stop: Arc<Notify>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Http {
+    /// Starts to serve in a thread of its own.
+    pub(crate) fn start(
+        config: HttpConfig,
+        listener: TcpListener,
+        node: Sender<Happening>,
+    ) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        let stop = Arc::new(Notify::new());
+        let stopped = stop.clone();
+        let work = move || {
+            runtime.block_on(async move {
+                tokio::select! {
+                    () = serve::run(listener, config, node) => {}
+                    () = stopped.notified() => {}
+                }
+            });
+        };
+        let thread = std::thread::Builder::new().name("http".into()).spawn(work)?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Http {
+    fn drop(&mut self) {
+        self.stop.notify_one();
+        if let Some(thread) = self.thread.take() {
+            // A panic of that thread was printed by its own hook.
+            let _ = thread.join();
+        }
+    }
+}

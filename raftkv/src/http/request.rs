@@ -1,0 +1,278 @@
+//! From an HTTP request to what is asked of the node.
+//!
+//! Invariant: a request that is refused here has reached nothing.
+
+use hyper::header::HeaderMap;
+use hyper::{Method, StatusCode};
+use serde::{Deserialize, Deserializer};
+
+use super::KEY_MAX;
+use crate::driver::Ask;
+use crate::sessions::SessionCall;
+use crate::store::{Cas, Command, Proposal};
+
+/// The header that names a session.
+const SESSION: &str = "raft-session";
+/// The header that numbers a command in it.
+const SEQUENCE: &str = "raft-seq";
+
+/// Why a request makes no sense.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    pub(super) status: StatusCode,
+    pub(super) error: &'static str,
+    pub(super) reason: String,
+}
+
+impl Refused {
+    fn bad(reason: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, error: "bad_request", reason: reason.into() }
+    }
+
+    pub(super) fn not_found() -> Self {
+        let reason = "there are /kv/{key}, /kv/{key}/cas, /kv/{key}/append, /set/{key} and /status".into();
+        Self { status: StatusCode::NOT_FOUND, error: "not_found", reason }
+    }
+
+    pub(super) fn too_large() -> Self {
+        let reason = format!("a body may have {} bytes", super::BODY_MAX);
+        Self { status: StatusCode::PAYLOAD_TOO_LARGE, error: "too_large", reason }
+    }
+
+    pub(super) fn broken_body(error: &dyn std::fmt::Display) -> Self {
+        Self::bad(format!("the body cannot be read: {error}"))
+    }
+
+    fn method(allowed: &str) -> Self {
+        let reason = format!("this path takes {allowed}");
+        Self { status: StatusCode::METHOD_NOT_ALLOWED, error: "method_not_allowed", reason }
+    }
+}
+
+/// What a path and a method mean.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    Status,
+    Get(String, Shape),
+    Write(String, Verb),
+}
+
+/// How the answer to a read looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// As what it is.
+    Any,
+    /// As the members of a set.
+    Set,
+}
+
+/// What a write does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verb {
+    Put,
+    Delete,
+    Cas,
+    Append,
+    Add,
+}
+
+/// Finds out what a request is about.
+pub(super) fn route(method: &Method, path: &str) -> Result<Route, Refused> {
+    if path == "/status" {
+        return if method == Method::GET { Ok(Route::Status) } else { Err(Refused::method("GET")) };
+    }
+    if let Some(key) = path.strip_prefix("/set/") {
+        let key = decode_key(key)?;
+        return match *method {
+            Method::GET => Ok(Route::Get(key, Shape::Set)),
+            Method::POST => Ok(Route::Write(key, Verb::Add)),
+            _ => Err(Refused::method("GET and POST")),
+        };
+    }
+    let rest = path.strip_prefix("/kv/").ok_or_else(Refused::not_found)?;
+    if let Some((key, verb)) = rest.split_once('/') {
+        let verb = match verb {
+            "cas" => Verb::Cas,
+            "append" => Verb::Append,
+            _ => return Err(Refused::not_found()),
+        };
+        return if method == Method::POST {
+            Ok(Route::Write(decode_key(key)?, verb))
+        } else {
+            Err(Refused::method("POST"))
+        };
+    }
+    let key = decode_key(rest)?;
+    match *method {
+        Method::GET => Ok(Route::Get(key, Shape::Any)),
+        Method::PUT => Ok(Route::Write(key, Verb::Put)),
+        Method::DELETE => Ok(Route::Write(key, Verb::Delete)),
+        _ => Err(Refused::method("GET, PUT and DELETE")),
+    }
+}
+
+/// Decodes `%41` and checks the length.
+fn decode_key(encoded: &str) -> Result<String, Refused> {
+    let mut bytes = Vec::with_capacity(encoded.len());
+    let mut rest = encoded.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
+        let (Some(high), Some(low)) = (digit(rest.next()), digit(rest.next())) else {
+            return Err(Refused::bad("the key has a % without two hexadecimal digits"));
+        };
+        bytes.push((high * 16 + low) as u8);
+    }
+    if bytes.is_empty() || bytes.len() > KEY_MAX {
+        return Err(Refused::bad(format!("a key has 1 to {KEY_MAX} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|_| Refused::bad("the key is not UTF-8"))
+}
+
+/// What a read asks of the node. `rule` is the mode that the rules in force prescribe.
+pub(super) fn read(key: String, query: Option<&str>, rule: &str) -> Result<Ask, Refused> {
+    let mut mode = None;
+    for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+        match pair.split_once('=') {
+            Some(("mode", value)) if mode.is_none() => mode = Some(value),
+            _ => {
+                return Err(Refused::bad(format!(
+                    "`{pair}` is not understood: expected mode=log, local or read_index"
+                )));
+            }
+        }
+    }
+    match mode {
+        None => Ok(Ask::Read(key)),
+        Some(mode) if mode == rule => Ok(Ask::Read(key)),
+        Some("log") => Ok(Ask::ReadLog(Proposal { session: None, command: Command::Get(key) }.encode())),
+        Some("local") => Ok(Ask::ReadLocal(key)),
+        Some("read_index") => Err(Refused::bad(format!("the rules of this node are read_mode: {rule}"))),
+        Some(mode) => {
+            Err(Refused::bad(format!("there is no mode `{mode}`: expected log, local or read_index")))
+        }
+    }
+}
+
+/// What a write asks of the node.
+pub(super) fn write(key: String, verb: Verb, headers: &HeaderMap, body: &[u8]) -> Result<Ask, Refused> {
+    let session = session(headers)?;
+    let text = || std::str::from_utf8(body).map_err(|_| Refused::bad("the body is not UTF-8"));
+    let command = match verb {
+        Verb::Put => Command::Put(key, text()?.into()),
+        Verb::Delete => Command::Delete(key),
+        Verb::Append => Command::Append(key, text()?.into()),
+        Verb::Add => Command::Add(key, text()?.into()),
+        Verb::Cas => {
+            let cas: CasBody = serde_json::from_slice(body).map_err(|e| {
+                Refused::bad(format!("expected {{\"expected\":\"a\" or null,\"new\":\"b\"}}: {e}"))
+            })?;
+            Command::Cas(Cas { key, expected: cas.expected.map(Into::into), new: cas.new.into() })
+        }
+    };
+    Ok(Ask::Propose(Proposal { session, command }.encode()))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CasBody {
+    #[serde(deserialize_with = "required_option")]
+    expected: Option<String>,
+    new: String,
+}
+
+/// An option whose field has to be there: a forgotten `expected` must not mean "does not exist".
+fn required_option<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Option::deserialize(deserializer)
+}
+
+fn session(headers: &HeaderMap) -> Result<Option<SessionCall>, Refused> {
+    let number = |name: &'static str| match headers.get(name) {
+        None => Ok(None),
+        Some(value) => match value.to_str().ok().and_then(|text| text.parse::<u64>().ok()) {
+            Some(number) => Ok(Some(number)),
+            None => Err(Refused::bad(format!("the header {name} is not a number"))),
+        },
+    };
+    match (number(SESSION)?, number(SEQUENCE)?) {
+        (None, None) => Ok(None),
+        (Some(client), Some(sequence)) => Ok(Some(SessionCall { client, sequence })),
+        _ => Err(Refused::bad(format!("the headers {SESSION} and {SEQUENCE} go together"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_mean_what_they_say() {
+        let get = |path| route(&Method::GET, path);
+        assert_eq!(get("/status"), Ok(Route::Status));
+        assert_eq!(get("/kv/a%2Fb%20c"), Ok(Route::Get("a/b c".into(), Shape::Any)));
+        assert_eq!(get("/set/s"), Ok(Route::Get("s".into(), Shape::Set)));
+        assert_eq!(route(&Method::POST, "/kv/k/cas"), Ok(Route::Write("k".into(), Verb::Cas)));
+        assert_eq!(route(&Method::POST, "/kv/k/append"), Ok(Route::Write("k".into(), Verb::Append)));
+        assert_eq!(route(&Method::PUT, "/kv/k"), Ok(Route::Write("k".into(), Verb::Put)));
+        for (path, status) in [
+            ("/", 404),
+            ("/kv", 404),
+            ("/kv/", 400),
+            ("/kv/a/b", 404),
+            ("/kv/%zz", 400),
+            ("/kv/%c3", 400),
+            ("/kv/%4", 400),
+        ] {
+            assert_eq!(get(path).unwrap_err().status, status, "{path}");
+        }
+        assert_eq!(get("/kv/k/cas").unwrap_err().status, 405);
+        assert_eq!(get(&format!("/kv/{}", "x".repeat(KEY_MAX + 1))).unwrap_err().status, 400);
+    }
+
+    #[test]
+    fn a_compare_and_set_names_both_values() {
+        let write = |body: &str| write("k".into(), Verb::Cas, &HeaderMap::new(), body.as_bytes());
+        assert!(write(r#"{"expected":null,"new":"b"}"#).is_ok());
+        for bad in [
+            "",
+            "{}",
+            "[]",
+            r#"{"new":"b"}"#,
+            r#"{"expected":"a"}"#,
+            r#"{"expected":1,"new":"b"}"#,
+            "\u{fffd}",
+        ] {
+            assert!(write(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn session_headers_go_together() {
+        let headers = |pairs: &[(&'static str, &str)]| {
+            pairs
+                .iter()
+                .map(|&(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+                .collect::<HeaderMap>()
+        };
+        let both = headers(&[(SESSION, "18446744073709551615"), (SEQUENCE, "3")]);
+        assert_eq!(session(&both), Ok(Some(SessionCall { client: u64::MAX, sequence: 3 })));
+        assert_eq!(session(&headers(&[])), Ok(None));
+        for bad in [&[(SESSION, "1")][..], &[(SEQUENCE, "1")], &[(SESSION, "-1"), (SEQUENCE, "1")]] {
+            assert!(session(&headers(bad)).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_mode_that_the_rules_do_not_offer_is_refused() {
+        assert!(matches!(read("k".into(), None, "log"), Ok(Ask::Read(_))));
+        assert!(matches!(read("k".into(), Some("mode=log"), "read_index"), Ok(Ask::ReadLog(_))));
+        assert!(matches!(read("k".into(), Some("mode=local"), "read_index"), Ok(Ask::ReadLocal(_))));
+        assert!(matches!(read("k".into(), Some("mode=read_index"), "read_index"), Ok(Ask::Read(_))));
+        for bad in ["mode=read_index", "mode=fast", "x=1", "mode=log&mode=log"] {
+            assert!(read("k".into(), Some(bad), "local").is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The body of `/status`.
+
+use serde_json::{Map, Value as Json, json};
+
+use super::HttpConfig;
+use crate::driver::NodeStatus;
+use crate::raft::io::NodeId;
+
+/// The node's state as JSON. Nodes are named `n1`, `n2`, ...
+pub(super) fn body(status: &NodeStatus, config: &HttpConfig) -> String {
+    let raft = &status.raft;
+    let name = |id: Option<NodeId>| id.map(|id| id.to_string());
+    let names = |ids: &[NodeId]| ids.iter().map(NodeId::to_string).collect::<Vec<_>>();
+    let rules: Map<String, Json> =
+        status.rules.iter().map(|(rule, value)| ((*rule).to_owned(), Json::from(value.as_str()))).collect();
+    let progress: Vec<Json> = raft
+        .progress
+        .iter()
+        .map(|peer| {
+            json!({
+                "id": peer.id.to_string(),
+                "match_index": peer.match_index,
+                "next_index": peer.next_index,
+                "inflight": peer.inflight,
+            })
+        })
+        .collect();
+    json!({
+        "id": raft.id.to_string(),
+        "role": raft.role,
+        "term": raft.term,
+        "leader": name(raft.leader),
+        "leader_addr": raft.leader.and_then(|leader| config.members.get(&leader)).map(ToString::to_string),
+        "voted_for": name(raft.voted_for),
+        "commit_index": raft.commit,
+        "last_applied": raft.applied,
+        "first_log_index": 1,
+        "last_log_index": raft.last_index,
+        "last_log_term": raft.last_term,
+        "durable_index": raft.durable_index,
+        "members": names(&raft.members),
+        "progress": progress,
+        "rules": rules,
+        "boot": config.boot,
+        "keys": status.keys,
+        "sessions": status.sessions,
+        "pending": status.pending,
+    })
+    .to_string()
+}

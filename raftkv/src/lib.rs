@@ -1,0 +1,15 @@
+//! A small replicated key-value store on Raft, whose protocol rules can be switched off one at a time.
+
+pub mod datadir;
+mod driver;
+pub mod http;
+pub mod node;
+pub mod offline;
+pub mod peers;
+pub mod raft;
+pub mod sessions;
+pub mod sim;
+pub mod store;
+pub mod tracefile;
+pub mod wal;
+mod writer;

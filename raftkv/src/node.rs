@@ -1,0 +1,449 @@
+//! One node: its arguments, its start, its end.
+//!
+//! Invariant of the start: nobody is answered before the state was recovered and the `boot` line of the trace is written.
+//! Invariant of the end: SIGTERM finishes the writes under way and ends with 0; anything that makes the node unable to
+//! keep its promises ends it with an error and without a further word to anybody.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use crate::datadir::{DataDir, DataDirError, Identity};
+use crate::driver::{Driver, Happening, Ways, micros_since};
+use crate::http::{Http, HttpConfig};
+use crate::peers::{Peers, PeersConfig};
+use crate::raft::io::NodeId;
+use crate::raft::rules::{RuleError, Rules};
+use crate::raft::{Config, Raft};
+use crate::tracefile::TraceFile;
+use crate::wal::{Recovered, Sizes, Wal, WalError};
+use crate::writer::{Job, Writer};
+
+/// The arguments of a node.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Which member this node is: n1, n2, ...
+    #[arg(long, value_name = "NODE")]
+    pub id: NodeId,
+    /// All members of the cluster with their addresses: n1=10.0.0.1,n2=10.0.0.2
+    #[arg(long, value_name = "NODE=IP,...", value_delimiter = ',', required = true)]
+    pub members: Vec<Member>,
+    /// Where the node keeps what must survive; created if it does not exist
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// Append a trace of everything the node does to this file
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// Where the node's random timeouts start; drawn if absent
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// A named set of rules
+    #[arg(long, value_name = "NAME", default_value = "production")]
+    pub preset: String,
+    /// Change one rule of the preset; may be repeated
+    #[arg(long = "rule", value_name = "NAME=VALUE")]
+    pub rules: Vec<String>,
+    /// The port for clients, the same on all members
+    #[arg(long, value_name = "PORT", default_value_t = 7001)]
+    pub client_port: u16,
+    /// The port for the other members, the same on all members
+    #[arg(long, value_name = "PORT", default_value_t = 7002)]
+    pub peer_port: u16,
+    /// Listen on this address instead of the member's own
+    #[arg(long, value_name = "IP")]
+    pub bind: Option<IpAddr>,
+    /// The name of the cluster; a data directory of another one is refused
+    #[arg(long, value_name = "NAME", default_value = "raftkv")]
+    pub cluster: String,
+    /// After how many milliseconds a client is told that the outcome of its request is unknown
+    #[arg(long, value_name = "MS", default_value_t = 10_000)]
+    pub request_timeout_ms: u64,
+}
+
+/// A member and its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Who.
+    pub id: NodeId,
+    /// Where.
+    pub address: IpAddr,
+}
+
+impl FromStr for Member {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (id, address) =
+            text.split_once('=').ok_or_else(|| format!("`{text}` is not a member: expected n1=10.0.0.1"))?;
+        let address = address.parse().map_err(|_| format!("`{address}` is not an IP address"))?;
+        Ok(Self { id: id.parse()?, address })
+    }
+}
+
+/// Why a node does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The arguments contradict themselves.
+    #[error("{0}")]
+    Arguments(String),
+    /// A rule is wrong.
+    #[error("{0}")]
+    Rule(#[from] RuleError),
+    /// The data directory cannot be used.
+    #[error("{0}")]
+    DataDir(#[from] DataDirError),
+    /// The log cannot be used.
+    #[error("{0}")]
+    Wal(#[from] WalError),
+    /// Something of the operating system failed.
+    #[error("cannot {what}: {source}")]
+    Io {
+        /// The operation.
+        what: String,
+        /// The error of the system.
+        source: std::io::Error,
+    },
+    /// The node had to stop.
+    #[error("the node stopped: {0}")]
+    Stopped(String),
+}
+
+fn io_error(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> NodeError {
+    move |source| NodeError::Io { what: what.into(), source }
+}
+
+/// Runs a node until it is told to stop (SIGTERM, SIGINT) or cannot go on.
+pub fn run(args: Args) -> Result<(), NodeError> {
+    // A subscriber that the program has set already is as good.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::builder()
+                .with_default_directive(tracing::Level::INFO.into())
+                .with_env_var("RAFTKV_LOG")
+                .from_env_lossy(),
+        )
+        .with_target(false)
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .try_init();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .map_err(io_error("start the runtime"))?;
+    runtime.block_on(async {
+        use tokio::signal::unix::{SignalKind, signal};
+        // Before anything can be asked of the node, so that no signal is missed.
+        let mut terminate = signal(SignalKind::terminate()).map_err(io_error("handle SIGTERM"))?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(io_error("handle SIGINT"))?;
+        let mut node = Node::start(args)?;
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("stopping: SIGTERM"),
+            _ = interrupt.recv() => tracing::info!("stopping: SIGINT"),
+            () = node.ended() => {}
+        }
+        node.stop()
+    })
+}
+
+/// A running node. Dropping it stops it.
+#[derive(Debug)]
+pub struct Node {
+    client_address: SocketAddr,
+    happenings: Sender<Happening>,
+    core: Option<JoinHandle<Result<(), String>>>,
+    core_ended: oneshot::Receiver<()>,
+    writer: Option<JoinHandle<()>>,
+    http: Option<Http>,
+    peers: Option<Peers>,
+}
+
+impl Node {
+    /// Recovers the node's state and starts its threads.
+    pub fn start(args: Args) -> Result<Self, NodeError> {
+        let began = Instant::now();
+        let cluster = Cluster::of(&args)?;
+        let rules = rules(&args)?;
+        let data_dir = DataDir::open(&args.data_dir, &Identity::new(args.id, &cluster.identity))?;
+        let (mut wal, recovered) = Wal::open(&data_dir.wal(), Sizes::default())?;
+        let boot = wal.begin_boot()?;
+        log_recovery(args.id, boot, &recovered);
+        let trace = match &args.trace {
+            None => None,
+            Some(path) => {
+                let opened = TraceFile::open(path, args.id);
+                Some(Arc::new(opened.map_err(io_error(format!("open the trace {}", path.display())))?))
+            }
+        };
+        let epoch = Instant::now();
+        let config = Config {
+            id: args.id,
+            members: cluster.members.keys().copied().collect(),
+            rules: rules.clone(),
+            hard_state: recovered.hard_state,
+            log: recovered.entries,
+            seed: args.seed.unwrap_or_else(drawn_seed),
+        };
+        let raft = Raft::new(config, micros_since(epoch)).map_err(NodeError::Arguments)?;
+        if let Some(trace) = &trace {
+            trace.write(&[raft.boot_event(boot)]).map_err(io_error("write the trace"))?;
+        }
+        let parts = Parts { raft, epoch, boot, rules, wal, data_dir, trace, cluster };
+        let node = Self::assemble(&args, parts)?;
+        tracing::info!("{} serves clients at {} after {:?}", args.id, node.client_address, began.elapsed());
+        Ok(node)
+    }
+
+    /// Starts the threads.
+    fn assemble(args: &Args, parts: Parts) -> Result<Self, NodeError> {
+        let listen = |port| {
+            let address = SocketAddr::new(args.bind.unwrap_or(parts.cluster.own.ip()), port);
+            TcpListener::bind(address).map_err(io_error(format!("listen on {address}")))
+        };
+        let (client_listener, peer_listener) = (listen(args.client_port)?, listen(args.peer_port)?);
+        let client_address = client_listener.local_addr().map_err(io_error("look at the client port"))?;
+        let (happenings, received) = channel();
+        let (jobs, jobs_received) = channel::<Job>();
+
+        let others = parts.cluster.peer_addresses(args);
+        let peers_config = PeersConfig { id: args.id, cluster: parts.cluster.identity.clone(), others };
+        let inbox = happenings.clone();
+        let deliver = Arc::new(move |from, message| inbox.send(Happening::Peer(from, message)).is_ok());
+        let peers =
+            Peers::start(peers_config, peer_listener, deliver).map_err(io_error("talk to the peers"))?;
+
+        let writer = Writer { wal: parts.wal, trace: parts.trace.clone(), outbox: peers.outbox() };
+        let (reports, data_dir) = (happenings.clone(), parts.data_dir);
+        let writer = spawn("wal", move || {
+            writer.run(&jobs_received, |report| {
+                // Nobody listens once the node has stopped.
+                let _ = reports.send(Happening::Writer(report));
+            });
+            // The directory is free only when nothing writes to it any more.
+            drop(data_dir);
+        })?;
+
+        let ways = Ways { jobs, outbox: peers.outbox(), backlog: peers.backlog(), trace: parts.trace };
+        let driver = Driver::new(parts.raft, parts.epoch, ways);
+        let (ended, core_ended) = oneshot::channel();
+        let core = spawn("core", move || {
+            let result = driver.run(&received);
+            // Whoever waits for the end may have gone away.
+            let _ = ended.send(());
+            result
+        })?;
+
+        let http_config = HttpConfig {
+            members: parts.cluster.members,
+            boot: parts.boot,
+            read_mode: rule_text(&parts.rules, "read_mode"),
+            request_timeout: Duration::from_millis(args.request_timeout_ms),
+        };
+        let http = Http::start(http_config, client_listener, happenings.clone())
+            .map_err(io_error("serve clients"))?;
+        Ok(Self {
+            client_address,
+            happenings,
+            core: Some(core),
+            core_ended,
+            writer: Some(writer),
+            http: Some(http),
+            peers: Some(peers),
+        })
+    }
+
+    /// Where clients turn to.
+    pub fn client_address(&self) -> SocketAddr {
+        self.client_address
+    }
+
+    /// Waits until the node ends by itself, which it only does when it cannot go on.
+    pub async fn ended(&mut self) {
+        // An error means that the thread has panicked, which is an end too.
+        let _ = (&mut self.core_ended).await;
+    }
+
+    /// Stops the node in order: no new requests, writes under way finished, directory free.
+    pub fn stop(mut self) -> Result<(), NodeError> {
+        self.shut_down()
+    }
+
+    fn shut_down(&mut self) -> Result<(), NodeError> {
+        // A core that has ended does not listen any more.
+        let _ = self.happenings.send(Happening::Stop);
+        let result = match self.core.take().map(JoinHandle::join) {
+            None | Some(Ok(Ok(()))) => Ok(()),
+            Some(Ok(Err(reason))) => Err(NodeError::Stopped(reason)),
+            Some(Err(_)) => Err(NodeError::Stopped("the core's thread panicked; this is a bug".into())),
+        };
+        // The core's end has closed the writer's queue, so it ends when the queue is empty.
+        let writer = self.writer.take().map(JoinHandle::join);
+        self.http = None;
+        self.peers = None;
+        match (result, writer) {
+            (Ok(()), Some(Err(_))) => {
+                Err(NodeError::Stopped("the writer's thread panicked; this is a bug".into()))
+            }
+            (result, _) => result,
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Err(error) = self.shut_down() {
+            tracing::error!("{error}");
+        }
+    }
+}
+
+/// What a node is made of.
+struct Parts {
+    raft: Raft,
+    epoch: Instant,
+    boot: u64,
+    rules: Rules,
+    wal: Wal,
+    data_dir: DataDir,
+    trace: Option<Arc<TraceFile>>,
+    cluster: Cluster,
+}
+
+/// The cluster as the arguments describe it.
+struct Cluster {
+    /// The client addresses of all members.
+    members: BTreeMap<NodeId, SocketAddr>,
+    /// This node's client address.
+    own: SocketAddr,
+    /// What a data directory is bound to: the name and the initial members.
+    identity: String,
+}
+
+impl Cluster {
+    fn of(args: &Args) -> Result<Self, NodeError> {
+        let mut members = BTreeMap::new();
+        for member in &args.members {
+            let address = SocketAddr::new(member.address, args.client_port);
+            if members.insert(member.id, address).is_some() {
+                return Err(NodeError::Arguments(format!("--members names {} twice", member.id)));
+            }
+        }
+        let Some(&own) = members.get(&args.id) else {
+            return Err(NodeError::Arguments(format!("--id is {}, but --members does not name it", args.id)));
+        };
+        let names: Vec<String> = members.keys().map(NodeId::to_string).collect();
+        Ok(Self { members, own, identity: format!("{}/{}", args.cluster, names.join(",")) })
+    }
+
+    fn peer_addresses(&self, args: &Args) -> BTreeMap<NodeId, SocketAddr> {
+        let others = self.members.iter().filter(|(id, _)| **id != args.id);
+        others.map(|(&id, address)| (id, SocketAddr::new(address.ip(), args.peer_port))).collect()
+    }
+}
+
+/// The rules that the arguments ask for.
+fn rules(args: &Args) -> Result<Rules, NodeError> {
+    let mut rules = Rules::preset(&args.preset)?;
+    for rule in &args.rules {
+        let (name, value) = rule
+            .split_once('=')
+            .ok_or_else(|| NodeError::Arguments(format!("--rule {rule}: expected NAME=VALUE")))?;
+        rules.set(name.trim(), value.trim())?;
+    }
+    rules.validate()?;
+    Ok(rules)
+}
+
+/// The value of a rule as text, for showing it.
+fn rule_text(rules: &Rules, name: &str) -> String {
+    rules.list().into_iter().find(|(rule, _)| *rule == name).map(|(_, value)| value).unwrap_or_default()
+}
+
+fn log_recovery(id: NodeId, boot: u64, recovered: &Recovered) {
+    if let Some(torn) = &recovered.torn {
+        tracing::warn!(
+            "{id}: removed a torn write of {} bytes at byte {} of {}",
+            torn.bytes,
+            torn.offset,
+            torn.path.display()
+        );
+    }
+    let last = recovered.entries.last().map_or((0, 0), |entry| (entry.index, entry.term));
+    tracing::info!(
+        "{id}: start {boot}, term {}, vote {}, last entry {} of term {}",
+        recovered.hard_state.term,
+        recovered.hard_state.voted_for.map_or("none".into(), |node| node.to_string()),
+        last.0,
+        last.1
+    );
+}
+
+/// A seed that differs between starts.
+fn drawn_seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(std::process::id())
+}
+
+fn spawn<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, NodeError> {
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(work)
+        .map_err(io_error(format!("start the thread {name}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(line: &str) -> Result<Args, clap::Error> {
+        let words = std::iter::once("node").chain(line.split_whitespace());
+        <Cli as clap::Parser>::try_parse_from(words).map(|cli| cli.args)
+    }
+
+    #[test]
+    fn arguments_are_read() {
+        let line = "--id n2 --members n1=10.0.0.1,n2=10.0.0.2 --data-dir d --rule read_mode=local --rule pre_vote=off";
+        let args = parse(line).unwrap();
+        let cluster = Cluster::of(&args).unwrap();
+        assert_eq!(cluster.own, "10.0.0.2:7001".parse().unwrap());
+        assert_eq!(cluster.peer_addresses(&args), [(NodeId(1), "10.0.0.1:7002".parse().unwrap())].into());
+        assert_eq!(rule_text(&rules(&args).unwrap(), "read_mode"), "local");
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        for (line, expected) in [
+            ("--id n3 --members n1=10.0.0.1 --data-dir d", "does not name it"),
+            ("--id n1 --members n1=10.0.0.1,n1=10.0.0.2 --data-dir d", "names n1 twice"),
+        ] {
+            let Err(error) = Cluster::of(&parse(line).unwrap()) else { panic!("{line} is accepted") };
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+        for (line, expected) in [
+            ("--id n1 --members n1=10.0.0.1 --data-dir d --rule read_mode", "expected NAME=VALUE"),
+            ("--id n1 --members n1=10.0.0.1 --data-dir d --rule read_mod=log", "did you mean `read_mode`"),
+            ("--id n1 --members n1=10.0.0.1 --data-dir d --preset x", "no preset `x`"),
+        ] {
+            let error = rules(&parse(line).unwrap()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        for line in ["--id x --members n1=10.0.0.1 --data-dir d", "--id n1 --members n1 --data-dir d"] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+}

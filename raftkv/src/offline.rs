@@ -1,0 +1,164 @@
+//! Changing the files of a stopped node, by no code path that an honest node ever takes.
+//!
+//! Invariants: the directory is locked, so a running node is refused; the log is replaced atomically, and its count of
+//! starts survives; one line on standard output says exactly what changed; where nothing can change, the command fails
+//! and nothing is written.
+
+use std::path::{Path, PathBuf};
+
+use crate::datadir::{DataDir, DataDirError};
+use crate::raft::io::NodeId;
+use crate::wal::{self, Recovered, WalError};
+
+/// The arguments of an edit.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// The data directory of a stopped node
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// What to do to it
+    #[command(subcommand)]
+    pub edit: Edit,
+}
+
+/// What can be done to the files of a stopped node.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum Edit {
+    /// Remove the last entries of the log
+    TruncateLog {
+        /// How many
+        #[arg(value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        entries: u64,
+    },
+    /// Forget whom the node voted for; the term stays
+    LoseVote,
+}
+
+/// Why an edit was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum EditError {
+    /// The directory cannot be used.
+    #[error("{0}")]
+    DataDir(#[from] DataDirError),
+    /// The log cannot be used.
+    #[error("{0}")]
+    Wal(#[from] WalError),
+    /// There is nothing to change.
+    #[error("{0}")]
+    Nothing(String),
+}
+
+/// Makes the edit and prints the line of proof.
+pub fn run(args: &Args) -> Result<(), EditError> {
+    let proof = match args.edit {
+        Edit::TruncateLog { entries } => truncate_log(&args.data_dir, entries)?,
+        Edit::LoseVote => lose_vote(&args.data_dir)?,
+    };
+    println!("{proof}");
+    Ok(())
+}
+
+/// Removes the last `count` entries of the log. Returns the line of proof.
+pub fn truncate_log(data_dir: &Path, count: u64) -> Result<String, EditError> {
+    let (dir, _) = DataDir::open_stopped(data_dir)?;
+    let mut contents = contents(&dir)?;
+    let held = contents.entries.len();
+    let kept = usize::try_from(count).ok().and_then(|count| held.checked_sub(count)).filter(|_| held > 0);
+    let Some(kept) = kept else {
+        return Err(EditError::Nothing(format!("cannot remove {count} entries: the log has {held}")));
+    };
+    let removed = contents.entries.split_off(kept);
+    wal::rewrite(&dir.wal(), &contents)?;
+    let (Some(first), Some(last)) = (removed.first(), removed.last()) else {
+        return Err(EditError::Nothing("cannot remove 0 entries".into()));
+    };
+    Ok(format!(
+        "removed entries {}..={} (terms {}..{}), last is now {}",
+        first.index,
+        last.index,
+        first.term,
+        last.term,
+        first.index - 1
+    ))
+}
+
+/// Forgets the vote. Returns the line of proof.
+pub fn lose_vote(data_dir: &Path) -> Result<String, EditError> {
+    let (dir, _) = DataDir::open_stopped(data_dir)?;
+    let mut contents = contents(&dir)?;
+    let term = contents.hard_state.term;
+    let Some(NodeId(vote)) = contents.hard_state.voted_for.take() else {
+        return Ok(format!("no vote was recorded in term {term}"));
+    };
+    wal::rewrite(&dir.wal(), &contents)?;
+    Ok(format!("forgot the vote of term {term} for n{vote}"))
+}
+
+fn contents(dir: &DataDir) -> Result<Recovered, EditError> {
+    wal::read(&dir.wal())?
+        .ok_or_else(|| EditError::Nothing("the node has no log: it was never started".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::datadir::Identity;
+    use crate::raft::io::{HardState, Persist, PersistId};
+    use crate::raft::log::{Entry, Payload};
+    use crate::wal::{Sizes, Wal};
+
+    /// A stopped node with entries 1..=5 of the terms 1, 1, 2, 3, 3, and a vote for n2 in term 4.
+    fn stopped_node() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let held = DataDir::open(dir.path(), &Identity::new(NodeId(1), "c")).unwrap();
+        let (mut wal, _) = Wal::open(&held.wal(), Sizes::default()).unwrap();
+        wal.begin_boot().unwrap();
+        let terms = [1, 1, 2, 3, 3].into_iter().zip(1..);
+        let entries = terms.map(|(term, index)| Entry { index, term, payload: Payload::Noop }).collect();
+        let hard_state = Some(HardState { term: 4, voted_for: Some(NodeId(2)) });
+        wal.stage(&Persist { id: PersistId(1), hard_state, truncate_from: None, entries });
+        wal.commit().unwrap();
+        dir
+    }
+
+    fn recovered(dir: &tempfile::TempDir) -> Recovered {
+        let (held, _) = DataDir::open_stopped(dir.path()).unwrap();
+        Wal::open(&held.wal(), Sizes::default()).unwrap().1
+    }
+
+    #[test]
+    fn the_tail_of_the_log_is_removed() {
+        let dir = stopped_node();
+        let proof = truncate_log(dir.path(), 3).unwrap();
+        assert_eq!(proof, "removed entries 3..=5 (terms 2..3), last is now 2");
+        let found = recovered(&dir);
+        assert_eq!(found.entries.iter().map(|entry| entry.index).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!((found.boot, found.hard_state.voted_for), (1, Some(NodeId(2))), "the rest stays");
+        let error = truncate_log(dir.path(), 3).unwrap_err().to_string();
+        assert_eq!(error, "cannot remove 3 entries: the log has 2");
+        assert_eq!(truncate_log(dir.path(), 2).unwrap(), "removed entries 1..=2 (terms 1..1), last is now 0");
+        assert!(truncate_log(dir.path(), 1).is_err());
+        assert_eq!(recovered(&dir).hard_state.term, 4);
+    }
+
+    #[test]
+    fn the_vote_is_forgotten_once() {
+        let dir = stopped_node();
+        assert_eq!(lose_vote(dir.path()).unwrap(), "forgot the vote of term 4 for n2");
+        let found = recovered(&dir);
+        assert_eq!(found.hard_state, HardState { term: 4, voted_for: None });
+        assert_eq!((found.entries.len(), found.boot), (5, 1));
+        assert_eq!(lose_vote(dir.path()).unwrap(), "no vote was recorded in term 4");
+    }
+
+    #[test]
+    fn a_running_node_and_a_foreign_directory_are_refused() {
+        let dir = stopped_node();
+        let (_held, _) = DataDir::open_stopped(dir.path()).unwrap();
+        assert!(truncate_log(dir.path(), 1).unwrap_err().to_string().contains("its node is running"));
+        let empty = tempfile::tempdir().unwrap();
+        assert!(
+            lose_vote(empty.path()).unwrap_err().to_string().contains("not the data directory of a node")
+        );
+    }
+}

@@ -1,0 +1,139 @@
+//! The bytes between two nodes: `| len u32 | crc u32 | postcard |`, little endian.
+//!
+//! Invariant: whatever arrives, decoding returns a value, "not yet" or an error; it allocates no more than has arrived.
+
+use serde::{Deserialize, Serialize};
+
+use crate::raft::io::NodeId;
+
+/// The longest payload that is accepted.
+pub const FRAME_MAX: usize = 32 << 20;
+/// The longest first frame of a connection.
+pub const HELLO_MAX: usize = 1024;
+/// The version of the protocol.
+pub const PROTOCOL: u32 = 1;
+/// Bytes before the payload.
+const HEADER: usize = 8;
+
+/// The first frame of a connection: who speaks to whom, in which cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`PROTOCOL`].
+    pub protocol: u32,
+    /// The cluster.
+    pub cluster: String,
+    /// Who connects.
+    pub from: NodeId,
+    /// Whom it takes the other side for.
+    pub to: NodeId,
+}
+
+/// Why a connection cannot go on.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// The length is impossible.
+    #[error("a frame of {len} bytes, at most {max} are allowed")]
+    Length {
+        /// The length in the frame.
+        len: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The checksum differs.
+    #[error("the checksum of a frame is wrong")]
+    Checksum,
+    /// The payload is not what it should be.
+    #[error("the contents of a frame are malformed")]
+    Malformed,
+}
+
+/// Appends a frame with `value` to `out`.
+pub fn encode<T: Serialize>(value: &T, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(&[0; HEADER]);
+    *out = postcard::to_extend(value, std::mem::take(out)).expect("a message always encodes into memory");
+    let payload = &out[start + HEADER..];
+    let (len, crc) = (payload.len() as u32, crc32fast::hash(payload));
+    out[start..start + 4].copy_from_slice(&len.to_le_bytes());
+    out[start + 4..start + HEADER].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// Takes the first frame of `bytes`. Returns the value and the length of the frame, or `None` if more bytes are needed.
+pub fn decode<T: for<'de> Deserialize<'de>>(
+    bytes: &[u8],
+    max: usize,
+) -> Result<Option<(T, usize)>, FrameError> {
+    let Some(header) = bytes.get(..HEADER) else { return Ok(None) };
+    let len = u32::from_le_bytes([header[0], header[1], header[2], header[3]]) as usize;
+    let crc = u32::from_le_bytes([header[4], header[5], header[6], header[7]]);
+    if len == 0 || len > max {
+        return Err(FrameError::Length { len, max });
+    }
+    let Some(payload) = bytes.get(HEADER..HEADER + len) else { return Ok(None) };
+    if crc32fast::hash(payload) != crc {
+        return Err(FrameError::Checksum);
+    }
+    match postcard::take_from_bytes(payload) {
+        Ok((value, [])) => Ok(Some((value, HEADER + len))),
+        _ => Err(FrameError::Malformed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::raft::log::{Entry, Payload};
+    use crate::raft::message::{AppendEntries, Message};
+
+    fn append() -> Message {
+        let entry = Entry { index: 2, term: 1, payload: Payload::Command(vec![0, 255, 7].into()) };
+        Message::AppendEntries(AppendEntries {
+            term: 1,
+            prev_index: 1,
+            prev_term: 1,
+            entries: vec![entry],
+            commit: 1,
+        })
+    }
+
+    #[test]
+    fn a_message_arrives_in_pieces() {
+        let mut bytes = Vec::new();
+        encode(&append(), &mut bytes);
+        let first = bytes.len();
+        encode(&append(), &mut bytes);
+        for cut in 0..first {
+            assert_eq!(decode::<Message>(&bytes[..cut], FRAME_MAX), Ok(None), "cut at {cut}");
+        }
+        assert_eq!(decode(&bytes, FRAME_MAX), Ok(Some((append(), first))));
+        assert_eq!(decode(&bytes[first..], FRAME_MAX), Ok(Some((append(), bytes.len() - first))));
+    }
+
+    #[test]
+    fn damage_is_noticed() {
+        let mut bytes = Vec::new();
+        encode(&append(), &mut bytes);
+        for bit in 0..bytes.len() * 8 {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(!matches!(decode::<Message>(&damaged, FRAME_MAX), Ok(Some(_))), "bit {bit}");
+        }
+        assert_eq!(decode::<Message>(&bytes, 3), Err(FrameError::Length { len: bytes.len() - 8, max: 3 }));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..80), honest in any::<bool>()) {
+            if honest && bytes.len() > HEADER {
+                let payload = bytes.split_off(HEADER);
+                bytes[..4].copy_from_slice(&(payload.len() as u32).to_le_bytes());
+                bytes[4..].copy_from_slice(&crc32fast::hash(&payload).to_le_bytes());
+                bytes.extend(payload);
+            }
+            let _ = decode::<Message>(&bytes, FRAME_MAX);
+            let _ = decode::<Hello>(&bytes, HELLO_MAX);
+        }
+    }
+}

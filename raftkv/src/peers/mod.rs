@@ -1,0 +1,235 @@
+//! Messages between nodes: one TCP connection per direction, opened by the sender.
+//!
+//! Invariants:
+//! * Sending never blocks and never buffers without bound. A message may be lost at any time, which Raft expects; what is
+//!   old is dropped in favour of what is new.
+//! * A connection to one peer never holds up another: each has a task and a queue of its own.
+//! * Within one connection order is kept. When a peer opens a new connection its older one is closed, so that an old
+//!   message does not overtake.
+//! * Whatever arrives on the port, the worst that happens is a closed connection and a line in the log.
+//!
+//! A partition drops packets silently, so a connection is watched: once the kernel had to retransmit, fresh attempts start
+//! beside it and replace it if they get through first. After a heal that takes one interval between attempts, where TCP
+//! itself would wait for its next, ever later, retransmission.
+
+pub mod codec;
+mod inbound;
+mod outbound;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use tokio::sync::Notify;
+
+use crate::raft::io::NodeId;
+use crate::raft::message::Message;
+
+/// Where received messages go. Returns false once nobody takes them any more.
+pub type Deliver = Arc<dyn Fn(NodeId, Message) -> bool + Send + Sync>;
+
+/// Who this node is and whom it talks to.
+#[derive(Clone, Debug)]
+pub struct PeersConfig {
+    /// This node.
+    pub id: NodeId,
+    /// Its cluster.
+    pub cluster: String,
+    /// The other members and their peer addresses.
+    pub others: BTreeMap<NodeId, SocketAddr>,
+}
+
+/// The connections to all other members.
+#[derive(Debug)]
+pub struct Peers {
+    outbox: Outbox,
+    backlog: Backlog,
+    stop: Arc<Notify>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Peers {
+    /// Starts to listen and to connect, in a thread of their own.
+    pub fn start(config: PeersConfig, listener: TcpListener, deliver: Deliver) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        let queues: BTreeMap<_, _> =
+            config.others.keys().map(|&id| (id, Arc::new(Queue::default()))).collect();
+        let outbox = Outbox { queues: Arc::new(queues) };
+        let (stop, backlog) = (Arc::new(Notify::new()), Backlog::default());
+        let (stopped, queues, shared_backlog) = (stop.clone(), outbox.queues.clone(), backlog.clone());
+        let work = move || {
+            runtime.block_on(async move {
+                let hello = |to| codec::Hello {
+                    protocol: codec::PROTOCOL,
+                    cluster: config.cluster.clone(),
+                    from: config.id,
+                    to,
+                };
+                for (&id, &address) in &config.others {
+                    tokio::spawn(outbound::run(address, hello(id), queues[&id].clone()));
+                }
+                match tokio::net::TcpListener::from_std(listener) {
+                    Ok(listener) => {
+                        tokio::spawn(inbound::run(listener, config.clone(), deliver, shared_backlog));
+                    }
+                    Err(error) => tracing::error!("peers: cannot listen: {error}"),
+                }
+                stopped.notified().await;
+            });
+        };
+        let thread = std::thread::Builder::new().name("peers".into()).spawn(work)?;
+        Ok(Self { outbox, backlog, stop, thread: Some(thread) })
+    }
+
+    /// The way to the other members.
+    pub fn outbox(&self) -> Outbox {
+        self.outbox.clone()
+    }
+
+    /// The count of messages that were delivered and not yet taken.
+    pub fn backlog(&self) -> Backlog {
+        self.backlog.clone()
+    }
+}
+
+impl Drop for Peers {
+    fn drop(&mut self) {
+        self.stop.notify_one();
+        if let Some(thread) = self.thread.take() {
+            // A panic of that thread was printed by its own hook.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Counts the messages between the reading tasks and the core, so that reading can wait for the core.
+#[derive(Clone, Debug, Default)]
+pub struct Backlog(Arc<AtomicUsize>);
+
+impl Backlog {
+    /// Above this, nothing is read from peers until the core has caught up.
+    const MAX: usize = 8192;
+
+    fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One delivered message was taken.
+    pub fn taken(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn is_full(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > Self::MAX
+    }
+}
+
+/// The way to the other members. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Outbox {
+    queues: Arc<BTreeMap<NodeId, Arc<Queue>>>,
+}
+
+impl Outbox {
+    /// Sends a message, or drops it if its receiver is not known or too far behind.
+    pub fn send(&self, to: NodeId, message: Message) {
+        if let Some(queue) = self.queues.get(&to) {
+            queue.push(message);
+        }
+    }
+}
+
+/// What waits for one peer.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    wake: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    messages: VecDeque<Message>,
+    bytes: usize,
+    connected: Connected,
+}
+
+/// Whether anything takes messages out of a queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Connected {
+    #[default]
+    No,
+    Yes,
+}
+
+impl Queue {
+    /// Messages that may wait for a connection that is there.
+    const MESSAGES_MAX: usize = 4096;
+    /// Their bytes.
+    const BYTES_MAX: usize = 16 << 20;
+    /// Messages that are kept for a connection that is not there: the last ones, for a first contact without delay.
+    const OFFLINE_MAX: usize = 16;
+
+    fn push(&self, message: Message) {
+        let mut waiting = self.lock();
+        waiting.bytes += size(&message);
+        waiting.messages.push_back(message);
+        let messages_max = match waiting.connected {
+            Connected::Yes => Self::MESSAGES_MAX,
+            Connected::No => Self::OFFLINE_MAX,
+        };
+        while waiting.messages.len() > messages_max
+            || (waiting.bytes > Self::BYTES_MAX && waiting.messages.len() > 1)
+        {
+            if let Some(oldest) = waiting.messages.pop_front() {
+                waiting.bytes -= size(&oldest);
+            }
+        }
+        let first = waiting.messages.len() == 1;
+        drop(waiting);
+        if first {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Waits until something is there and takes all of it.
+    async fn take(&self) -> VecDeque<Message> {
+        loop {
+            let woken = self.wake.notified();
+            let taken = {
+                let mut waiting = self.lock();
+                waiting.bytes = 0;
+                std::mem::take(&mut waiting.messages)
+            };
+            if !taken.is_empty() {
+                return taken;
+            }
+            woken.await;
+        }
+    }
+
+    fn set_connected(&self, connected: Connected) {
+        self.lock().connected = connected;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// About how many bytes a message takes.
+fn size(message: &Message) -> usize {
+    const SMALL: usize = 32;
+    match message {
+        Message::AppendEntries(append) => {
+            SMALL + append.entries.iter().map(|entry| entry.size_bytes()).sum::<usize>()
+        }
+        _ => SMALL,
+    }
+}
+
+#[cfg(test)]
+mod tests;

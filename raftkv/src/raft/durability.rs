@@ -1,0 +1,160 @@
+//! What of this node's state is on its way to the disk, and what is there.
+//!
+//! Invariant: `durable_index` never exceeds the part of the present log that a crash would leave. The core changes its
+//! state in memory first; [`Durability::take`] turns the difference into one [`Persist`] per step, and nothing that
+//! depends on it may leave before [`Durability::persisted`] was told so.
+//! Reference: "updated on stable storage before responding to RPCs" in figure 2 of the paper.
+
+use std::collections::VecDeque;
+
+use super::io::{HardState, Persist, PersistId};
+use super::log::Log;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct InFlight {
+    id: PersistId,
+    /// The last index of the log once this is durable, lowered by later truncations.
+    last_index: u64,
+    hard_state: Option<HardState>,
+}
+
+/// The difference between the state in memory, the state handed to the disk, and the state on it.
+#[derive(Clone, Debug)]
+pub(super) struct Durability {
+    last_id: u64,
+    issued_hard_state: HardState,
+    issued_index: u64,
+    truncate_from: Option<u64>,
+    in_flight: VecDeque<InFlight>,
+    durable_id: PersistId,
+    durable_index: u64,
+    durable_hard_state: HardState,
+}
+
+impl Durability {
+    /// Everything that was recovered is durable.
+    pub(super) fn recovered(hard_state: HardState, last_index: u64) -> Self {
+        Self {
+            last_id: 0,
+            issued_hard_state: hard_state,
+            issued_index: last_index,
+            truncate_from: None,
+            in_flight: VecDeque::new(),
+            durable_id: PersistId(0),
+            durable_index: last_index,
+            durable_hard_state: hard_state,
+        }
+    }
+
+    /// The log was truncated in memory.
+    pub(super) fn truncated(&mut self, from: u64) {
+        if from <= self.issued_index {
+            self.truncate_from = Some(self.truncate_from.map_or(from, |earlier| earlier.min(from)));
+            self.issued_index = from - 1;
+        }
+        self.durable_index = self.durable_index.min(from - 1);
+        for write in &mut self.in_flight {
+            write.last_index = write.last_index.min(from - 1);
+        }
+    }
+
+    /// What has to be written so that the disk catches up with the memory, if anything.
+    pub(super) fn take(&mut self, hard_state: HardState, log: &Log) -> Option<Persist> {
+        let last_index = log.last_index();
+        let changed = (hard_state != self.issued_hard_state).then_some(hard_state);
+        if changed.is_none() && self.truncate_from.is_none() && last_index == self.issued_index {
+            return None;
+        }
+        self.last_id += 1;
+        let id = PersistId(self.last_id);
+        let entries = log.range(self.issued_index + 1, last_index).to_vec();
+        self.issued_hard_state = hard_state;
+        self.issued_index = last_index;
+        self.in_flight.push_back(InFlight { id, last_index, hard_state: changed });
+        Some(Persist { id, hard_state: changed, truncate_from: self.truncate_from.take(), entries })
+    }
+
+    /// Everything up to `id` is durable.
+    pub(super) fn persisted(&mut self, id: PersistId) {
+        while let Some(write) = self.in_flight.front().copied()
+            && write.id <= id
+        {
+            self.in_flight.pop_front();
+            self.durable_id = write.id;
+            self.durable_index = write.last_index;
+            self.durable_hard_state = write.hard_state.unwrap_or(self.durable_hard_state);
+        }
+    }
+
+    /// The number of the latest durable write.
+    pub(super) fn durable_id(&self) -> PersistId {
+        self.durable_id
+    }
+
+    /// How far the present log is durable.
+    pub(super) fn durable_index(&self) -> u64 {
+        self.durable_index
+    }
+
+    /// Whether a crash would leave exactly this hard state.
+    pub(super) fn holds(&self, hard_state: HardState) -> bool {
+        self.durable_hard_state == hard_state && self.issued_hard_state == hard_state
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::log::Payload;
+    use super::*;
+
+    fn log_of(terms: &[u64]) -> Log {
+        let mut log = Log::default();
+        for &term in terms {
+            log.push(term, Payload::Noop);
+        }
+        log
+    }
+
+    #[test]
+    fn nothing_to_write_means_no_write() {
+        let mut durability = Durability::recovered(HardState::default(), 2);
+        assert!(durability.take(HardState::default(), &log_of(&[1, 1])).is_none());
+    }
+
+    #[test]
+    fn a_truncation_lowers_what_earlier_writes_will_have_made_durable() {
+        let hard_state = HardState { term: 1, voted_for: None };
+        let mut durability = Durability::recovered(hard_state, 0);
+        let first = durability.take(hard_state, &log_of(&[1, 1, 1])).unwrap();
+        assert_eq!((first.truncate_from, first.entries.len(), first.hard_state), (None, 3, None));
+
+        durability.truncated(2);
+        let second = durability.take(hard_state, &log_of(&[1, 2])).unwrap();
+        assert_eq!((second.truncate_from, second.entries.len()), (Some(2), 1));
+
+        durability.persisted(first.id);
+        assert_eq!(durability.durable_index(), 1, "entries 2 and 3 of the first write are gone");
+        durability.persisted(second.id);
+        assert_eq!(durability.durable_index(), 2);
+    }
+
+    #[test]
+    fn entries_that_come_and_go_between_two_writes_never_reach_the_disk() {
+        let hard_state = HardState::default();
+        let mut durability = Durability::recovered(hard_state, 1);
+        durability.truncated(3);
+        let write = durability.take(hard_state, &log_of(&[1, 1])).unwrap();
+        assert_eq!((write.truncate_from, write.entries.len()), (None, 1));
+    }
+
+    #[test]
+    fn a_hard_state_holds_once_it_is_durable() {
+        let new = HardState { term: 2, voted_for: None };
+        let mut durability = Durability::recovered(HardState::default(), 0);
+        assert!(!durability.holds(new));
+        let write = durability.take(new, &Log::default()).unwrap();
+        assert!(!durability.holds(new));
+        durability.persisted(write.id);
+        assert!(durability.holds(new));
+    }
+}

@@ -1,0 +1,375 @@
+//! Terms, votes and leaders.
+//!
+//! Invariant (election safety): at most one node leads in a term, because a node votes once per term, says so only when
+//! the disk knows it, and a leader needs a majority. Second invariant (half of leader completeness): a voter prefers its
+//! own log, so a majority elects only who has every committed entry.
+//! Deliberately without leadership transfer and priorities.
+//! Reference: section 5.2 and 5.4.1 of the paper; section 4.2.3, 6.2 and 9.6 of the thesis for stickiness, the check of
+//! the quorum and pre-vote.
+
+use std::collections::BTreeSet;
+
+use super::io::{Micros, NodeId, PersistId, Refusal};
+use super::message::{Ballot, Message, VoteReply, VoteRequest};
+use super::replication::{Leading, OpenKind};
+use super::rules::{ElectionTimer, Millis, MillisRange, PreVote, Rules, Toggle, VoteCompare, Votes};
+use super::trace::{EventKind, Role, Vote};
+use super::{Admission, Raft, Random};
+
+/// Whether elections start by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Timer {
+    /// When a follower's patience ends.
+    Armed,
+    /// Only by order.
+    Manual,
+}
+
+/// How long a follower waits for its leader before it asks for votes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// From which it is drawn.
+    pub(super) range: MillisRange,
+    /// What happens at its end.
+    pub(super) timer: Timer,
+    drawn: u64,
+}
+
+impl Patience {
+    /// Timeouts are drawn at random so that split votes are rare and resolve (section 5.2 of the paper), from a range
+    /// far above the time of a broadcast (section 5.6).
+    pub(super) fn of(rules: &Rules) -> Self {
+        let range = rules.vote.election_timeout;
+        let (range, timer) = match rules.vote.election_timer {
+            ElectionTimer::Random(own) => (own.unwrap_or(range), Timer::Armed),
+            ElectionTimer::Fixed(Millis(fixed)) => (MillisRange { min: fixed, max: fixed }, Timer::Armed),
+            ElectionTimer::Manual => (range, Timer::Manual),
+        };
+        Self { range, timer, drawn: range.max }
+    }
+
+    /// A new timeout, kept until the next draw.
+    pub(super) fn draw(&mut self, random: &mut Random) -> u64 {
+        self.drawn = random.between(self.range.min, self.range.max);
+        self.drawn
+    }
+}
+
+/// The votes of one election or rehearsal.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally {
+    voters: BTreeSet<NodeId>,
+    grants: usize,
+}
+
+impl Tally {
+    fn add(&mut self, voter: NodeId) {
+        self.voters.insert(voter);
+        self.grants += 1;
+    }
+}
+
+/// Where a candidate's vote for itself is. It counts like any other: once it is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OwnVote {
+    /// There is none, or it has been counted.
+    None,
+    /// It is part of the next write.
+    Cast,
+    /// It is part of this write.
+    Issued(PersistId),
+}
+
+impl OwnVote {
+    /// The next write was handed out.
+    pub(super) fn issued(&mut self, id: PersistId) {
+        if *self == OwnVote::Cast {
+            *self = OwnVote::Issued(id);
+        }
+    }
+}
+
+impl Raft {
+    /// The node's patience has ended, or it was ordered to: it tries to become leader.
+    pub(super) fn campaign(&mut self, now: Micros) {
+        if self.role == Role::Leader {
+            return;
+        }
+        self.leader = None;
+        self.leader_heard = None;
+        self.election_due = now.plus_millis(self.patience.draw(&mut self.random));
+        match self.pre_vote() {
+            PreVote::Off => self.start_election(now),
+            PreVote::LogOnly | PreVote::Full | PreVote::StrictGt => self.start_rehearsal(now),
+        }
+    }
+
+    /// The honest law: a node raises its term only after a majority has said that it could win, and a member says so
+    /// only if it has not heard of a leader lately (thesis, section 9.6). Candidate and voter both ask here.
+    fn pre_vote(&self) -> PreVote {
+        self.rules.vote.pre_vote
+    }
+
+    fn start_rehearsal(&mut self, now: Micros) {
+        let Some(term) = self.term.checked_add(1) else { return };
+        self.change_role(Role::PreCandidate);
+        self.tally = Tally::default();
+        let request = self.vote_request(term);
+        for peer in self.peers() {
+            self.send(peer, Message::RequestPreVote(request.clone()));
+        }
+        self.count_vote(now, self.id);
+    }
+
+    fn start_election(&mut self, now: Micros) {
+        // Terms end here. To wrap around would let a later leader have a smaller term.
+        let Some(term) = self.term.checked_add(1) else { return };
+        self.enter_term(term);
+        self.change_role(Role::Candidate);
+        self.tally = Tally::default();
+        self.vote_for(self.id);
+        self.own_vote = OwnVote::Cast;
+        self.election_due = now.plus_millis(self.patience.draw(&mut self.random));
+        let request = self.vote_request(term);
+        for peer in self.peers() {
+            self.send_durable(peer, Message::RequestVote(request.clone()));
+        }
+    }
+
+    fn vote_request(&self, term: u64) -> VoteRequest {
+        VoteRequest { term, last_index: self.log.last_index(), last_term: self.log.last_term() }
+    }
+
+    /// A candidate counts its own vote once the disk has it.
+    pub(super) fn count_own_vote(&mut self, now: Micros) {
+        if let OwnVote::Issued(id) = self.own_vote
+            && self.durability.durable_id() >= id
+        {
+            self.own_vote = OwnVote::None;
+            self.count_vote(now, self.id);
+        }
+    }
+
+    pub(super) fn on_pre_vote_request(&mut self, now: Micros, from: NodeId, request: &VoteRequest) {
+        let up_to_date = self.satisfies_restriction(request);
+        let convincing = match self.pre_vote() {
+            PreVote::Off | PreVote::LogOnly => up_to_date,
+            PreVote::Full => up_to_date && !self.hears_a_leader(now),
+            PreVote::StrictGt => self.compare_log(request).is_gt() && !self.hears_a_leader(now),
+        };
+        let granted = convincing && request.term > self.term;
+        // A refusal carries this node's term: the rehearsing node may be stuck in an older one (etcd issue 8243).
+        let term = if granted { request.term } else { self.term };
+        self.send_in_term(from, Message::VoteReply(VoteReply { term, ballot: Ballot::PreVote, granted }));
+    }
+
+    pub(super) fn on_vote_request(&mut self, now: Micros, from: NodeId, request: &VoteRequest) {
+        if request.term > self.term && self.is_loyal(now) {
+            return;
+        }
+        let admission = self.admit_request(now, request.term);
+        let free = self.voted_for.is_none() || self.voted_for == Some(from);
+        let granted = admission == Admission::Current && free && self.satisfies_restriction(request);
+        let reply = VoteReply { term: self.term, ballot: Ballot::Vote, granted };
+        if !granted {
+            self.send_in_term(from, Message::VoteReply(reply));
+            return;
+        }
+        if self.voted_for.is_none() {
+            self.vote_for(from);
+        }
+        self.election_due = now.plus_millis(self.patience.draw(&mut self.random));
+        self.send_durable(from, Message::VoteReply(reply));
+    }
+
+    /// Gives this node's vote of the present term.
+    fn vote_for(&mut self, candidate: NodeId) {
+        self.voted_for = Some(candidate);
+        let vote = Vote { to: candidate, last_index: self.log.last_index(), last_term: self.log.last_term() };
+        self.trace_durable(EventKind::Vote(vote));
+    }
+
+    /// Whether this node keeps to its leader and ignores candidates.
+    fn is_loyal(&self, now: Micros) -> bool {
+        // The honest law: a request that arrives within the minimum election timeout of hearing from a current leader
+        // neither raises the term nor gets a vote (thesis, section 4.2.3).
+        self.rules.vote.leader_stickiness == Toggle::On && self.hears_a_leader(now)
+    }
+
+    /// Whether a leader has been heard within the shortest election timeout. A leader hears itself.
+    fn hears_a_leader(&self, now: Micros) -> bool {
+        match self.leader_heard {
+            _ if self.role == Role::Leader => true,
+            Some(heard) => now.millis_since(heard) < self.patience.range.min,
+            None => false,
+        }
+    }
+
+    /// Whether the candidate's log may lead this node's.
+    fn satisfies_restriction(&self, request: &VoteRequest) -> bool {
+        // The honest law: "the voter denies its vote if its own log is more up-to-date than that of the candidate"
+        // (section 5.4.1 of the paper).
+        !self.rules.vote.election_restriction || self.compare_log(request).is_ge()
+    }
+
+    /// How up-to-date the candidate's log is against this node's.
+    fn compare_log(&self, request: &VoteRequest) -> std::cmp::Ordering {
+        let index = request.last_index.cmp(&self.log.last_index());
+        let term = request.last_term.cmp(&self.log.last_term());
+        let honest = term.then(index);
+        // The honest law: "if the logs have last entries with different terms, then the log with the later term is more
+        // up-to-date. If the logs end with the same term, then whichever log is longer" (section 5.4.1).
+        match self.rules.vote.vote_compare {
+            VoteCompare::Raft => honest,
+            VoteCompare::IndexOnly => index,
+            VoteCompare::TermOnly => term,
+            VoteCompare::BothGe if term.is_lt() || index.is_lt() => std::cmp::Ordering::Less,
+            VoteCompare::StrictGt if honest.is_eq() => std::cmp::Ordering::Less,
+            VoteCompare::BothGe | VoteCompare::StrictGt => honest,
+        }
+    }
+
+    pub(super) fn on_vote_reply(&mut self, now: Micros, from: NodeId, reply: &VoteReply) {
+        match (reply.ballot, reply.granted) {
+            (Ballot::PreVote, true) => {
+                if self.role == Role::PreCandidate && self.term.checked_add(1) == Some(reply.term) {
+                    self.count_vote(now, from);
+                }
+            }
+            (Ballot::Vote, true) => {
+                if self.admit_reply(now, reply.term) == Admission::Current && self.role == Role::Candidate {
+                    self.count_vote(now, from);
+                }
+            }
+            (Ballot::PreVote | Ballot::Vote, false) => {
+                self.admit_reply(now, reply.term);
+            }
+        }
+    }
+
+    fn count_vote(&mut self, now: Micros, voter: NodeId) {
+        self.tally.add(voter);
+        // The honest law: "votes from a majority of the servers", each at most one vote per term (section 5.2).
+        let count = match self.rules.vote.votes {
+            Votes::Set => self.tally.voters.len(),
+            Votes::Counter => self.tally.grants,
+        };
+        if !self.configuration.elects(count) {
+            return;
+        }
+        match self.role {
+            Role::PreCandidate => self.start_election(now),
+            Role::Candidate => self.become_leader(now),
+            Role::Follower | Role::Leader => {}
+        }
+    }
+
+    fn become_leader(&mut self, now: Micros) {
+        self.own_vote = OwnVote::None;
+        self.leader = Some(self.id);
+        self.leading = Some(Leading::new(
+            now,
+            self.heartbeat_due(now),
+            self.log.last_index(),
+            self.configuration.others(self.id),
+        ));
+        self.change_role(Role::Leader);
+        // The honest law: a new leader commits a blank entry, because it cannot count the replicas of older entries
+        // (section 5.4.2) and does not know the commit index until then (section 8 of the paper).
+        if self.rules.commit.noop_on_election {
+            self.append_own(super::log::Payload::Noop);
+        }
+        // An AppendEntries goes to everybody at the end of this step and serves as the first heartbeat.
+    }
+
+    /// Adopts a newer term, or gives up in the present one.
+    pub(super) fn become_follower(&mut self, now: Micros, term: u64) {
+        if term > self.term {
+            self.enter_term(term);
+        }
+        if self.role == Role::Leader {
+            self.leader = None;
+            self.stop_leading();
+            self.election_due = now.plus_millis(self.patience.draw(&mut self.random));
+        }
+        self.change_role(Role::Follower);
+    }
+
+    fn enter_term(&mut self, term: u64) {
+        self.term = term;
+        self.voted_for = None;
+        self.leader = None;
+        self.leader_heard = None;
+        self.own_vote = OwnVote::None;
+        self.trace(EventKind::Term);
+    }
+
+    fn change_role(&mut self, role: Role) {
+        if self.role != role {
+            self.role = role;
+            let votes = match role {
+                Role::Leader => self.tally.voters.iter().copied().collect(),
+                Role::Follower | Role::PreCandidate | Role::Candidate => Vec::new(),
+            };
+            self.trace(EventKind::Role(role, votes));
+        }
+    }
+
+    /// A deposed leader can no longer speak for what is open: proposals may still be committed by its successor, reads
+    /// had no effect.
+    fn stop_leading(&mut self) {
+        let Some(leading) = self.leading.take() else { return };
+        let reads = leading.reads.into_requests();
+        for open in leading.open {
+            match open.kind {
+                OpenKind::Proposal => self.out.dropped.push(open.request),
+                OpenKind::Read => {
+                    self.out.refused.push((open.request, Refusal::NotLeader { leader: self.leader }))
+                }
+            }
+        }
+        for request in reads {
+            self.out.refused.push((request, Refusal::NotLeader { leader: self.leader }));
+        }
+    }
+
+    /// A leader's clock: heartbeats, and whether anybody still listens.
+    pub(super) fn keep_leading(&mut self, now: Micros) {
+        if self.has_lost_its_quorum(now) {
+            self.become_follower(now, self.term);
+            return;
+        }
+        self.send_heartbeats();
+        let due = self.heartbeat_due(now);
+        if let Some(leading) = &mut self.leading {
+            leading.heartbeat_due = due;
+        }
+    }
+
+    /// Leaders send heartbeats "during idle periods to prevent election timeouts" (figure 2), a few within the shortest.
+    fn heartbeat_due(&self, now: Micros) -> Micros {
+        now.plus_millis(self.rules.vote.heartbeat_interval.0)
+    }
+
+    fn has_lost_its_quorum(&self, now: Micros) -> bool {
+        let Some(leading) = &self.leading else { return false };
+        let heard = |node| leading.progress.get(&node).map_or(now, |progress| progress.heard);
+        let quorum_heard = self.configuration.reached(heard).unwrap_or(now);
+        // The honest law: "a leader steps down if an election timeout elapses without a successful round of heartbeats
+        // to a majority of its cluster" (thesis, section 6.2).
+        self.rules.vote.check_quorum == Toggle::On && now.millis_since(quorum_heard) > self.patience.range.max
+    }
+
+    /// A leader of this term was heard.
+    pub(super) fn heard_leader(&mut self, now: Micros, leader: NodeId) {
+        self.become_follower(now, self.term);
+        self.leader = Some(leader);
+        self.leader_heard = Some(now);
+        self.election_due = now.plus_millis(self.patience.drawn);
+    }
+
+    /// All members but this node.
+    pub(super) fn peers(&self) -> Vec<NodeId> {
+        self.configuration.others(self.id).collect()
+    }
+}

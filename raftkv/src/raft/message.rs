@@ -1,0 +1,143 @@
+//! What nodes say to each other.
+//!
+//! Every message carries the sender's term, except that a pre-vote and its grant carry the term that would be asked for.
+//! Messages may be lost, repeated, reordered and delayed without bound; no handler relies on anything else. They are
+//! encoded by the transport (serde); a message with impossible contents is ignored by the core, never trusted.
+//! Reference: figure 2 of the paper, section 9.6 of the thesis for PreVote, section 6.4 for the round tags.
+
+use serde::{Deserialize, Serialize};
+
+use super::log::Entry;
+
+/// A message from one node to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Message {
+    /// "Would you vote for me?" Changes nothing at the receiver.
+    RequestPreVote(VoteRequest),
+    /// "Vote for me."
+    RequestVote(VoteRequest),
+    /// The answer to either.
+    VoteReply(VoteReply),
+    /// A leader's entries.
+    AppendEntries(AppendEntries),
+    /// The answer to them.
+    AppendReply(AppendReply),
+    /// A leader's sign of life, which also confirms reads.
+    Heartbeat(Heartbeat),
+    /// The answer to it.
+    HeartbeatReply(HeartbeatReply),
+}
+
+impl Message {
+    /// The term in it.
+    pub fn term(&self) -> u64 {
+        match self {
+            Message::RequestPreVote(m) | Message::RequestVote(m) => m.term,
+            Message::VoteReply(m) => m.term,
+            Message::AppendEntries(m) => m.term,
+            Message::AppendReply(m) => m.term,
+            Message::Heartbeat(m) => m.term,
+            Message::HeartbeatReply(m) => m.term,
+        }
+    }
+}
+
+/// The arguments of RequestVote and of its rehearsal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VoteRequest {
+    /// The term in which the candidate wants to lead.
+    pub term: u64,
+    /// The index of its last entry.
+    pub last_index: u64,
+    /// The term of its last entry.
+    pub last_term: u64,
+}
+
+/// Which question a vote answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ballot {
+    /// The rehearsal, which binds nobody.
+    PreVote,
+    /// The election.
+    Vote,
+}
+
+/// The answer to a vote request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VoteReply {
+    /// The voter's term; for a granted pre-vote the term that was asked for.
+    pub term: u64,
+    /// Which question it answers.
+    pub ballot: Ballot,
+    /// Whether the vote was given.
+    pub granted: bool,
+}
+
+/// A leader's entries, with what precedes them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppendEntries {
+    /// The leader's term.
+    pub term: u64,
+    /// The index of the entry before `entries`.
+    pub prev_index: u64,
+    /// The term of the entry before `entries`.
+    pub prev_term: u64,
+    /// The entries; empty for a probe.
+    pub entries: Vec<Entry>,
+    /// The leader's commit index.
+    pub commit: u64,
+}
+
+/// The answer to [`AppendEntries`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppendReply {
+    /// The follower's term.
+    pub term: u64,
+    /// What became of the entries.
+    pub outcome: AppendOutcome,
+}
+
+/// What became of a leader's entries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AppendOutcome {
+    /// The follower's log agrees with the leader's up to this index, durably.
+    Matched(u64),
+    /// The entry before the new ones is missing or different.
+    Rejected(Rejection),
+    /// The sender's term is over; the reply's term says so.
+    StaleTerm,
+}
+
+/// Why entries did not fit, and where the logs can agree at the latest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejection {
+    /// The `prev_index` that was rejected.
+    pub prev_index: u64,
+    /// The follower's largest index whose term does not exceed the rejected `prev_term`.
+    pub hint_index: u64,
+    /// The term there.
+    pub hint_term: u64,
+}
+
+/// A leader's sign of life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// The leader's term.
+    pub term: u64,
+    /// How far the receiver may take entries as committed.
+    pub commit: u64,
+    /// The number of this round of heartbeats in this term. Reads wait for a quorum of answers to a round that began
+    /// after they arrived.
+    pub round: u64,
+}
+
+/// The answer to [`Heartbeat`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeartbeatReply {
+    /// The follower's term.
+    pub term: u64,
+    /// The round that it answers.
+    pub round: u64,
+    /// The follower's last index, so that the leader learns of a log that has become shorter than acknowledged.
+    pub last_index: u64,
+}

@@ -1,0 +1,328 @@
+//! A Raft node without IO, clock or randomness of its own.
+//!
+//! Where each law of figure 2 of the paper is kept:
+//!
+//! | law | file |
+//! |---|---|
+//! | terms, votes, timeouts, who becomes a leader | `election` |
+//! | what a leader sends and what its followers keep | `replication`, `follower`, `progress` |
+//! | what is committed and applied | `commit` |
+//! | linearizable reads | `reads` |
+//! | who counts | `quorum` |
+//! | what must be on disk before what may be said | `durability` |
+//!
+//! Invariant: [`Raft::steps`] is a function of the node's state, the time and the inputs. A node never panics over what
+//! others say, nor over what weakened rules let happen: an impossible state is a finding of the experiment, not a crash.
+//! Deliberately without knowledge of clients, keys, sessions and files.
+//! References: Ongaro and Ousterhout, "In Search of an Understandable Consensus Algorithm (Extended Version)", 2014
+//! ("the paper"); Ongaro, "Consensus: Bridging Theory and Practice", 2014 ("the thesis").
+
+use std::collections::VecDeque;
+
+pub mod io;
+pub mod log;
+pub mod message;
+pub mod quorum;
+pub mod rules;
+pub mod status;
+pub mod switch;
+pub mod trace;
+
+mod commit;
+mod durability;
+mod election;
+mod follower;
+mod progress;
+mod reads;
+mod replication;
+
+use durability::Durability;
+use election::{OwnVote, Patience, Tally, Timer};
+use io::{Effects, HardState, Input, Micros, NodeId, Persist};
+use log::{Entry, Log};
+use message::Message;
+use quorum::Configuration;
+use replication::Leading;
+use rules::{PersistVote, Rules};
+use trace::{Boot, Event, EventKind, Fsync, Role};
+
+/// What a node starts with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Who it is; must be one of `members`.
+    pub id: NodeId,
+    /// The members of the cluster.
+    pub members: Vec<NodeId>,
+    /// The rules that it follows.
+    pub rules: Rules,
+    /// The recovered term and vote.
+    pub hard_state: HardState,
+    /// The recovered log.
+    pub log: Vec<Entry>,
+    /// Where its random timeouts start. Nodes of one cluster need different ones.
+    pub seed: u64,
+}
+
+/// One node.
+#[derive(Clone, Debug)]
+pub struct Raft {
+    id: NodeId,
+    configuration: Configuration,
+    rules: Rules,
+
+    term: u64,
+    voted_for: Option<NodeId>,
+    log: Log,
+    durability: Durability,
+
+    role: Role,
+    leader: Option<NodeId>,
+    commit: u64,
+    applied: u64,
+
+    patience: Patience,
+    random: Random,
+    election_due: Micros,
+    leader_heard: Option<Micros>,
+    tally: Tally,
+    own_vote: OwnVote,
+    leading: Option<Leading>,
+
+    out: Effects,
+}
+
+impl Raft {
+    /// A node that starts at `now` with what it recovered. Its commit index is 0 and is learned again: figure 2 of the
+    /// paper counts it among the volatile state.
+    pub fn new(config: Config, now: Micros) -> Result<Self, String> {
+        let configuration = Configuration::new(config.members);
+        if !configuration.contains(config.id) {
+            return Err(format!("{} is not one of the members {:?}", config.id, configuration.voters()));
+        }
+        config.rules.validate().map_err(|error| error.to_string())?;
+        let log = Log::recovered(config.log)?;
+        // A log that is ahead of the hard state proves a newer term. Whom this node voted for in it nobody knows.
+        let hard_state = if config.hard_state.term < log.last_term() {
+            HardState { term: log.last_term(), voted_for: None }
+        } else {
+            config.hard_state
+        };
+        let mut patience = Patience::of(&config.rules);
+        let mut random = Random(config.seed);
+        let election_due = now.plus_millis(patience.draw(&mut random));
+        Ok(Self {
+            id: config.id,
+            configuration,
+            rules: config.rules,
+            term: hard_state.term,
+            voted_for: hard_state.voted_for,
+            durability: Durability::recovered(config.hard_state, log.last_index()),
+            log,
+            role: Role::Follower,
+            leader: None,
+            commit: 0,
+            applied: 0,
+            patience,
+            random,
+            election_due,
+            leader_heard: None,
+            tally: Tally::default(),
+            own_vote: OwnVote::None,
+            leading: None,
+            out: Effects::default(),
+        })
+    }
+
+    /// The trace line for this start, the `boot`th of its data directory; to be written before anything else.
+    pub fn boot_event(&self, boot: u64) -> Event {
+        let boot = Boot {
+            boot,
+            voted_for: self.voted_for,
+            last_index: self.log.last_index(),
+            last_term: self.log.last_term(),
+            snapshot_index: 0,
+            members: self.configuration.voters().to_vec(),
+            rules: self.rules.clone(),
+        };
+        Event { term: self.term, kind: EventKind::Boot(Box::new(boot)) }
+    }
+
+    /// When the first [`Input::Tick`] is due.
+    pub fn deadline(&self) -> Option<Micros> {
+        match (&self.leading, self.patience.timer) {
+            (Some(leading), _) => Some(leading.heartbeat_due),
+            (None, Timer::Armed) => Some(self.election_due),
+            (None, Timer::Manual) => None,
+        }
+    }
+
+    /// Takes one input.
+    pub fn step(&mut self, now: Micros, input: Input) -> Effects {
+        self.steps(now, &mut VecDeque::from([input]))
+    }
+
+    /// Takes inputs from the front for as long as they may share one write to the disk, at least one; to be called again
+    /// until none are left. Many proposals in one call cost one message per peer.
+    pub fn steps(&mut self, now: Micros, inputs: &mut VecDeque<Input>) -> Effects {
+        while let Some(input) = inputs.pop_front() {
+            self.take(now, input);
+            if inputs.front().is_some_and(|next| self.must_not_join(next)) {
+                break;
+            }
+        }
+        self.run_timers(now);
+        self.finish(now)
+    }
+
+    /// An acknowledgement promises that its entries reach the disk. A new term may remove them again, so it does not
+    /// share their write.
+    fn must_not_join(&self, next: &Input) -> bool {
+        match next {
+            Input::Message { message, .. } => message.term() > self.term && !self.out.send_durable.is_empty(),
+            _ => false,
+        }
+    }
+
+    fn take(&mut self, now: Micros, input: Input) {
+        match input {
+            Input::Tick => {}
+            Input::Message { from, message } => self.receive(now, from, message),
+            Input::Propose { request, command } => self.propose(request, command),
+            Input::Read { request } => self.read(request),
+            Input::Persisted(id) => {
+                self.durability.persisted(id);
+                self.count_own_vote(now);
+            }
+            Input::Campaign => self.campaign(now),
+        }
+    }
+
+    fn receive(&mut self, now: Micros, from: NodeId, message: Message) {
+        if from == self.id || !self.configuration.contains(from) {
+            return;
+        }
+        match message {
+            Message::RequestPreVote(request) => self.on_pre_vote_request(now, from, &request),
+            Message::RequestVote(request) => self.on_vote_request(now, from, &request),
+            Message::VoteReply(reply) => self.on_vote_reply(now, from, &reply),
+            Message::AppendEntries(append) => self.on_append_entries(now, from, &append),
+            Message::AppendReply(reply) => self.on_append_reply(now, from, &reply),
+            Message::Heartbeat(heartbeat) => self.on_heartbeat(now, from, &heartbeat),
+            Message::HeartbeatReply(reply) => self.on_heartbeat_reply(now, from, &reply),
+        }
+    }
+
+    /// Whether a request may be served. A newer term is adopted first: "if RPC request or response contains term T >
+    /// currentTerm: set currentTerm = T, convert to follower" (figure 2 of the paper, rules for all servers).
+    fn admit_request(&mut self, now: Micros, term: u64) -> Admission {
+        if term > self.term {
+            self.become_follower(now, term);
+        }
+        // The honest law: "reply false if term < currentTerm" (figure 2, receivers of both RPCs), so that a deposed
+        // leader or candidate changes nothing any more.
+        if term < self.term && self.rules.vote.term_check { Admission::Stale } else { Admission::Current }
+    }
+
+    /// Whether a reply counts. A newer term is adopted first, as above.
+    fn admit_reply(&mut self, now: Micros, term: u64) -> Admission {
+        if term > self.term {
+            self.become_follower(now, term);
+        }
+        // The honest law: a reply speaks about the term that it carries. "if a server receives a request with a stale
+        // term number, it rejects the request" (section 5.1) holds for replies too, since networks delay.
+        if term < self.term && self.rules.vote.reply_term_check {
+            Admission::Stale
+        } else {
+            Admission::Current
+        }
+    }
+
+    fn run_timers(&mut self, now: Micros) {
+        if self.deadline().is_none_or(|deadline| now < deadline) {
+            return;
+        }
+        match self.role {
+            Role::Leader => self.keep_leading(now),
+            Role::Follower | Role::PreCandidate | Role::Candidate => self.campaign(now),
+        }
+    }
+
+    /// Draws the conclusions from what was taken in, and hands out what has to be done.
+    fn finish(&mut self, now: Micros) -> Effects {
+        self.commit_what_a_quorum_has();
+        self.send_appends(now);
+        self.hand_out_committed();
+        self.answer_reads();
+        let persist = self.durability.take(self.hard_state(), &self.log);
+        if let Some(persist) = &persist {
+            self.announce(persist);
+        }
+        let deadline = self.deadline();
+        Effects { persist, deadline, ..std::mem::take(&mut self.out) }
+    }
+
+    fn announce(&mut self, persist: &Persist) {
+        self.own_vote.issued(persist.id);
+        let fsync = Fsync { index: self.log.last_index(), hard_state: persist.hard_state.is_some() };
+        self.out.trace_durable.insert(0, Event { term: self.term, kind: EventKind::Fsync(fsync) });
+    }
+
+    /// What a crash must leave of term and vote.
+    fn hard_state(&self) -> HardState {
+        // The honest law: votedFor is "persistent state on all servers", on stable storage before the reply (figure 2).
+        // Otherwise a restarted node votes twice in one term, and two candidates win.
+        let voted_for = match self.rules.vote.persist_vote {
+            PersistVote::Durable => self.voted_for,
+            PersistVote::Memory => None,
+        };
+        HardState { term: self.term, voted_for }
+    }
+
+    fn trace(&mut self, kind: EventKind) {
+        self.out.trace.push(Event { term: self.term, kind });
+    }
+
+    fn trace_durable(&mut self, kind: EventKind) {
+        self.out.trace_durable.push(Event { term: self.term, kind });
+    }
+
+    fn send(&mut self, to: NodeId, message: Message) {
+        self.out.send.push((to, message));
+    }
+
+    fn send_durable(&mut self, to: NodeId, message: Message) {
+        self.out.send_durable.push((to, message));
+    }
+
+    /// Sends an answer that promises nothing but the term in it: at once if that is durable.
+    fn send_in_term(&mut self, to: NodeId, message: Message) {
+        if self.durability.holds(self.hard_state()) {
+            self.send(to, message);
+        } else {
+            self.send_durable(to, message);
+        }
+    }
+}
+
+/// Whether a message may still be acted upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Admission {
+    Current,
+    Stale,
+}
+
+/// The generator splitmix64 (Steele, Lea and Flood, 2014): enough to spread timeouts, and the same everywhere.
+#[derive(Clone, Debug)]
+struct Random(u64);
+
+impl Random {
+    /// A number in `min..=max`, with a bias that does not matter for ranges of milliseconds.
+    fn between(&mut self, min: u64, max: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^= z >> 31;
+        min + z % (max - min + 1)
+    }
+}

@@ -1,0 +1,187 @@
+//! What a leader knows about one follower, and what it may send next.
+//!
+//! Invariant: `match_index < next_index`. `match_index` is what the follower has vouched for; it goes back when the
+//! follower turns out to have lost entries, which weakened rules and broken disks make possible.
+//! Reference: `nextIndex` and `matchIndex` of figure 2 of the paper, section 10.2.1 of the thesis for pipelining.
+
+use std::collections::VecDeque;
+
+use super::io::Micros;
+
+/// How a leader feeds a follower.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Feeding {
+    /// It does not know where the logs agree: one message, then wait for the answer.
+    Probe(Probe),
+    /// It knows: messages follow each other without waiting.
+    Pipeline,
+}
+
+/// The one message of a probing leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Probe {
+    /// To be sent.
+    Ready,
+    /// On its way.
+    Sent,
+}
+
+/// One follower as its leader sees it.
+#[derive(Clone, Debug)]
+pub(super) struct Progress {
+    /// The last entry that the follower has vouched for.
+    pub(super) match_index: u64,
+    /// The next entry to send.
+    pub(super) next_index: u64,
+    /// How to send it.
+    pub(super) feeding: Feeding,
+    /// How many unanswered messages with entries are allowed at present. It falls to one when messages were lost or
+    /// overtook each other and doubles with every step forward, or else each such mishap would send all of them again.
+    pub(super) window: usize,
+    /// The last index of each unanswered message with entries.
+    pub(super) inflight: VecDeque<u64>,
+    /// When anything was heard from it in this term.
+    pub(super) heard: Micros,
+    /// When entries were last sent or acknowledged.
+    pub(super) moved: Micros,
+    /// The last round of heartbeats that it answered.
+    pub(super) round: u64,
+}
+
+impl Progress {
+    /// A new leader begins at the end of its own log and has heard nothing yet.
+    pub(super) fn new(now: Micros, last_index: u64) -> Self {
+        Self {
+            match_index: 0,
+            next_index: last_index + 1,
+            feeding: Feeding::Probe(Probe::Ready),
+            window: usize::MAX,
+            inflight: VecDeque::new(),
+            heard: now,
+            moved: now,
+            round: 0,
+        }
+    }
+
+    /// Searches from `next_index` on.
+    pub(super) fn probe_from(&mut self, next_index: u64) {
+        self.next_index = next_index.max(1);
+        self.match_index = self.match_index.min(self.next_index - 1);
+        self.feeding = Feeding::Probe(Probe::Ready);
+        self.inflight.clear();
+    }
+
+    /// The follower has everything up to `matched`.
+    pub(super) fn matched(&mut self, now: Micros, matched: u64) {
+        let answers_probe = matched + 1 >= self.next_index;
+        if matched > self.match_index {
+            self.match_index = matched;
+            self.moved = now;
+            self.window = self.window.saturating_mul(2);
+        }
+        self.next_index = self.next_index.max(self.match_index + 1);
+        while self.inflight.front().is_some_and(|&last| last <= matched) {
+            self.inflight.pop_front();
+        }
+        if answers_probe {
+            self.feeding = Feeding::Pipeline;
+        }
+    }
+
+    /// The follower refused what came after `prev_index`; its log can agree up to `bound` at the latest.
+    pub(super) fn rejected(&mut self, prev_index: u64, bound: u64) {
+        let next = prev_index.min(bound + 1).max(1);
+        match self.feeding {
+            // The probe itself was refused: believe it, also below what the follower once vouched for.
+            Feeding::Probe(_) if prev_index + 1 == self.next_index => self.probe_from(next),
+            // One of several messages overtook another or was lost, or the follower has lost entries. Begin again
+            // behind what it vouched for; if that is wrong, the probe will say so.
+            Feeding::Pipeline if prev_index >= self.match_index => {
+                self.window = 1;
+                self.probe_from(next.max(self.match_index + 1));
+            }
+            // An answer to something older.
+            Feeding::Probe(_) | Feeding::Pipeline => {}
+        }
+    }
+
+    /// A heartbeat was answered by a follower whose log ends at `last_index`. Whatever has not moved for `patience_ms`
+    /// is taken as lost.
+    pub(super) fn answered_heartbeat(&mut self, now: Micros, last_index: u64, patience_ms: u64) {
+        if last_index < self.match_index {
+            self.probe_from(last_index + 1);
+        } else if now.millis_since(self.moved) >= patience_ms && self.feeding == Feeding::Probe(Probe::Sent) {
+            self.feeding = Feeding::Probe(Probe::Ready);
+        }
+    }
+
+    /// Whether messages seem to be lost: entries are open, and nothing has moved for `patience_ms`.
+    pub(super) fn has_stalled(&self, now: Micros, patience_ms: u64) -> bool {
+        self.feeding == Feeding::Pipeline
+            && self.match_index + 1 < self.next_index
+            && now.millis_since(self.moved) >= patience_ms
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pipeline(match_index: u64, next_index: u64) -> Progress {
+        let mut progress = Progress::new(Micros(0), match_index);
+        progress.matched(Micros(0), match_index);
+        progress.next_index = next_index;
+        progress
+    }
+
+    #[test]
+    fn a_reply_that_was_overtaken_is_ignored() {
+        let mut progress = pipeline(5, 9);
+        progress.rejected(3, 0);
+        assert_eq!((progress.match_index, progress.next_index, progress.feeding), (5, 9, Feeding::Pipeline));
+    }
+
+    #[test]
+    fn a_gap_in_the_pipeline_goes_back_to_what_matched() {
+        let mut progress = pipeline(5, 9);
+        progress.rejected(8, 2);
+        assert_eq!((progress.match_index, progress.next_index), (5, 6));
+        assert_eq!(progress.feeding, Feeding::Probe(Probe::Ready));
+    }
+
+    #[test]
+    fn after_a_gap_the_window_opens_step_by_step() {
+        let mut progress = pipeline(5, 9);
+        progress.rejected(8, 2);
+        assert_eq!(progress.window, 1);
+        progress.matched(Micros(0), 4);
+        assert_eq!(progress.feeding, Feeding::Probe(Probe::Ready), "an old answer does not answer the probe");
+        progress.matched(Micros(0), 6);
+        progress.matched(Micros(0), 6);
+        assert_eq!((progress.window, progress.feeding), (2, Feeding::Pipeline));
+    }
+
+    #[test]
+    fn a_follower_that_lost_entries_is_found_out_by_the_probe() {
+        let mut progress = pipeline(5, 6);
+        progress.rejected(5, 2);
+        assert_eq!((progress.match_index, progress.next_index), (5, 6), "it may have been a late answer");
+        progress.feeding = Feeding::Probe(Probe::Sent);
+        progress.rejected(5, 2);
+        assert_eq!((progress.match_index, progress.next_index), (2, 3));
+    }
+
+    #[test]
+    fn a_short_log_shows_in_the_heartbeat() {
+        let mut progress = pipeline(5, 6);
+        progress.answered_heartbeat(Micros(0), 1, 50);
+        assert_eq!((progress.match_index, progress.next_index), (1, 2));
+    }
+
+    #[test]
+    fn the_first_index_is_one() {
+        let mut progress = Progress::new(Micros(0), 0);
+        progress.rejected(0, 0);
+        assert_eq!((progress.match_index, progress.next_index), (0, 1));
+    }
+}

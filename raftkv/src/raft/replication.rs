@@ -1,0 +1,239 @@
+//! The leader's side of the log: what it appends, what it sends, what it learns from the answers.
+//!
+//! Invariant (leader append-only): a leader never removes or overwrites an entry of its own log. It sends entries while
+//! its own disk is still writing them, and counts its own copy only once that is done (see `commit`).
+//! Deliberately without snapshots: every follower is fed from the log.
+//! Reference: section 5.3 of the paper; section 10.2 of the thesis for batching and pipelining.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::io::{Micros, NodeId, Refusal, RequestId};
+use super::log::{Payload, SliceLimit};
+use super::message::{
+    AppendEntries, AppendOutcome, AppendReply, Heartbeat, HeartbeatReply, Message, Rejection,
+};
+use super::progress::{Feeding, Probe, Progress};
+use super::reads::Reads;
+use super::rules::{Backtrack, HeartbeatCommit, MatchFrom};
+use super::status::PeerStatus;
+use super::trace::{EntryMark, EventKind};
+use super::{Admission, Raft};
+
+/// No further entry goes into a message that is as large as this.
+const APPEND_BYTES_MAX: usize = 1 << 20;
+
+/// A leader that cannot commit takes no more entries than these.
+const UNCOMMITTED_ENTRIES_MAX: u64 = 1 << 16;
+
+/// What a client waits for at an index of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OpenKind {
+    /// Its command is there.
+    Proposal,
+    /// A marker of its read is there.
+    Read,
+}
+
+/// A request whose entry is not applied yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Open {
+    pub(super) index: u64,
+    pub(super) request: RequestId,
+    pub(super) kind: OpenKind,
+}
+
+/// What a node knows only while it leads.
+#[derive(Clone, Debug)]
+pub(super) struct Leading {
+    pub(super) progress: BTreeMap<NodeId, Progress>,
+    pub(super) heartbeat_due: Micros,
+    /// The number of the last round of heartbeats that was sent.
+    pub(super) round: u64,
+    /// In the order of their indices.
+    pub(super) open: VecDeque<Open>,
+    pub(super) reads: Reads,
+}
+
+impl Leading {
+    /// A leader whose log ends at `last_index`.
+    pub(super) fn new(
+        now: Micros,
+        heartbeat_due: Micros,
+        last_index: u64,
+        peers: impl Iterator<Item = NodeId>,
+    ) -> Self {
+        Self {
+            progress: peers.map(|peer| (peer, Progress::new(now, last_index))).collect(),
+            heartbeat_due,
+            round: 0,
+            open: VecDeque::new(),
+            reads: Reads::default(),
+        }
+    }
+
+    pub(super) fn peer_statuses(&self) -> Vec<PeerStatus> {
+        let status = |(&id, progress): (&NodeId, &Progress)| PeerStatus {
+            id,
+            match_index: progress.match_index,
+            next_index: progress.next_index,
+            inflight: progress.inflight.len(),
+        };
+        self.progress.iter().map(status).collect()
+    }
+}
+
+impl Raft {
+    pub(super) fn propose(&mut self, request: RequestId, command: Vec<u8>) {
+        self.append_for(request, OpenKind::Proposal, Payload::Command(command.into()));
+    }
+
+    /// Appends an entry on behalf of a client, or refuses.
+    pub(super) fn append_for(&mut self, request: RequestId, kind: OpenKind, payload: Payload) {
+        if self.leading.is_none() {
+            self.out.refused.push((request, Refusal::NotLeader { leader: self.leader }));
+            return;
+        }
+        if self.log.last_index().saturating_sub(self.commit) >= UNCOMMITTED_ENTRIES_MAX {
+            self.out.refused.push((request, Refusal::Busy("too many entries wait to be committed")));
+            return;
+        }
+        let index = self.append_own(payload);
+        if let Some(leading) = &mut self.leading {
+            leading.open.push_back(Open { index, request, kind });
+        }
+    }
+
+    /// Appends an entry of this leader's term. It is sent at the end of the step.
+    pub(super) fn append_own(&mut self, payload: Payload) -> u64 {
+        let entry = self.log.push(self.term, payload);
+        let (index, mark) = (entry.index, EntryMark::from(entry));
+        // One line for all entries of a step.
+        match self.out.trace.last_mut().map(|event| &mut event.kind) {
+            Some(EventKind::Append(marks)) => marks.push(mark),
+            _ => self.trace(EventKind::Append(vec![mark])),
+        }
+        index
+    }
+
+    /// Sends every follower what it can take now.
+    pub(super) fn send_appends(&mut self, now: Micros) {
+        let Some(leading) = &mut self.leading else { return };
+        let (window, limit) = (
+            self.rules.log.max_inflight.0,
+            SliceLimit { entries: self.rules.log.max_entries_per_append.0, bytes: APPEND_BYTES_MAX },
+        );
+        for (&peer, progress) in &mut leading.progress {
+            while progress.may_send(self.log.last_index(), window) {
+                let prev_index = progress.next_index - 1;
+                let entries = self.log.slice(progress.next_index, limit);
+                progress.sent(now, entries.last().map(|entry| entry.index));
+                let prev_term = self.log.term(prev_index).unwrap_or_default();
+                let append =
+                    AppendEntries { term: self.term, prev_index, prev_term, entries, commit: self.commit };
+                self.out.send.push((peer, Message::AppendEntries(append)));
+            }
+        }
+    }
+
+    /// Begins a new round of heartbeats.
+    pub(super) fn send_heartbeats(&mut self) {
+        let Some(leading) = &mut self.leading else { return };
+        leading.round += 1;
+        // The honest law: a heartbeat vouches for no entries, so it may declare only those committed that the follower
+        // is known to share with the leader ("min(leaderCommit, index of last new entry)", figure 2 of the paper).
+        let capped = self.rules.commit.heartbeat_commit == HeartbeatCommit::MinMatch;
+        for (&peer, progress) in &leading.progress {
+            let commit = if capped { self.commit.min(progress.match_index) } else { self.commit };
+            let heartbeat = Heartbeat { term: self.term, commit, round: leading.round };
+            self.out.send.push((peer, Message::Heartbeat(heartbeat)));
+        }
+    }
+
+    pub(super) fn on_append_reply(&mut self, now: Micros, from: NodeId, reply: &AppendReply) {
+        if self.admit_reply(now, reply.term) == Admission::Stale {
+            return;
+        }
+        let Some(progress) = self.leading.as_mut().and_then(|leading| leading.progress.get_mut(&from)) else {
+            return;
+        };
+        progress.heard = now;
+        match &reply.outcome {
+            AppendOutcome::Matched(index) if *index <= self.log.last_index() => {
+                // The honest law: "if successful: update nextIndex and matchIndex for follower" to what this reply
+                // vouches for (figure 2 of the paper). With a pipeline, more may be on its way.
+                let matched = match self.rules.log.match_from {
+                    MatchFrom::Ack => *index,
+                    MatchFrom::NextIndex => progress.next_index - 1,
+                };
+                progress.matched(now, matched);
+            }
+            AppendOutcome::Rejected(rejection) => self.back_up(from, rejection),
+            AppendOutcome::Matched(_) | AppendOutcome::StaleTerm => {}
+        }
+    }
+
+    /// Goes back to where the follower's log may agree.
+    fn back_up(&mut self, from: NodeId, rejection: &Rejection) {
+        // Skipping terms is the optimization at the end of section 5.3 of the paper; one step at a time is figure 2.
+        let bound = match self.rules.log.backtrack {
+            Backtrack::One => rejection.prev_index.saturating_sub(1),
+            Backtrack::TermHint => self.log.agreement_bound(rejection.hint_index, rejection.hint_term).0,
+        };
+        if let Some(progress) = self.leading.as_mut().and_then(|leading| leading.progress.get_mut(&from)) {
+            progress.rejected(rejection.prev_index, bound);
+        }
+    }
+
+    pub(super) fn on_heartbeat_reply(&mut self, now: Micros, from: NodeId, reply: &HeartbeatReply) {
+        if self.admit_reply(now, reply.term) == Admission::Stale {
+            return;
+        }
+        let Some(leading) = &mut self.leading else { return };
+        let Some(progress) = leading.progress.get_mut(&from) else { return };
+        progress.heard = now;
+        progress.round = progress.round.max(reply.round.min(leading.round));
+        progress.answered_heartbeat(now, reply.last_index, RESEND_AFTER_MS);
+        if progress.has_stalled(now, RESEND_AFTER_MS) {
+            progress.moved = now;
+            let prev_index = progress.next_index - 1;
+            let prev_term = self.log.term(prev_index).unwrap_or_default();
+            let probe = AppendEntries {
+                term: self.term,
+                prev_index,
+                prev_term,
+                entries: Vec::new(),
+                commit: self.commit,
+            };
+            self.send(from, Message::AppendEntries(probe));
+        }
+    }
+}
+
+/// After so long without a sign, entries are taken as lost on the way and asked about. A slow follower answers too.
+const RESEND_AFTER_MS: u64 = 40;
+
+impl Progress {
+    /// Whether a message may go out now.
+    fn may_send(&self, last_index: u64, window: usize) -> bool {
+        match self.feeding {
+            Feeding::Probe(Probe::Ready) => true,
+            Feeding::Probe(Probe::Sent) => false,
+            Feeding::Pipeline => {
+                self.next_index <= last_index && self.inflight.len() < window.min(self.window)
+            }
+        }
+    }
+
+    /// A message went out; its last entry has this index, if it has entries.
+    fn sent(&mut self, now: Micros, last: Option<u64>) {
+        self.moved = now;
+        match (self.feeding, last) {
+            (Feeding::Probe(_), _) => self.feeding = Feeding::Probe(Probe::Sent),
+            (Feeding::Pipeline, Some(last)) => {
+                self.next_index = last + 1;
+                self.inflight.push_back(last);
+            }
+            (Feeding::Pipeline, None) => {}
+        }
+    }
+}

@@ -1,0 +1,487 @@
+//! The rules of the protocol, each of which an experiment can switch off on its own.
+//!
+//! Invariant: every field is consulted in exactly one place of this crate, inside the guard that it weakens, where a
+//! comment states the honest law and its source; the test `every_rule_is_consulted_once` counts the places. The defaults
+//! are the honest laws (preset `production`). The node asserts only what holds under every value of every rule.
+//! Deliberately without behaviour: this file says what can be chosen and what the choice breaks, nothing else.
+
+use std::fmt::{self, Write};
+
+use serde::de::Error as _;
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::switch::switch;
+pub use super::switch::{Count, ElectionTimer, Millis, MillisRange, Switch, Toggle};
+
+switch! {
+    /// Where a vote lives.
+    PersistVote {
+        /// On disk, before the reply leaves.
+        Durable = "durable",
+        /// In memory: a restart forgets it, the term stays.
+        Memory = "memory",
+    }
+}
+
+switch! {
+    /// How a voter compares the candidate's log with its own.
+    VoteCompare {
+        /// By last term, then by last index.
+        Raft = "raft",
+        /// By last index alone.
+        IndexOnly = "index_only",
+        /// By last term alone.
+        TermOnly = "term_only",
+        /// Both must be at least the voter's.
+        BothGe = "both_ge",
+        /// The candidate's log must be strictly newer.
+        StrictGt = "strict_gt",
+    }
+}
+
+switch! {
+    /// Whether a candidate rehearses, and what a voter demands of the rehearsal.
+    PreVote {
+        /// No rehearsal.
+        Off = "off",
+        /// A log that is as new as the voter's.
+        LogOnly = "log_only",
+        /// That, and the voter has not heard of a leader lately.
+        Full = "full",
+        /// A log that is strictly newer than the voter's.
+        StrictGt = "strict_gt",
+    }
+}
+
+switch! {
+    /// How a candidate counts.
+    Votes {
+        /// Voters, each once.
+        Set = "set",
+        /// Granting replies.
+        Counter = "counter",
+    }
+}
+
+switch! {
+    /// When a follower removes the entries behind the one that agrees.
+    AppendConflict {
+        /// Only from the first entry that differs.
+        OnConflict = "on_conflict",
+        /// Always.
+        TruncateAlways = "truncate_always",
+    }
+}
+
+switch! {
+    /// What a leader takes from a successful reply.
+    MatchFrom {
+        /// The index that the follower named.
+        Ack = "ack",
+        /// Its own idea of what it has sent so far.
+        NextIndex = "next_index",
+    }
+}
+
+switch! {
+    /// How far a follower follows the leader's commit index in AppendEntries.
+    FollowerCommitCap {
+        /// To the last entry that the message vouches for.
+        LastNew = "last_new",
+        /// To the end of its own log.
+        OwnLast = "own_last",
+    }
+}
+
+switch! {
+    /// How a leader searches for the point where a follower's log agrees.
+    Backtrack {
+        /// One entry per message.
+        One = "one",
+        /// One term per message.
+        TermHint = "term_hint",
+    }
+}
+
+switch! {
+    /// Which commit index a heartbeat carries.
+    HeartbeatCommit {
+        /// At most what the follower is known to have.
+        MinMatch = "min_match",
+        /// The leader's own.
+        Raw = "raw",
+    }
+}
+
+switch! {
+    /// When a leader counts its own copy of an entry.
+    LeaderCountsSelf {
+        /// Once it is durable.
+        AfterFsync = "after_fsync",
+        /// At once.
+        Immediately = "immediately",
+    }
+}
+
+switch! {
+    /// How a read is made linearizable, or not.
+    ReadMode {
+        /// It goes through the log like a write.
+        Log = "log",
+        /// The leader confirms that it still leads, then answers at the commit index of the read's arrival.
+        ReadIndex = "read_index",
+        /// Any node answers from what it has.
+        Local = "local",
+    }
+}
+
+switch! {
+    /// What confirms a leader for a read.
+    ReadIndexConfirm {
+        /// A quorum of answers to heartbeats that were sent after the read arrived.
+        FreshRound = "fresh_round",
+        /// Its own belief.
+        None = "none",
+    }
+}
+
+/// One row of the reference page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RuleDescription {
+    /// The group of the rule.
+    pub group: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// What may be written.
+    pub values: Vec<&'static str>,
+    /// The honest value.
+    pub default: String,
+    /// What it governs.
+    pub governs: &'static str,
+    /// What the other values break.
+    pub breaks: &'static str,
+}
+
+/// Defines the groups, `Rules`, and the access by name, from one table.
+macro_rules! rules {
+    ($( $(#[doc = $gdoc:literal])* $group:ident : $Group:ident {
+        $( #[doc = $doc:literal] $name:ident : $ty:ty = $default:expr, $breaks:literal; )*
+    } )*) => {
+        $(
+            $(#[doc = $gdoc])*
+            #[derive(Clone, Debug, PartialEq, Eq)]
+            pub struct $Group { $( #[doc = $doc] pub $name: $ty, )* }
+        )*
+
+        /// The rules of one node.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Rules { $( $(#[doc = $gdoc])* pub $group: $Group, )* }
+
+        impl Default for Rules {
+            fn default() -> Self {
+                Self { $( $group: $Group { $( $name: $default, )* }, )* }
+            }
+        }
+
+        impl Rules {
+            /// Changes one rule by name.
+            pub fn set(&mut self, name: &str, value: &str) -> Result<(), RuleError> {
+                match name {
+                    $($(
+                        stringify!($name) => {
+                            self.$group.$name = <$ty as Switch>::parse(value)
+                                .ok_or_else(|| RuleError::value(name, value, <$ty as Switch>::values()))?;
+                        }
+                    )*)*
+                    _ => return Err(RuleError::name(name)),
+                }
+                Ok(())
+            }
+
+            /// All rules by name, in the order of the reference page.
+            pub fn list(&self) -> Vec<(&'static str, String)> {
+                vec![ $($( (stringify!($name), self.$group.$name.text()), )*)* ]
+            }
+
+            /// The reference page.
+            pub fn describe() -> Vec<RuleDescription> {
+                let defaults = Self::default();
+                vec![ $($( RuleDescription {
+                    group: stringify!($group),
+                    name: stringify!($name),
+                    values: <$ty as Switch>::values(),
+                    default: defaults.$group.$name.text(),
+                    governs: $doc.trim_ascii(),
+                    breaks: $breaks,
+                }, )*)* ]
+            }
+        }
+    };
+}
+
+rules! {
+    /// Terms, votes and elections.
+    vote: VoteRules {
+        /// Where a vote lives.
+        persist_vote: PersistVote = PersistVote::Durable, "a restarted node votes twice in a term: two leaders";
+        /// Whether requests of an older term are refused.
+        term_check: bool = true, "a deposed leader overwrites entries that its successor has committed";
+        /// Whether replies of an older term are ignored.
+        reply_term_check: bool = true, "votes and acknowledgements of an earlier term count in this one";
+        /// Whether a vote needs a log that is as new as the voter's.
+        election_restriction: bool = true, "a leader without committed entries removes them everywhere";
+        /// How logs are compared for a vote.
+        vote_compare: VoteCompare = VoteCompare::Raft,
+            "index_only and term_only elect leaders without committed entries; both_ge and strict_gt may elect nobody";
+        /// How votes are counted.
+        votes: Votes = Votes::Set, "a vote that the network delivered twice counts twice: two leaders";
+        /// The rehearsal before an election.
+        pre_vote: PreVote = PreVote::Full, "a node that was cut off deposes a working leader when it returns";
+        /// Whether a leader that hears of no quorum for the longest election timeout steps down.
+        check_quorum: Toggle = Toggle::On, "a leader that can commit nothing keeps its followers and its clients waiting";
+        /// Whether a node that hears of a leader ignores vote requests.
+        leader_stickiness: Toggle = Toggle::On, "a node that misses heartbeats deposes a working leader";
+        /// How a follower's patience is drawn.
+        election_timer: ElectionTimer = ElectionTimer::Random(None), "equal timers split votes again and again";
+        /// How long a follower waits for its leader.
+        election_timeout: MillisRange = MillisRange { min: 150, max: 300 },
+            "too short deposes working leaders, too long leaves the cluster without one";
+        /// How often a leader shows that it lives.
+        heartbeat_interval: Millis = Millis(50), "longer than the election timeout, it deposes working leaders";
+    }
+    /// Replication of the log.
+    log: LogRules {
+        /// Whether a follower compares the term of the entry before the new ones.
+        consistency_check: bool = true, "logs with the same last entry differ before it (a gap is still refused)";
+        /// When a follower truncates.
+        append_conflict: AppendConflict = AppendConflict::OnConflict, "an old message removes acknowledged entries";
+        /// What a leader takes from a successful reply.
+        match_from: MatchFrom = MatchFrom::Ack, "entries that are still on their way count as replicated";
+        /// How far a follower follows the leader's commit index.
+        follower_commit_cap: FollowerCommitCap = FollowerCommitCap::LastNew, "a divergent tail is taken as committed";
+        /// How a leader finds where a follower's log agrees.
+        backtrack: Backtrack = Backtrack::TermHint, "repair of a long divergent log takes a round trip per entry";
+        /// How many entries a message may carry.
+        max_entries_per_append: Count = Count(1024), "small ones slow replication down, they break nothing";
+        /// How many unanswered messages with entries a follower may have.
+        max_inflight: Count = Count(256), "few slow replication down, they break nothing";
+    }
+    /// Commitment.
+    commit: CommitRules {
+        /// Whether only entries of the leader's own term are committed by counting.
+        commit_only_current_term: bool = true, "a committed entry of an older term is overwritten (figure 8)";
+        /// Whether a new leader appends an empty entry.
+        noop_on_election: bool = true, "entries of earlier terms stay uncommitted, and reads wait, until a write comes";
+        /// Which commit index a heartbeat carries.
+        heartbeat_commit: HeartbeatCommit = HeartbeatCommit::MinMatch, "a divergent tail is taken as committed";
+        /// When a leader counts its own copy.
+        leader_counts_self: LeaderCountsSelf = LeaderCountsSelf::AfterFsync,
+            "an acknowledged entry is on too few disks and a crash loses it";
+    }
+    /// Reads.
+    read: ReadRules {
+        /// How reads are answered.
+        read_mode: ReadMode = ReadMode::ReadIndex, "local answers from a deposed leader or a lagging follower: stale reads";
+        /// What confirms the leader.
+        read_index_confirm: ReadIndexConfirm = ReadIndexConfirm::FreshRound, "a deposed leader answers stale reads";
+        /// Whether reads wait until an entry of the leader's term is committed.
+        read_index_requires_current_term_commit: bool = true,
+            "a new leader answers from before the last writes that its predecessor acknowledged";
+    }
+}
+
+/// A rule or value that does not exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleError(String);
+
+impl fmt::Display for RuleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for RuleError {}
+
+impl RuleError {
+    fn value(name: &str, value: &str, values: Vec<&'static str>) -> Self {
+        let mut text = format!("rule `{name}` has no value `{value}`: expected {}", values.join(", "));
+        suggest(&mut text, value, &values);
+        Self(text)
+    }
+
+    fn name(name: &str) -> Self {
+        let names: Vec<&str> = Rules::describe().into_iter().map(|rule| rule.name).collect();
+        let mut text = format!("there is no rule `{name}`");
+        suggest(&mut text, name, &names);
+        let _ = write!(text, "; the rules are {}", names.join(", "));
+        Self(text)
+    }
+}
+
+/// Adds the candidate that is nearest to what was written, if any is near.
+fn suggest(text: &mut String, written: &str, candidates: &[&'static str]) {
+    let nearest = candidates.iter().map(|name| (edit_distance(written, name), name)).min();
+    if let Some((distance, name)) = nearest
+        && distance > 0
+        && distance <= name.len().div_ceil(3)
+    {
+        let _ = write!(text, "; did you mean `{name}`?");
+    }
+}
+
+/// The number of inserted, removed and replaced bytes between two words (Levenshtein).
+fn edit_distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// The named combinations, with what they are.
+pub const PRESETS: &[(&str, &str)] = &[
+    ("production", "every honest law: the defaults"),
+    ("paper", "the protocol of the paper alone: no pre-vote, no check of the quorum, no stickiness"),
+    ("thesis", "the paper's protocol with the leader stickiness of chapter 4 of the thesis"),
+    ("etcd-like", "what etcd does when it is configured for production: the defaults"),
+    (
+        "naive-6824",
+        "a typical course solution: the paper without a no-op, one step back at a time, reads in the log",
+    ),
+];
+
+impl Rules {
+    /// A named combination.
+    pub fn preset(name: &str) -> Result<Self, RuleError> {
+        let changes: &[(&str, &str)] = match name {
+            "production" | "etcd-like" => &[],
+            "paper" => &[("pre_vote", "off"), ("check_quorum", "off"), ("leader_stickiness", "off")],
+            "thesis" => &[("pre_vote", "off"), ("check_quorum", "off")],
+            "naive-6824" => &[
+                ("pre_vote", "off"),
+                ("check_quorum", "off"),
+                ("leader_stickiness", "off"),
+                ("noop_on_election", "false"),
+                ("backtrack", "one"),
+                ("read_mode", "log"),
+            ],
+            _ => {
+                let names: Vec<&str> = PRESETS.iter().map(|preset| preset.0).collect();
+                let mut text = format!("there is no preset `{name}`: expected {}", names.join(", "));
+                suggest(&mut text, name, &names);
+                return Err(RuleError(text));
+            }
+        };
+        let mut rules = Self::default();
+        for (name, value) in changes {
+            rules.set(name, value)?;
+        }
+        Ok(rules)
+    }
+
+    /// Refuses combinations with which no cluster could work, and says why.
+    pub fn validate(&self) -> Result<(), RuleError> {
+        let patience = super::election::Patience::of(self);
+        let (longest, heartbeat) = (patience.range.max, self.vote.heartbeat_interval.0);
+        if patience.timer == super::election::Timer::Armed && heartbeat >= longest {
+            return Err(RuleError(format!(
+                "heartbeat_interval is {heartbeat}ms, but followers wait at most {longest}ms (election_timeout, \
+                 election_timer): every leader would be deposed; make the heartbeat shorter"
+            )));
+        }
+        Ok(())
+    }
+
+    /// The rules as a JSON object, in the order of the reference page.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a map of strings is always JSON")
+    }
+}
+
+impl Serialize for Rules {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let list = self.list();
+        let mut map = serializer.serialize_map(Some(list.len()))?;
+        for (name, value) in &list {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Rules {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let map = std::collections::BTreeMap::<String, String>::deserialize(deserializer)?;
+        let mut rules = Self::default();
+        for (name, value) in &map {
+            rules.set(name, value).map_err(D::Error::custom)?;
+        }
+        Ok(rules)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_can_be_written_and_read_back() {
+        let mut rules = Rules::default();
+        for rule in Rules::describe() {
+            rules.set(rule.name, &rule.default).unwrap_or_else(|e| panic!("{e}"));
+            assert!(rule.breaks.len() > 20 && !rule.governs.is_empty(), "{}", rule.name);
+        }
+        assert_eq!(rules, Rules::default());
+        assert_eq!(rules, Rules::preset("production").unwrap());
+    }
+
+    #[test]
+    fn rules_survive_json() {
+        let mut rules = Rules::preset("paper").unwrap();
+        rules.set("election_timer", "fixed:120ms").unwrap();
+        rules.set("read_mode", "local").unwrap();
+        let json = rules.to_json();
+        assert!(json.contains(r#""read_mode":"local""#), "{json}");
+        assert_eq!(serde_json::from_str::<Rules>(&json).unwrap(), rules);
+        assert!(serde_json::from_str::<Rules>(r#"{"read_mode":"loca"}"#).is_err());
+    }
+
+    #[test]
+    fn mistakes_name_what_would_be_right() {
+        let mut rules = Rules::default();
+        let message = rules.set("read_mod", "local").unwrap_err().to_string();
+        assert!(message.contains("did you mean `read_mode`?"), "{message}");
+        let message = rules.set("read_mode", "lokal").unwrap_err().to_string();
+        assert!(message.contains("expected log, read_index, local; did you mean `local`?"), "{message}");
+        let message = rules.set("read_mode", "xyzzy").unwrap_err().to_string();
+        assert!(!message.contains("did you mean"), "{message}");
+        let message = Rules::preset("papper").unwrap_err().to_string();
+        assert!(message.contains("did you mean `paper`?"), "{message}");
+        assert_eq!(rules, Rules::default());
+    }
+
+    #[test]
+    fn every_preset_exists_and_is_valid() {
+        for (name, what) in PRESETS {
+            let rules = Rules::preset(name).unwrap_or_else(|e| panic!("{e}"));
+            rules.validate().unwrap_or_else(|e| panic!("{name}: {e}"));
+            assert!(!what.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_heartbeat_that_cannot_keep_followers_is_refused() {
+        let mut rules = Rules::default();
+        rules.set("heartbeat_interval", "300ms").unwrap();
+        assert!(rules.validate().unwrap_err().to_string().contains("at most 300ms"));
+        rules.set("election_timer", "manual").unwrap();
+        rules.validate().unwrap();
+    }
+}

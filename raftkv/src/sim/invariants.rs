@@ -1,0 +1,230 @@
+//! What must hold in every cluster at every moment.
+//!
+//! Invariant of this file: it sees only what nodes traced, stored and answered, and decides nothing for them. Log matching
+//! is checked by its induction: every pair of index and term has one content and one predecessor everywhere.
+//! Reference: figure 3 of the paper.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+use crate::raft::Raft;
+use crate::raft::io::{Micros, NodeId};
+use crate::raft::log::Entry;
+use crate::raft::trace::{EntryMark, Event, EventKind, Role};
+
+/// A property of Raft.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Invariant {
+    /// At most one leader in a term.
+    ElectionSafety,
+    /// At most one vote of a node in a term.
+    VoteOnce,
+    /// A leader's log only grows.
+    LeaderAppendOnly,
+    /// Equal index and term: equal entry and equal predecessor.
+    LogMatching,
+    /// A leader has everything that was committed in earlier terms.
+    LeaderCompleteness,
+    /// No node removes an entry that was committed.
+    CommittedStays,
+    /// No two nodes apply different entries at an index.
+    StateMachineSafety,
+    /// Commit indices never fall, entries are applied in order.
+    CommitMonotonic,
+    /// A read reflects every write that was acknowledged, and every read that was answered, before it began.
+    LinearizableReads,
+    /// An answer goes to the request that caused it.
+    RightAnswer,
+    /// A healed cluster works and converges.
+    Progress,
+}
+
+/// An invariant that did not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// When.
+    pub at: Micros,
+    /// Which.
+    pub invariant: Invariant,
+    /// What was seen.
+    pub detail: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} at {} ms: {}", self.invariant, self.at.0 / 1000, self.detail)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Committed {
+    term: u64,
+    hash: u64,
+    /// The term of the first leader that knew it as committed.
+    by_term: u64,
+}
+
+/// What all nodes together have shown so far.
+#[derive(Debug, Default)]
+pub(super) struct Witness {
+    leaders: BTreeMap<u64, NodeId>,
+    votes: HashMap<(NodeId, u64), NodeId>,
+    contents: HashMap<(u64, u64), (u64, u64)>,
+    committed: BTreeMap<u64, Committed>,
+    applied: HashMap<u64, EntryMark>,
+    /// The log of each running node, as its trace tells it.
+    logs: HashMap<NodeId, Vec<EntryMark>>,
+    /// The highest index that a client knows of.
+    pub(super) known_to_clients: u64,
+}
+
+type Judged = Result<(), (Invariant, String)>;
+
+impl Witness {
+    /// A node starts with what it recovered.
+    pub(super) fn saw_start(&mut self, node: NodeId, log: &[Entry]) {
+        self.logs.insert(node, log.iter().map(EntryMark::from).collect());
+    }
+
+    /// Judges what one step of `node` showed. `raft` is its state afterwards.
+    pub(super) fn saw_step(
+        &mut self,
+        node: NodeId,
+        raft: &Raft,
+        events: &[Event],
+        apply: &[Entry],
+    ) -> Judged {
+        for event in events {
+            match &event.kind {
+                EventKind::Role(Role::Leader, _) => self.saw_leader(node, event.term, raft)?,
+                EventKind::Truncate(from) if raft.role() == Role::Leader && raft.term() == event.term => {
+                    return Err((
+                        Invariant::LeaderAppendOnly,
+                        format!("{node} leads and removes its log from {from}"),
+                    ));
+                }
+                EventKind::Truncate(from) => self.saw_truncate(node, *from)?,
+                EventKind::Append(marks) => self.saw_append(node, marks)?,
+                EventKind::Commit(commit) => self.saw_commit(node, raft, commit.index, event.term)?,
+                _ => {}
+            }
+        }
+        for entry in apply {
+            self.saw_apply(node, entry)?;
+        }
+        Ok(())
+    }
+
+    fn saw_leader(&mut self, node: NodeId, term: u64, raft: &Raft) -> Judged {
+        let other = *self.leaders.entry(term).or_insert(node);
+        if other != node {
+            return Err((Invariant::ElectionSafety, format!("{other} and {node} both lead in term {term}")));
+        }
+        for (&index, committed) in self.committed.iter().filter(|(_, committed)| committed.by_term < term) {
+            let own = raft.log().get(index).map(|entry| (entry.term, entry.hash()));
+            if own != Some((committed.term, committed.hash)) {
+                let own = own.map_or("nothing".to_owned(), |(term, _)| format!("an entry of term {term}"));
+                return Err((
+                    Invariant::LeaderCompleteness,
+                    format!(
+                        "{node} leads in term {term} and has {own} at {index}, where an entry of term {} was committed \
+                         in term {}",
+                        committed.term, committed.by_term
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// A vote as its voter made it known.
+    pub(super) fn saw_vote(&mut self, node: NodeId, term: u64, candidate: NodeId) -> Judged {
+        let earlier = *self.votes.entry((node, term)).or_insert(candidate);
+        if earlier != candidate {
+            return Err((
+                Invariant::VoteOnce,
+                format!("{node} votes for {earlier} and {candidate} in term {term}"),
+            ));
+        }
+        Ok(())
+    }
+
+    fn saw_truncate(&mut self, node: NodeId, from: u64) -> Judged {
+        let removed = self.logs.entry(node).or_default().split_off(from as usize - 1);
+        for EntryMark(index, term, hash) in removed {
+            let committed = self.committed.get(&index);
+            if committed.is_some_and(|committed| (committed.term, committed.hash) == (term, hash)) {
+                return Err((
+                    Invariant::CommittedStays,
+                    format!("{node} removes entry {index} of term {term}, which was committed"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn saw_append(&mut self, node: NodeId, marks: &[EntryMark]) -> Judged {
+        let log = self.logs.entry(node).or_default();
+        for &EntryMark(index, term, hash) in marks {
+            let prev_term = log.last().map_or(0, |last| last.1);
+            log.push(EntryMark(index, term, hash));
+            let known = *self.contents.entry((index, term)).or_insert((hash, prev_term));
+            if log.len() as u64 != index || known != (hash, prev_term) {
+                let what = if known.0 == hash { "different predecessors" } else { "different contents" };
+                return Err((
+                    Invariant::LogMatching,
+                    format!("entry {index} of term {term} has {what} on {node} and elsewhere"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn saw_commit(&mut self, node: NodeId, raft: &Raft, commit: u64, term: u64) -> Judged {
+        let known = self.committed.last_key_value().map_or(0, |(&index, _)| index);
+        let is_leader = raft.role() == Role::Leader;
+        // Entries behind what is known are compared when they are applied.
+        for entry in raft.log().range(known + 1, commit) {
+            let committed = Committed { term: entry.term, hash: entry.hash(), by_term: term };
+            self.committed.insert(entry.index, committed);
+        }
+        if raft.status().commit < commit {
+            return Err((Invariant::CommitMonotonic, format!("{node} took commit index {commit} back")));
+        }
+        if is_leader {
+            for (_, committed) in self.committed.range_mut(..=commit) {
+                committed.by_term = committed.by_term.min(term);
+            }
+        }
+        Ok(())
+    }
+
+    fn saw_apply(&mut self, node: NodeId, entry: &Entry) -> Judged {
+        let mark = EntryMark::from(entry);
+        let known = *self.applied.entry(entry.index).or_insert(mark);
+        if known != mark {
+            return Err((
+                Invariant::StateMachineSafety,
+                format!(
+                    "{node} applies an entry of term {} at {}, elsewhere it was of term {}",
+                    mark.1, mark.0, known.1
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// A read that began when clients knew `floor` was answered at `index`.
+    pub(super) fn saw_read(&mut self, node: NodeId, floor: u64, index: u64) -> Judged {
+        if index < floor {
+            return Err((
+                Invariant::LinearizableReads,
+                format!(
+                    "{node} answers a read at index {index}, although a client had seen index {floor} before it"
+                ),
+            ));
+        }
+        self.known_to_clients = self.known_to_clients.max(index);
+        Ok(())
+    }
+}

@@ -1,0 +1,133 @@
+//! A deterministic simulation of whole clusters in one thread.
+//!
+//! [`run`] plays one cluster from one seed: virtual time, a network that loses, repeats, reorders, delays and partitions,
+//! disks that lose what was not synced when a node crashes, clients that write and read. After every step of a node all
+//! invariants are checked ([`invariants`]). The same seed, rules and shape give the same run, event for event.
+//! Deliberately without the WAL, the state machine and the sockets of the real node: this judges the core alone.
+//! Reference: the simulators of FoundationDB and TigerBeetle.
+
+pub mod invariants;
+
+mod disk;
+mod nemesis;
+mod network;
+mod world;
+
+use std::fmt;
+
+use crate::raft::rules::Rules;
+pub use invariants::{Finding, Invariant};
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// What was drawn from the seed.
+    pub shape: Shape,
+    /// Inputs given to nodes.
+    pub steps: u64,
+    /// Leaders that were elected.
+    pub elections: u64,
+    /// Writes that were acknowledged.
+    pub writes: u64,
+    /// Reads that were answered.
+    pub reads: u64,
+    /// Crashes of nodes.
+    pub crashes: u64,
+    /// Partitions and one-way cuts.
+    pub cuts: u64,
+    /// The first invariant that did not hold.
+    pub finding: Option<Finding>,
+}
+
+/// What is drawn from a seed before anything happens.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shape {
+    /// Members of the cluster.
+    pub nodes: u16,
+    /// Messages lost, of 1000.
+    pub loss_permille: u32,
+    /// Messages repeated, of 1000.
+    pub duplicate_permille: u32,
+    /// Messages that take up to half a second, of 1000.
+    pub straggler_permille: u32,
+    /// The longest usual way of a message, in microseconds.
+    pub latency_us_max: u64,
+    /// The longest usual write, in microseconds.
+    pub fsync_us_max: u64,
+    /// The mean time between faults, in milliseconds.
+    pub fault_every_ms: u64,
+    /// The mean time between operations of clients, in microseconds.
+    pub operation_every_us: u64,
+    /// How long faults go on, in milliseconds.
+    pub faults_ms: u64,
+    /// The rule `max_entries_per_append`, which breaks nothing and so is drawn.
+    pub entries_per_append: usize,
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} nodes, loss {}‰, duplicates {}‰, stragglers {}‰, latency <= {} us, fsync <= {} us, a fault every {} ms, \
+             an operation every {} us, {} ms of faults, {} entries in a message",
+            self.nodes,
+            self.loss_permille,
+            self.duplicate_permille,
+            self.straggler_permille,
+            self.latency_us_max,
+            self.fsync_us_max,
+            self.fault_every_ms,
+            self.operation_every_us,
+            self.faults_ms,
+            self.entries_per_append
+        )
+    }
+}
+
+/// What is demanded of a run beside safety.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Demand {
+    /// Only that no invariant is broken.
+    Safety,
+    /// Also that the healed cluster takes a write and that all nodes end with the same log.
+    Progress,
+}
+
+/// Plays one cluster.
+pub fn run(seed: u64, rules: &Rules, demand: Demand) -> Report {
+    world::World::new(seed, rules).run(demand)
+}
+
+/// Each combination of values that breaks an invariant, as `name=value` separated by blanks.
+pub const UNSAFE_RULES: &[&str] = &[
+    "persist_vote=memory",
+    "term_check=false",
+    "reply_term_check=false",
+    "election_restriction=false",
+    "vote_compare=index_only",
+    "vote_compare=term_only",
+    "votes=counter",
+    "consistency_check=false",
+    "append_conflict=truncate_always",
+    "match_from=next_index",
+    "follower_commit_cap=own_last",
+    "heartbeat_commit=raw",
+    "commit_only_current_term=false",
+    "leader_counts_self=immediately",
+    "read_mode=local",
+    "read_index_confirm=none",
+    "read_index_requires_current_term_commit=false",
+];
+
+/// Looks for the first seed from `first` on at which `rules` break an invariant: how many were played, and what broke.
+pub fn hunt(preset: &str, rules: &str, first: u64, seeds: u64) -> Option<(u64, Finding)> {
+    let mut changed = Rules::preset(preset).ok()?;
+    for rule in rules.split_whitespace() {
+        let (name, value) = rule.split_once('=')?;
+        changed.set(name, value).ok()?;
+    }
+    (0..seeds).find_map(|played| {
+        let finding = run(first + played, &changed, Demand::Safety).finding?;
+        Some((played + 1, finding))
+    })
+}

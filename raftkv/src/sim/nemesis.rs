@@ -1,0 +1,44 @@
+//! What goes wrong in a run: which faults there are and how often each comes.
+//!
+//! Invariant: a fault is drawn from the run's own random stream, so that the seed fixes it.
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+/// A fault, or the end of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// A random node crashes and comes back after so many milliseconds.
+    Crash(u64),
+    /// A leader crashes, if there is one, and comes back after so many milliseconds.
+    CrashLeader(u64),
+    /// All nodes lose power and come back.
+    PowerFailure,
+    /// The members fall into two groups.
+    Split,
+    /// A leader, if there is one, is cut off from the others.
+    IsolateLeader,
+    /// One direction between two nodes is cut.
+    CutOneWay,
+    /// A random node is not scheduled for so many milliseconds.
+    Pause(u64),
+    /// All links work again.
+    Heal,
+}
+
+/// Draws the next fault.
+pub(super) fn draw(random: &mut ChaCha8Rng) -> Fault {
+    // Short outages come before the followers' patience ends, long ones after it.
+    let outage = if random.random_range(0..2) == 0 { 5..60 } else { 60..900 };
+    let outage = random.random_range(outage);
+    match random.random_range(0..100) {
+        0..18 => Fault::Crash(outage),
+        18..36 => Fault::CrashLeader(outage),
+        36..42 => Fault::PowerFailure,
+        42..54 => Fault::Split,
+        54..64 => Fault::IsolateLeader,
+        64..70 => Fault::CutOneWay,
+        70..80 => Fault::Pause(outage),
+        _ => Fault::Heal,
+    }
+}

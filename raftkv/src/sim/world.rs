@@ -1,0 +1,529 @@
+//! The loop of a run: what happens next in virtual time, and what every step led to.
+//!
+//! Invariant: everything random comes from one generator in a fixed order, so a seed fixes the run.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::disk::{Disk, votes};
+use super::invariants::{Finding, Invariant, Witness};
+use super::nemesis::{self, Fault};
+use super::network::{Network, arrivals};
+use super::{Demand, Report, Shape};
+use crate::raft::io::{Effects, Input, Micros, NodeId, RequestId};
+use crate::raft::log::Payload;
+use crate::raft::message::Message;
+use crate::raft::rules::{Count, Rules};
+use crate::raft::trace::Role;
+use crate::raft::{Config, Raft};
+
+/// After the faults the cluster gets so long to converge.
+const RECOVERY_MS: u64 = 8_000;
+
+#[derive(Debug)]
+enum Event {
+    Deliver { from: NodeId, to: NodeId, message: Message },
+    Restart(NodeId),
+    Operation,
+    Fault,
+}
+
+#[derive(Debug)]
+struct Scheduled {
+    at: Micros,
+    number: u64,
+    event: Event,
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+impl Eq for Scheduled {}
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}
+
+struct Node {
+    raft: Option<Raft>,
+    disk: Disk,
+    applied: u64,
+    deadline: Option<Micros>,
+    paused_until: Micros,
+}
+
+/// What a client waits for.
+#[derive(Clone, Copy, Debug)]
+enum Waiting {
+    Write,
+    /// The highest index that clients knew when the read began.
+    Read(u64),
+}
+
+/// A cluster and everything around it.
+pub(super) struct World {
+    now: Micros,
+    random: ChaCha8Rng,
+    rules: Rules,
+    nodes: Vec<Node>,
+    network: Network,
+    queue: BinaryHeap<Reverse<Scheduled>>,
+    scheduled: u64,
+    waiting: BTreeMap<RequestId, (NodeId, Waiting)>,
+    requests: u64,
+    witness: Witness,
+    report: Report,
+}
+
+fn draw_shape(random: &mut ChaCha8Rng) -> Shape {
+    let mut pick = |choices: &[u64]| choices[random.random_range(0..choices.len())];
+    Shape {
+        nodes: pick(&[1, 3, 3, 3, 3, 5, 5, 5]) as u16,
+        loss_permille: pick(&[0, 0, 10, 50, 200]) as u32,
+        duplicate_permille: pick(&[0, 10, 100]) as u32,
+        straggler_permille: pick(&[0, 5, 50, 300]) as u32,
+        latency_us_max: pick(&[200, 2_000, 20_000, 60_000]),
+        fsync_us_max: pick(&[100, 2_000, 20_000, 100_000]),
+        fault_every_ms: pick(&[30, 100, 300]),
+        operation_every_us: pick(&[2_000, 10_000, 40_000]),
+        faults_ms: pick(&[2_000, 4_000]),
+        entries_per_append: pick(&[1, 2, 1024]) as usize,
+    }
+}
+
+impl World {
+    pub(super) fn new(seed: u64, rules: &Rules) -> Self {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let shape = draw_shape(&mut random);
+        let mut rules = rules.clone();
+        rules.log.max_entries_per_append = Count(shape.entries_per_append);
+        let node = || Node {
+            raft: None,
+            disk: Disk::default(),
+            applied: 0,
+            deadline: None,
+            paused_until: Micros(0),
+        };
+        let report = Report {
+            shape: shape.clone(),
+            steps: 0,
+            elections: 0,
+            writes: 0,
+            reads: 0,
+            crashes: 0,
+            cuts: 0,
+            finding: None,
+        };
+        Self {
+            now: Micros(1_000),
+            random,
+            rules,
+            nodes: (0..shape.nodes).map(|_| node()).collect(),
+            network: Network::new(shape.nodes as usize),
+            queue: BinaryHeap::new(),
+            scheduled: 0,
+            waiting: BTreeMap::new(),
+            requests: 0,
+            witness: Witness::default(),
+            report,
+        }
+    }
+
+    pub(super) fn run(mut self, demand: Demand) -> Report {
+        for id in self.ids() {
+            self.start(id);
+        }
+        self.schedule(0, Event::Operation);
+        self.schedule(0, Event::Fault);
+        let end_of_faults = self.now.plus_millis(self.report.shape.faults_ms);
+        self.run_until(end_of_faults, |_| false);
+        if demand == Demand::Progress && self.report.finding.is_none() {
+            self.demand_progress();
+        }
+        self.report
+    }
+
+    /// Plays on until `end`, a finding, or `done`.
+    fn run_until(&mut self, end: Micros, done: impl Fn(&Self) -> bool) {
+        while self.report.finding.is_none() && !done(self) {
+            let (at, what) = self.next();
+            if at > end {
+                self.now = end;
+                return;
+            }
+            self.now = self.now.max(at);
+            match what {
+                Next::Queue => {
+                    let Some(Reverse(scheduled)) = self.queue.pop() else { return };
+                    self.happen(scheduled.event);
+                }
+                Next::Timer(id) => self.step(id, Input::Tick),
+                Next::Disk(id) => self.complete_write(id),
+            }
+        }
+    }
+
+    fn next(&self) -> (Micros, Next) {
+        let mut next = (self.queue.peek().map_or(Micros(u64::MAX), |Reverse(first)| first.at), Next::Queue);
+        for (position, node) in self.nodes.iter().enumerate() {
+            let id = NodeId(position as u16 + 1);
+            if node.raft.is_none() {
+                continue;
+            }
+            if let Some(deadline) =
+                node.deadline.map(|at| at.max(node.paused_until)).filter(|&at| at < next.0)
+            {
+                next = (deadline, Next::Timer(id));
+            }
+            if let Some(due) = node.disk.due().map(|at| at.max(node.paused_until)).filter(|&at| at < next.0) {
+                next = (due, Next::Disk(id));
+            }
+        }
+        next
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Deliver { from, to, message } => {
+                if !self.network.passes(from, to) {
+                    return;
+                }
+                let awake = self.node(to).paused_until;
+                if awake > self.now {
+                    // Its socket keeps the message.
+                    self.schedule_at(awake, Event::Deliver { from, to, message });
+                } else {
+                    self.step(to, Input::Message { from, message });
+                }
+            }
+            Event::Restart(id) => self.start(id),
+            Event::Operation => self.begin_operation(),
+            Event::Fault => self.begin_fault(),
+        }
+    }
+
+    fn ids(&self) -> Vec<NodeId> {
+        (1..=self.report.shape.nodes).map(NodeId).collect()
+    }
+
+    fn node(&mut self, id: NodeId) -> &mut Node {
+        &mut self.nodes[id.0 as usize - 1]
+    }
+
+    fn schedule(&mut self, delay_us: u64, event: Event) {
+        self.schedule_at(Micros(self.now.0 + delay_us), event);
+    }
+
+    fn schedule_at(&mut self, at: Micros, event: Event) {
+        self.scheduled += 1;
+        self.queue.push(Reverse(Scheduled { at, number: self.scheduled, event }));
+    }
+
+    fn start(&mut self, id: NodeId) {
+        if self.node(id).raft.is_some() {
+            return;
+        }
+        let (hard_state, log) = self.node(id).disk.recover();
+        self.witness.saw_start(id, &log);
+        let config = Config {
+            id,
+            members: self.ids(),
+            rules: self.rules.clone(),
+            hard_state,
+            log,
+            seed: self.random.random_range(0..u64::MAX),
+        };
+        match Raft::new(config, self.now) {
+            Ok(raft) => {
+                let node = self.node(id);
+                node.deadline = raft.deadline();
+                node.raft = Some(raft);
+                node.applied = 0;
+            }
+            Err(error) => self.found(Invariant::Progress, format!("{id} does not start: {error}")),
+        }
+    }
+
+    fn crash(&mut self, id: NodeId) {
+        let open = self.node(id).disk.open_writes();
+        let kept = self.random.random_range(0..=open);
+        let node = self.node(id);
+        if node.raft.take().is_none() {
+            return;
+        }
+        node.disk.crash(kept);
+        node.paused_until = Micros(0);
+        self.report.crashes += 1;
+        self.waiting.retain(|_, (at, _)| *at != id);
+    }
+
+    /// Gives a node one input and carries out what follows.
+    fn step(&mut self, id: NodeId, input: Input) {
+        let now = self.now;
+        let Some(raft) = &mut self.node(id).raft else { return };
+        let effects = raft.step(now, input);
+        self.report.steps += 1;
+        self.carry_out(id, effects);
+    }
+
+    fn carry_out(&mut self, id: NodeId, mut effects: Effects) {
+        let position = id.0 as usize - 1;
+        let Some(raft) = &self.nodes[position].raft else { return };
+        let leads = |event: &crate::raft::trace::Event| {
+            matches!(event.kind, crate::raft::trace::EventKind::Role(Role::Leader, _))
+        };
+        self.report.elections += effects.trace.iter().filter(|event| leads(event)).count() as u64;
+        let judged = self.witness.saw_step(id, raft, &effects.trace, &effects.apply);
+        self.judge(judged);
+        self.apply(id, &effects);
+        self.node(id).deadline = effects.deadline;
+        let fsync = self.random.random_range(20..=self.report.shape.fsync_us_max);
+        let done = Micros(self.now.0 + fsync);
+        self.node(id).disk.submit(&mut effects, done);
+        self.post(id, effects.send);
+    }
+
+    fn apply(&mut self, id: NodeId, effects: &Effects) {
+        for entry in &effects.apply {
+            let expected = self.node(id).applied + 1;
+            if entry.index != expected {
+                let detail = format!("{id} applies entry {} where entry {expected} is due", entry.index);
+                return self.found(Invariant::CommitMonotonic, detail);
+            }
+            self.node(id).applied = entry.index;
+        }
+        for &(request, index) in &effects.applied {
+            self.acknowledge(id, request, index, effects);
+        }
+        for &(request, index) in &effects.reads {
+            self.answer_read(id, request, index);
+        }
+        for (request, _) in &effects.refused {
+            self.waiting.remove(request);
+        }
+        for request in &effects.dropped {
+            self.waiting.remove(request);
+        }
+    }
+
+    fn acknowledge(&mut self, id: NodeId, request: RequestId, index: u64, effects: &Effects) {
+        let entry = effects.apply.iter().find(|entry| entry.index == index);
+        let own = Payload::Command(request.0.to_le_bytes().as_slice().into());
+        let is_right = entry.is_some_and(|entry| entry.payload == own);
+        if self.waiting.remove(&request).is_none() || !is_right {
+            return self
+                .found(Invariant::RightAnswer, format!("{id} answers {request:?} with entry {index}"));
+        }
+        self.report.writes += 1;
+        self.witness.known_to_clients = self.witness.known_to_clients.max(index);
+    }
+
+    fn answer_read(&mut self, id: NodeId, request: RequestId, index: u64) {
+        let Some((_, Waiting::Read(floor))) = self.waiting.remove(&request) else {
+            return self
+                .found(Invariant::RightAnswer, format!("{id} answers {request:?}, which does not wait"));
+        };
+        if index > self.node(id).applied {
+            let detail =
+                format!("{id} answers a read at index {index} and has applied {}", self.node(id).applied);
+            return self.found(Invariant::RightAnswer, detail);
+        }
+        self.report.reads += 1;
+        let judged = self.witness.saw_read(id, floor, index);
+        self.judge(judged);
+    }
+
+    fn complete_write(&mut self, id: NodeId) {
+        let Some((write, persisted)) = self.node(id).disk.complete() else { return };
+        for (term, candidate) in votes(&write.events) {
+            let judged = self.witness.saw_vote(id, term, candidate);
+            self.judge(judged);
+        }
+        self.post(id, write.messages);
+        if let Some(persisted) = persisted {
+            self.step(id, Input::Persisted(persisted));
+        }
+    }
+
+    fn post(&mut self, from: NodeId, messages: Vec<(NodeId, Message)>) {
+        for (to, message) in messages {
+            if !self.network.passes(from, to) {
+                continue;
+            }
+            for at in arrivals(&mut self.random, &self.report.shape, self.now) {
+                self.schedule_at(at, Event::Deliver { from, to, message: message.clone() });
+            }
+        }
+    }
+
+    fn judge(&mut self, judged: Result<(), (Invariant, String)>) {
+        if let Err((invariant, detail)) = judged {
+            self.found(invariant, detail);
+        }
+    }
+
+    fn found(&mut self, invariant: Invariant, detail: String) {
+        let finding = Finding { at: self.now, invariant, detail };
+        self.report.finding.get_or_insert(finding);
+    }
+
+    /// Nodes that think they lead, deposed ones among them.
+    fn leaders(&self) -> Vec<NodeId> {
+        let leads = |id: &NodeId| {
+            self.nodes[id.0 as usize - 1].raft.as_ref().is_some_and(|raft| raft.role() == Role::Leader)
+        };
+        self.ids().into_iter().filter(leads).collect()
+    }
+
+    fn any(&mut self, ids: &[NodeId]) -> Option<NodeId> {
+        if ids.is_empty() { None } else { Some(ids[self.random.random_range(0..ids.len())]) }
+    }
+
+    fn begin_operation(&mut self) {
+        let mean = self.report.shape.operation_every_us;
+        let pause = self.random.random_range(0..=2 * mean);
+        self.schedule(pause, Event::Operation);
+        let candidates = if self.random.random_range(0..10) < 9 { self.leaders() } else { self.ids() };
+        let Some(id) = self.any(&candidates) else { return };
+        let now = self.now;
+        if self.node(id).raft.is_none() || self.node(id).paused_until > now {
+            return;
+        }
+        if self.random.random_range(0..2) == 0 { self.write(id) } else { self.read(id) }
+    }
+
+    fn write(&mut self, id: NodeId) {
+        self.requests += 1;
+        let request = RequestId(self.requests);
+        self.waiting.insert(request, (id, Waiting::Write));
+        self.step(id, Input::Propose { request, command: request.0.to_le_bytes().to_vec() });
+    }
+
+    fn read(&mut self, id: NodeId) {
+        self.requests += 1;
+        let request = RequestId(self.requests);
+        self.waiting.insert(request, (id, Waiting::Read(self.witness.known_to_clients)));
+        self.step(id, Input::Read { request });
+    }
+
+    fn begin_fault(&mut self) {
+        let mean = self.report.shape.fault_every_ms * 1_000;
+        let pause = self.random.random_range(0..=2 * mean);
+        self.schedule(pause, Event::Fault);
+        match nemesis::draw(&mut self.random) {
+            Fault::Crash(outage) => {
+                let ids = self.ids();
+                self.crash_one(&ids, outage);
+            }
+            Fault::CrashLeader(outage) => {
+                let leaders = self.leaders();
+                self.crash_one(&leaders, outage);
+            }
+            Fault::PowerFailure => {
+                for id in self.ids() {
+                    self.crash_one(&[id], 1);
+                }
+            }
+            Fault::Split => self.split(),
+            Fault::IsolateLeader => {
+                let leaders = self.leaders();
+                if let Some(leader) = self.any(&leaders) {
+                    self.separate(&[leader]);
+                }
+            }
+            Fault::CutOneWay => {
+                let ids = self.ids();
+                if let (Some(from), Some(to)) = (self.any(&ids), self.any(&ids)) {
+                    self.network.cut(from, to);
+                    self.report.cuts += 1;
+                }
+            }
+            Fault::Pause(millis) => {
+                let ids = self.ids();
+                if let Some(id) = self.any(&ids) {
+                    self.node(id).paused_until = self.now.plus_millis(millis);
+                }
+            }
+            Fault::Heal => self.network.heal(),
+        }
+    }
+
+    fn crash_one(&mut self, candidates: &[NodeId], outage_ms: u64) {
+        if let Some(id) = self.any(candidates) {
+            self.crash(id);
+            self.schedule(outage_ms * 1_000, Event::Restart(id));
+        }
+    }
+
+    fn split(&mut self) {
+        let side: Vec<NodeId> =
+            self.ids().into_iter().filter(|_| self.random.random_range(0..2) == 0).collect();
+        self.network.heal();
+        self.separate(&side);
+    }
+
+    /// Cuts every link between `side` and the rest.
+    fn separate(&mut self, side: &[NodeId]) {
+        for from in self.ids() {
+            for to in self.ids() {
+                if side.contains(&from) != side.contains(&to) {
+                    self.network.cut(from, to);
+                }
+            }
+        }
+        self.report.cuts += 1;
+    }
+
+    /// Mends everything and waits until a write was acknowledged and all nodes have applied the same.
+    fn demand_progress(&mut self) {
+        self.network.heal();
+        self.report.shape.loss_permille = 0;
+        self.report.shape.straggler_permille = 0;
+        self.report.shape.latency_us_max = self.report.shape.latency_us_max.min(2_000);
+        self.report.shape.fsync_us_max = self.report.shape.fsync_us_max.min(2_000);
+        self.queue.retain(|Reverse(scheduled)| !matches!(scheduled.event, Event::Fault | Event::Restart(_)));
+        for id in self.ids() {
+            self.start(id);
+            self.node(id).paused_until = Micros(0);
+        }
+        let writes = self.report.writes;
+        let end = self.now.plus_millis(RECOVERY_MS);
+        self.run_until(end, |world| world.report.writes > writes);
+        // Clients stop, so that all nodes can reach the same index.
+        self.queue.retain(|Reverse(scheduled)| !matches!(scheduled.event, Event::Operation));
+        self.run_until(end, |world| world.has_converged());
+        if self.report.finding.is_none() && !(self.report.writes > writes && self.has_converged()) {
+            let statuses = self.nodes.iter().filter_map(|node| node.raft.as_ref()).map(Raft::status);
+            let states: Vec<String> = statuses
+                .map(|s| format!("{} {} term {} commit {}/{}", s.id, s.role, s.term, s.commit, s.last_index))
+                .collect();
+            let detail = format!("{RECOVERY_MS} ms after healing: {}", states.join("; "));
+            self.found(Invariant::Progress, detail);
+        }
+    }
+
+    fn has_converged(&self) -> bool {
+        let mut states = self.nodes.iter().map(|node| {
+            node.raft.as_ref().map(|raft| (raft.log().last_index(), raft.log().last_term(), node.applied))
+        });
+        let Some(Some(first)) = states.next() else { return false };
+        first.0 == first.2 && states.all(|state| state == Some(first))
+    }
+}
+
+enum Next {
+    Queue,
+    Timer(NodeId),
+    Disk(NodeId),
+}

@@ -1,0 +1,311 @@
+//! The write-ahead log: the log of entries, term and vote, and the count of starts, in one sequence of checksummed frames.
+//!
+//! Invariants:
+//! * What [`Wal::commit`] reported as done is there after any crash. All that was staged since the commit before is one
+//!   frame, one `pwrite` and one `fdatasync` (group commit), and comes back whole or not at all.
+//! * Term and vote are records of the same log, not a file of their own: a vote costs one `fdatasync` and is ordered with
+//!   the entries around it for free. Each new segment begins with a copy of them.
+//! * After an error of a write or a sync nothing is written any more ([`WalError::Poisoned`]): after a failed `fsync` the
+//!   kernel may have dropped the dirty pages and report success the next time (Rebello et al., "Can applications recover
+//!   from fsync failures?", ATC 2020). The node has to stop.
+//! * Only the tail can be torn; a damaged frame with a whole one behind it is corruption, and the node refuses to start.
+//!
+//! What it lacks on purpose: any way to write less than it was told. A rule that promises more than it keeps is the
+//! core's business, which then does not hand the write out. Damage to the last frame of all cannot be told from a torn
+//! write, here as in any log without a second copy; it is told once another frame stands behind it, which is after the
+//! next start at the latest.
+
+mod frame;
+mod record;
+mod recover;
+mod rewrite;
+mod segment;
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+
+use crate::raft::io::{HardState, Persist};
+use crate::raft::log::Entry;
+use record::{Continuity, FORMAT, Record, SegmentStart};
+
+pub use recover::{Recovered, TornTail, read};
+pub use rewrite::rewrite;
+
+/// Why the log cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum WalError {
+    /// The operating system refused.
+    #[error("cannot {what} {}: {source}{}", .path.display(), hint(.source))]
+    Io {
+        /// The operation.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The error of the system.
+        source: std::io::Error,
+    },
+    /// The files contradict themselves.
+    #[error(
+        "{} is corrupt at byte {offset}: {what}; restore the directory from a copy, or remove the node from the cluster \
+         and add it again with an empty directory", .path.display()
+    )]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// Where in it.
+        offset: u64,
+        /// What is wrong there.
+        what: String,
+    },
+    /// An earlier write failed.
+    #[error("the log refuses to write after an earlier error; restart the node")]
+    Poisoned,
+}
+
+impl WalError {
+    fn io(what: &'static str, path: &Path, source: std::io::Error) -> Self {
+        Self::Io { what, path: path.into(), source }
+    }
+
+    fn corrupt(path: &Path, offset: u64, what: impl Into<String>) -> Self {
+        Self::Corrupt { path: path.into(), offset, what: what.into() }
+    }
+}
+
+/// What to do about the errors that have a remedy.
+fn hint(error: &std::io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::ENOSPC | libc::EDQUOT) => "; the disk is full: free space and start the node again",
+        Some(libc::EIO) => {
+            "; the disk failed, what it holds is not known: do not start the node on it again unseen"
+        }
+        Some(libc::EROFS) => "; the file system is mounted read-only",
+        _ => "",
+    }
+}
+
+/// The sizes of segments.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// The first segment, which is zeroed while the node starts.
+    pub first: u64,
+    /// Each later one is twice the one before, up to this.
+    pub max: u64,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { first: 512 << 10, max: 16 << 20 }
+    }
+}
+
+/// An open log. Has one owner.
+#[derive(Debug)]
+pub struct Wal {
+    directory: PathBuf,
+    sizes: Sizes,
+    file: File,
+    sequence: u64,
+    capacity: u64,
+    offset: u64,
+    /// The number of the next frame.
+    ordinal: u64,
+    /// Room for a frame's header and then what is staged.
+    buffer: Vec<u8>,
+    /// The last hard state that was staged, for the head of the next segment.
+    hard_state: HardState,
+    boot: u64,
+    next: Option<JoinHandle<Result<File, WalError>>>,
+    poisoned: bool,
+}
+
+impl Wal {
+    /// Opens the log in `directory`, creating it if there is none, repairs a torn tail, and tells what it holds.
+    pub fn open(directory: &Path, sizes: Sizes) -> Result<(Self, Recovered), WalError> {
+        if !directory.exists() {
+            std::fs::create_dir(directory).map_err(|e| WalError::io("create", directory, e))?;
+            if let Some(parent) = directory.parent() {
+                segment::sync_directory(parent)?;
+            }
+        }
+        let (recovered, end) = match recover::replay(directory)? {
+            Some((recovered, end)) => (recovered, end),
+            None => (Recovered::default(), recover::create(directory, sizes.first)?),
+        };
+        let mut wal = Self {
+            directory: directory.into(),
+            sizes,
+            file: end.file,
+            sequence: end.sequence,
+            capacity: end.capacity,
+            offset: end.offset,
+            ordinal: end.ordinal,
+            buffer: Vec::new(),
+            hard_state: recovered.hard_state,
+            boot: recovered.boot,
+            next: None,
+            poisoned: false,
+        };
+        wal.clear();
+        if let Some(torn) = &recovered.torn {
+            wal.erase(torn)?;
+        }
+        Ok((wal, recovered))
+    }
+
+    /// Counts this start of the node and makes the count durable.
+    pub fn begin_boot(&mut self) -> Result<u64, WalError> {
+        self.boot += 1;
+        record::encode(&Record::Boot(self.boot), &mut self.buffer);
+        self.commit()?;
+        Ok(self.boot)
+    }
+
+    /// Adds a batch to what the next [`Wal::commit`] writes.
+    pub fn stage(&mut self, batch: &Persist) {
+        if let Some(hard_state) = batch.hard_state {
+            self.hard_state = hard_state;
+            record::encode(&Record::HardState(hard_state), &mut self.buffer);
+        }
+        if let Some(from) = batch.truncate_from {
+            record::encode(&Record::Truncate(from), &mut self.buffer);
+        }
+        for entry in &batch.entries {
+            record::encode(&Record::Entry(Cow::Borrowed(entry)), &mut self.buffer);
+        }
+    }
+
+    /// The size of what is staged, in bytes.
+    pub fn staged(&self) -> usize {
+        self.buffer.len() - frame::HEADER
+    }
+
+    /// Makes everything that was staged durable. On an error nothing can be said of it, and the log is closed for good.
+    pub fn commit(&mut self) -> Result<(), WalError> {
+        if self.poisoned {
+            return Err(WalError::Poisoned);
+        }
+        if self.staged() == 0 {
+            return Ok(());
+        }
+        let result = self.write_staged();
+        self.poisoned = result.is_err();
+        self.clear();
+        result
+    }
+
+    /// Writes the staged frame and waits for the disk.
+    fn write_staged(&mut self) -> Result<(), WalError> {
+        let len = frame::frame_len(self.staged()) as u64;
+        if self.offset + len > self.capacity {
+            self.roll(len)?;
+        }
+        frame::seal(&mut self.buffer, self.ordinal);
+        self.file
+            .write_all_at(&self.buffer, self.offset)
+            .map_err(|e| WalError::io("write", &self.path(), e))?;
+        self.file.sync_data().map_err(|e| WalError::io("sync", &self.path(), e))?;
+        self.offset += len;
+        self.ordinal += 1;
+        self.prepare_next();
+        Ok(())
+    }
+
+    /// Goes on in a new segment that has room for a frame of `len` bytes.
+    fn roll(&mut self, len: u64) -> Result<(), WalError> {
+        let sequence = self.sequence + 1;
+        let size = self.next_size().max(len + HEAD_ROOM);
+        let prepared = self.next.take().and_then(|handle| handle.join().ok()).and_then(Result::ok);
+        let prepared = prepared.filter(|file| file.metadata().is_ok_and(|metadata| metadata.len() >= size));
+        // A preparation that failed is tried again here, where its error counts.
+        let file = match prepared {
+            Some(file) => file,
+            None => segment::create_blank(&self.directory, sequence, size)?,
+        };
+        let capacity = file.metadata().map_err(|e| WalError::io("look at", &self.path(), e))?.len();
+        let start = SegmentStart { format: FORMAT, sequence, continues: Continuity::Continued };
+        let head = head_frame(start, self.hard_state, self.boot, &[], self.ordinal);
+        let path = segment::temporary_path(&self.directory, sequence);
+        file.write_all_at(&head, 0).map_err(|e| WalError::io("write", &path, e))?;
+        file.sync_data().map_err(|e| WalError::io("sync", &path, e))?;
+        segment::publish(&self.directory, sequence)?;
+        self.file = file;
+        self.sequence = sequence;
+        self.capacity = capacity;
+        self.offset = head.len() as u64;
+        self.ordinal += 1;
+        Ok(())
+    }
+
+    /// Starts to zero the next segment in the background once this one is half full.
+    fn prepare_next(&mut self) {
+        if self.next.is_some() || self.offset < self.capacity / 2 {
+            return;
+        }
+        let (directory, sequence, size) = (self.directory.clone(), self.sequence + 1, self.next_size());
+        let work = move || segment::create_blank(&directory, sequence, size);
+        // Without a thread the next segment is made when it is needed.
+        self.next = std::thread::Builder::new().name("wal-prepare".into()).spawn(work).ok();
+    }
+
+    fn next_size(&self) -> u64 {
+        (self.capacity * 2).min(self.sizes.max).max(self.sizes.first)
+    }
+
+    /// Overwrites a torn tail with zeros, so that nothing of it can be taken for a frame later.
+    fn erase(&mut self, torn: &TornTail) -> Result<(), WalError> {
+        segment::write_zeros(&self.file, torn.offset, torn.offset + torn.bytes)
+            .map_err(|e| WalError::io("repair", &self.path(), e))?;
+        self.file.sync_data().map_err(|e| WalError::io("sync", &self.path(), e))
+    }
+
+    fn path(&self) -> PathBuf {
+        segment::path(&self.directory, self.sequence)
+    }
+
+    fn clear(&mut self) {
+        /// A buffer that one huge batch made is not kept.
+        const KEPT: usize = 4 << 20;
+        self.buffer.clear();
+        self.buffer.shrink_to(KEPT);
+        self.buffer.resize(frame::HEADER, 0);
+    }
+}
+
+impl Drop for Wal {
+    fn drop(&mut self) {
+        // The preparing thread must not outlive the lock on the directory. Its unfinished file is removed at the next
+        // start, so its result does not matter.
+        if let Some(handle) = self.next.take() {
+            let _ = handle.join();
+        }
+    }
+}
+
+/// More than the first frame of a segment without entries takes.
+const HEAD_ROOM: u64 = 256;
+
+/// The first frame of a segment.
+fn head_frame(
+    start: SegmentStart,
+    hard_state: HardState,
+    boot: u64,
+    entries: &[Entry],
+    ordinal: u64,
+) -> Vec<u8> {
+    let mut buffer = vec![0; frame::HEADER];
+    record::encode(&Record::Segment(start), &mut buffer);
+    record::encode(&Record::HardState(hard_state), &mut buffer);
+    record::encode(&Record::Boot(boot), &mut buffer);
+    for entry in entries {
+        record::encode(&Record::Entry(Cow::Borrowed(entry)), &mut buffer);
+    }
+    frame::seal(&mut buffer, ordinal);
+    buffer
+}
+
+#[cfg(test)]
+mod tests;

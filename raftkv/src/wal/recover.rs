@@ -1,0 +1,247 @@
+//! Reading the log back after a stop of any kind.
+//!
+//! Invariant: what comes out is exactly what the durable frames said, in order, or an error. Nothing is guessed: a gap in
+//! the indexes, a missing segment, a damaged frame that is not the last one all refuse.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use super::frame::{self, Found};
+use super::record::{self, Continuity, FORMAT, Record, SegmentStart};
+use super::{WalError, head_frame, segment};
+use crate::raft::io::HardState;
+use crate::raft::log::Entry;
+
+/// What a log holds.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// Term and vote.
+    pub hard_state: HardState,
+    /// The entries, with consecutive indexes.
+    pub entries: Vec<Entry>,
+    /// How often the node was started, without the start under way.
+    pub boot: u64,
+    /// A write that the last stop cut short.
+    pub torn: Option<TornTail>,
+}
+
+/// A write that never became durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TornTail {
+    /// The file.
+    pub path: PathBuf,
+    /// Where the write began.
+    pub offset: u64,
+    /// Up to where bytes of it reached the file.
+    pub bytes: u64,
+}
+
+/// Where writing goes on.
+pub(super) struct End {
+    pub(super) file: File,
+    pub(super) sequence: u64,
+    pub(super) capacity: u64,
+    pub(super) offset: u64,
+    pub(super) ordinal: u64,
+}
+
+/// Reads the log of a stopped node without changing it. `None` if there is none.
+pub fn read(directory: &Path) -> Result<Option<Recovered>, WalError> {
+    if !directory.exists() {
+        return Ok(None);
+    }
+    let sequences = segment::list(directory)?;
+    let Some(base) = find_base(directory, &sequences)? else { return Ok(None) };
+    Ok(Some(replay_from(directory, &sequences[base..])?.0))
+}
+
+/// Reads the log and removes what a base segment superseded. `None` if there is none.
+pub(super) fn replay(directory: &Path) -> Result<Option<(Recovered, End)>, WalError> {
+    let sequences = segment::list(directory)?;
+    let Some(base) = find_base(directory, &sequences)? else { return Ok(None) };
+    remove_superseded(directory, &sequences[..base])?;
+    replay_from(directory, &sequences[base..]).map(Some)
+}
+
+/// Removes segments that a durable base segment replaces.
+pub(super) fn remove_superseded(directory: &Path, sequences: &[u64]) -> Result<(), WalError> {
+    for &sequence in sequences {
+        let path = segment::path(directory, sequence);
+        fs::remove_file(&path).map_err(|e| WalError::io("remove", &path, e))?;
+    }
+    if sequences.is_empty() { Ok(()) } else { segment::sync_directory(directory) }
+}
+
+/// Makes the first segment of a new log.
+pub(super) fn create(directory: &Path, size: u64) -> Result<End, WalError> {
+    let sequence = 1;
+    let file = segment::create_blank(directory, sequence, size)?;
+    let start = SegmentStart { format: FORMAT, sequence, continues: Continuity::Base };
+    let head = head_frame(start, HardState::default(), 0, &[], 1);
+    let path = segment::temporary_path(directory, sequence);
+    file.write_all_at(&head, 0).map_err(|e| WalError::io("write", &path, e))?;
+    file.sync_data().map_err(|e| WalError::io("sync", &path, e))?;
+    segment::publish(directory, sequence)?;
+    Ok(End { file, sequence, capacity: size.max(head.len() as u64), offset: head.len() as u64, ordinal: 2 })
+}
+
+/// The position of the newest base segment in `sequences`.
+fn find_base(directory: &Path, sequences: &[u64]) -> Result<Option<usize>, WalError> {
+    for (position, &sequence) in sequences.iter().enumerate().rev() {
+        let path = segment::path(directory, sequence);
+        if read_start(&path)?.continues == Continuity::Base {
+            return Ok(Some(position));
+        }
+    }
+    match sequences.first() {
+        None => Ok(None),
+        Some(&first) => Err(WalError::corrupt(
+            &segment::path(directory, first),
+            0,
+            "the segments before this one are missing",
+        )),
+    }
+}
+
+/// The first record of a segment.
+fn read_start(path: &Path) -> Result<SegmentStart, WalError> {
+    /// More than the first frame of any segment.
+    const HEAD: usize = 4096;
+    let file = File::open(path).map_err(|e| WalError::io("open", path, e))?;
+    let mut head = Vec::with_capacity(HEAD);
+    std::io::Read::read_to_end(&mut std::io::Read::take(file, HEAD as u64), &mut head)
+        .map_err(|e| WalError::io("read", path, e))?;
+    let Found::Frame { payload, .. } = frame::read(&head, 0) else {
+        return Err(WalError::corrupt(path, 0, "the first frame is damaged"));
+    };
+    match record::decode(payload).as_deref() {
+        Some([Record::Segment(start), ..]) if start.format != FORMAT => {
+            let what = format!("the format is {}, this program reads {FORMAT}", start.format);
+            Err(WalError::corrupt(path, 0, what))
+        }
+        Some([Record::Segment(start), ..]) => Ok(*start),
+        _ => Err(WalError::corrupt(path, 0, "the first record is not the start of a segment")),
+    }
+}
+
+/// Replays consecutive segments, of which the first is a base.
+fn replay_from(directory: &Path, sequences: &[u64]) -> Result<(Recovered, End), WalError> {
+    let mut replay = Replay { recovered: Recovered::default(), ordinal: None };
+    let mut end = None;
+    for (position, &sequence) in sequences.iter().enumerate() {
+        let path = segment::path(directory, sequence);
+        if position > 0 && sequences[position - 1] + 1 != sequence {
+            let what = format!("segment {} is missing before it", sequence - 1);
+            return Err(WalError::corrupt(&path, 0, what));
+        }
+        let tail = if position + 1 == sequences.len() { Tail::MayBeTorn } else { Tail::MustBeWhole };
+        let bytes = fs::read(&path).map_err(|e| WalError::io("read", &path, e))?;
+        let offset = replay.segment(&path, sequence, &bytes, tail)?;
+        end = Some((path, sequence, bytes.len() as u64, offset as u64));
+    }
+    let (path, sequence, capacity, offset) = end.expect("find_base named at least one segment");
+    let file =
+        OpenOptions::new().read(true).write(true).open(&path).map_err(|e| WalError::io("open", &path, e))?;
+    let ordinal = replay.ordinal.expect("a segment has at least one frame") + 1;
+    Ok((replay.recovered, End { file, sequence, capacity, offset, ordinal }))
+}
+
+/// What the end of a segment may look like.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tail {
+    /// It is the last one: the write under way may be there in part.
+    MayBeTorn,
+    /// A later segment exists, which was begun when this one was durable.
+    MustBeWhole,
+}
+
+/// The state of a replay.
+struct Replay {
+    recovered: Recovered,
+    /// The number of the last frame.
+    ordinal: Option<u64>,
+}
+
+impl Replay {
+    /// Replays one segment. Returns the offset behind its last frame.
+    fn segment(&mut self, path: &Path, sequence: u64, bytes: &[u8], tail: Tail) -> Result<usize, WalError> {
+        let mut offset = 0;
+        loop {
+            match frame::read(bytes, offset) {
+                Found::Frame { ordinal, payload, end } => {
+                    let corrupt = |what: String| WalError::corrupt(path, offset as u64, what);
+                    if self.ordinal.is_some_and(|last| last + 1 != ordinal) {
+                        let what =
+                            format!("frame {ordinal} follows frame {}", self.ordinal.unwrap_or_default());
+                        return Err(corrupt(what));
+                    }
+                    let records =
+                        record::decode(payload).ok_or_else(|| corrupt("a record is malformed".into()))?;
+                    for (position, record) in records.into_iter().enumerate() {
+                        self.record(record, sequence, offset == 0 && position == 0).map_err(corrupt)?;
+                    }
+                    self.ordinal = Some(ordinal);
+                    offset = end;
+                }
+                Found::Blank => return Ok(offset),
+                Found::Bad => {
+                    self.torn(path, bytes, offset, tail)?;
+                    return Ok(offset);
+                }
+            }
+        }
+    }
+
+    /// Decides whether the bad frame at `offset` is a torn tail.
+    fn torn(&mut self, path: &Path, bytes: &[u8], offset: usize, tail: Tail) -> Result<(), WalError> {
+        if tail == Tail::MustBeWhole {
+            return Err(WalError::corrupt(
+                path,
+                offset as u64,
+                "a damaged frame, although a later segment exists",
+            ));
+        }
+        let Some(last) = self.ordinal else {
+            return Err(WalError::corrupt(path, offset as u64, "the first frame is damaged"));
+        };
+        if let Some(later) = frame::later_frame(bytes, offset, last + 1) {
+            let what = format!("a damaged frame, although a whole one follows at byte {later}");
+            return Err(WalError::corrupt(path, offset as u64, what));
+        }
+        let written = bytes.iter().rposition(|&byte| byte != 0).map_or(offset, |at| at + 1);
+        self.recovered.torn =
+            Some(TornTail { path: path.into(), offset: offset as u64, bytes: (written - offset) as u64 });
+        Ok(())
+    }
+
+    /// Replays one record.
+    fn record(&mut self, record: Record<'_>, sequence: u64, is_first: bool) -> Result<(), String> {
+        match record {
+            Record::Segment(start) if is_first && start.sequence == sequence => {}
+            Record::Segment(start) => {
+                return Err(format!("the start of segment {} stands here", start.sequence));
+            }
+            _ if is_first => return Err("the segment does not begin with its start".into()),
+            Record::HardState(hard_state) => self.recovered.hard_state = hard_state,
+            Record::Boot(boot) => self.recovered.boot = boot,
+            Record::Truncate(from) => {
+                let entries = &mut self.recovered.entries;
+                let kept = entries.partition_point(|entry| entry.index < from);
+                entries.truncate(kept);
+            }
+            Record::Entry(entry) => {
+                let last = self.recovered.entries.last();
+                let expected = last.map_or(1, |last| last.index + 1);
+                if entry.index != expected {
+                    return Err(format!("entry {} stands where entry {expected} belongs", entry.index));
+                }
+                if last.is_some_and(|last| entry.term < last.term) {
+                    return Err(format!("entry {} has a lower term than the one before it", entry.index));
+                }
+                self.recovered.entries.push(entry.into_owned());
+            }
+        }
+        Ok(())
+    }
+}

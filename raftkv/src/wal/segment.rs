@@ -1,0 +1,86 @@
+//! Segment files: names, creation, blank space.
+//!
+//! Invariant: a file with a segment's final name is complete: zeroed to its full size, with its first frame durable and its
+//! name durable in the directory. Blank space is written out as zeros and synced beforehand, because an `fdatasync` that
+//! has to allocate blocks or change the file size costs a journal commit more.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use super::WalError;
+
+/// The suffix of finished segments.
+const SUFFIX: &str = ".wal";
+/// The suffix of files that nobody relies on yet.
+const TEMPORARY: &str = ".tmp";
+
+/// The path of segment `sequence`.
+pub(super) fn path(directory: &Path, sequence: u64) -> PathBuf {
+    directory.join(format!("{sequence:016}{SUFFIX}"))
+}
+
+/// The path of a segment that is still being made.
+pub(super) fn temporary_path(directory: &Path, sequence: u64) -> PathBuf {
+    directory.join(format!("{sequence:016}{TEMPORARY}"))
+}
+
+/// The numbers of all finished segments, ascending. Removes what was left unfinished.
+pub(super) fn list(directory: &Path) -> Result<Vec<u64>, WalError> {
+    let mut sequences = Vec::new();
+    for entry in fs::read_dir(directory).map_err(|e| WalError::io("list", directory, e))? {
+        let entry = entry.map_err(|e| WalError::io("list", directory, e))?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.ends_with(TEMPORARY) {
+            fs::remove_file(entry.path()).map_err(|e| WalError::io("remove", &entry.path(), e))?;
+        } else if let Some(stem) = name.strip_suffix(SUFFIX) {
+            let unknown = |_| WalError::corrupt(&entry.path(), 0, "is not named like a segment");
+            sequences.push(stem.parse().map_err(unknown)?);
+        }
+    }
+    sequences.sort_unstable();
+    Ok(sequences)
+}
+
+/// Makes a blank temporary file of `size` bytes whose blocks are allocated and durable.
+pub(super) fn create_blank(directory: &Path, sequence: u64, size: u64) -> Result<File, WalError> {
+    let path = temporary_path(directory, sequence);
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(&path)
+        .map_err(|e| WalError::io("create", &path, e))?;
+    write_zeros(&file, 0, size).map_err(|e| WalError::io("reserve space in", &path, e))?;
+    file.sync_all().map_err(|e| WalError::io("sync", &path, e))?;
+    Ok(file)
+}
+
+/// Overwrites `from..to` with zeros.
+pub(super) fn write_zeros(file: &File, from: u64, to: u64) -> std::io::Result<()> {
+    const CHUNK: usize = 256 << 10;
+    let zeros = vec![0; CHUNK.min((to.saturating_sub(from)) as usize)];
+    let mut at = from;
+    while at < to {
+        let len = zeros.len().min((to - at) as usize);
+        file.write_all_at(&zeros[..len], at)?;
+        at += len as u64;
+    }
+    Ok(())
+}
+
+/// Gives a temporary segment, whose first frame is durable, its final name.
+pub(super) fn publish(directory: &Path, sequence: u64) -> Result<(), WalError> {
+    let from = temporary_path(directory, sequence);
+    fs::rename(&from, path(directory, sequence)).map_err(|e| WalError::io("rename", &from, e))?;
+    sync_directory(directory)
+}
+
+/// Makes the names in a directory durable.
+pub(super) fn sync_directory(directory: &Path) -> Result<(), WalError> {
+    File::open(directory)
+        .and_then(|file| file.sync_all())
+        .map_err(|e| WalError::io("sync the directory", directory, e))
+}

@@ -1,0 +1,290 @@
+//! Whole nodes: real processes, real disks, real signals.
+
+mod common;
+
+use common::{Addresses, Cluster, NODE_ARGS, Response, raw, request, until};
+use raftkv::node::{Args, Node};
+use raftkv::offline;
+use serde_json::{Value, json};
+
+#[derive(clap::Parser)]
+struct Cli {
+    #[command(flatten)]
+    args: Args,
+}
+
+fn parse(args: impl IntoIterator<Item = String>) -> Args {
+    <Cli as clap::Parser>::parse_from(std::iter::once("node".to_owned()).chain(args)).args
+}
+
+/// Not a test by itself: a node, when this program is started as one.
+#[test]
+fn node_process() {
+    let Ok(args) = std::env::var(NODE_ARGS) else { return };
+    match raftkv::node::run(parse(args.lines().map(str::to_owned))) {
+        Ok(()) => std::process::exit(0),
+        Err(error) => {
+            eprintln!("node: {error}");
+            std::process::exit(1);
+        }
+    }
+}
+
+fn put(cluster: &Cluster, key: &str, value: &str) -> Response {
+    let response = cluster.ask("PUT", &format!("/kv/{key}"), &[], value);
+    assert_eq!(response.status, 200, "{response:?}");
+    response
+}
+
+fn get(cluster: &Cluster, key: &str) -> Value {
+    cluster.ask("GET", &format!("/kv/{key}"), &[], "").json()
+}
+
+/// Waits until a node has applied as much as the leader has.
+fn caught_up(cluster: &Cluster, id: u8) -> Value {
+    until("the node has caught up", || {
+        let leader = cluster.status(cluster.leader())?;
+        let status = cluster.status(id)?;
+        (status["last_applied"] == leader["last_log_index"]).then_some(status)
+    })
+}
+
+#[test]
+fn a_cluster_survives_the_kill_of_its_leader() {
+    let mut cluster = Cluster::started(3);
+    let first = put(&cluster, "a", "1");
+    assert!(first.header("raft-index").unwrap().parse::<u64>().unwrap() >= 2);
+    let cas = |expected: Value, new: &str| {
+        let body = json!({ "expected": expected, "new": new }).to_string();
+        let response = cluster.ask("POST", "/kv/a/cas", &[], &body);
+        (response.status, response.json())
+    };
+    assert_eq!(cas(json!("1"), "2"), (200, json!({ "swapped": true })));
+    assert_eq!(cas(Value::Null, "3"), (409, json!({ "swapped": false, "actual": "2" })));
+    cluster.ask("POST", "/kv/l%2F1/append", &[], "x");
+    cluster.ask("POST", "/kv/l%2F1/append", &[], "y\"");
+    cluster.ask("POST", "/set/s", &[], "m");
+
+    let killed = cluster.leader();
+    cluster.kill(killed);
+    put(&cluster, "b", "after");
+    assert_ne!(cluster.leader(), killed);
+    cluster.start(killed);
+    let status = caught_up(&cluster, killed);
+    assert_eq!((&status["boot"], &status["keys"]), (&json!(2), &json!(4)));
+    let local =
+        |path: &str| cluster.request(killed, "GET", &format!("{path}?mode=local"), "").unwrap().json();
+    assert_eq!(local("/kv/a"), json!({ "value": "2" }));
+    assert_eq!(local("/kv/b"), json!({ "value": "after" }));
+    assert_eq!(local("/kv/l%2F1"), json!({ "list": ["x", "y\""] }));
+    assert_eq!(local("/set/s"), json!({ "members": ["m"] }));
+    assert_eq!(local("/kv/none"), json!({ "value": null }));
+    cluster.ask("DELETE", "/kv/a", &[], "");
+    assert_eq!(get(&cluster, "a"), json!({ "value": null }));
+}
+
+#[test]
+fn what_was_acknowledged_survives_the_kill_of_everybody() {
+    let mut cluster = Cluster::started(3);
+    for number in 0..20 {
+        put(&cluster, &format!("k{number}"), &number.to_string());
+    }
+    cluster.ids().for_each(|id| cluster.kill(id));
+    cluster.ids().for_each(|id| cluster.start(id));
+    for number in 0..20 {
+        assert_eq!(get(&cluster, &format!("k{number}")), json!({ "value": number.to_string() }));
+    }
+    // The trace tells of both starts, and every line of it is whole.
+    let trace = std::fs::read_to_string(cluster.trace(1)).unwrap();
+    let lines: Vec<Value> = trace.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let boots: Vec<&Value> =
+        lines.iter().filter(|line| line["ev"] == "boot").map(|line| &line["boot"]).collect();
+    assert_eq!(boots, [&json!(1), &json!(2)]);
+    for kind in ["term", "vote", "append", "fsync", "commit", "apply"] {
+        assert!(lines.iter().any(|line| line["ev"] == kind), "no {kind} in the trace");
+    }
+}
+
+#[test]
+fn a_follower_points_to_the_leader_and_takes_nothing() {
+    let cluster = Cluster::started(3);
+    let leader = cluster.leader();
+    put(&cluster, "a", "1");
+    let follower = cluster.ids().find(|&id| id != leader).unwrap();
+    for (method, path, body) in [("PUT", "/kv/a", "2"), ("POST", "/kv/a/append", "x"), ("GET", "/kv/a", "")] {
+        let response = cluster.request(follower, method, path, body).unwrap();
+        assert_eq!(response.status, 421, "{response:?}");
+        let expected = json!({
+            "error": "not_leader", "leader": format!("n{leader}"), "addr": cluster.addresses.client(leader).to_string(),
+        });
+        assert_eq!(response.json(), expected);
+    }
+    assert_eq!(get(&cluster, "a"), json!({ "value": "1" }));
+}
+
+#[test]
+fn a_command_that_is_sent_twice_in_a_session_counts_once_even_at_the_next_leader() {
+    let mut cluster = Cluster::started(3);
+    let session = [("raft-session", "77"), ("raft-seq", "1")];
+    assert_eq!(cluster.ask("POST", "/kv/l/append", &session, "once").status, 200);
+    assert_eq!(cluster.ask("POST", "/kv/l/append", &session, "once").status, 200);
+    let cas = r#"{"expected":null,"new":"v"}"#;
+    let session = [("raft-session", "77"), ("raft-seq", "2")];
+    assert_eq!(cluster.ask("POST", "/kv/c/cas", &session, cas).json(), json!({ "swapped": true }));
+    let killed = cluster.leader();
+    cluster.kill(killed);
+    assert_eq!(cluster.ask("POST", "/kv/c/cas", &session, cas).json(), json!({ "swapped": true }));
+    assert_eq!(get(&cluster, "l"), json!({ "list": ["once"] }));
+    let session = [("raft-session", "77"), ("raft-seq", "1")];
+    let stale = cluster.ask("POST", "/kv/l/append", &session, "again");
+    assert_eq!((stale.status, stale.json()), (409, json!({ "error": "stale_sequence", "last": 2 })));
+}
+
+#[test]
+fn bad_requests_are_refused_and_disturb_nobody() {
+    let cluster = Cluster::started(1);
+    let address = cluster.addresses.client(cluster.leader());
+    let long_key = format!("/kv/{}", "k".repeat(2000));
+    let long_body = "x".repeat(raftkv::http::BODY_MAX + 1);
+    for (method, path, body, status) in [
+        ("GET", "/", "", 404),
+        ("PATCH", "/kv/a", "", 405),
+        ("GET", "/kv/", "", 400),
+        ("GET", "/kv/%zz", "", 400),
+        ("GET", "/kv/a?mode=fast", "", 400),
+        ("GET", &long_key, "", 400),
+        ("POST", "/kv/a/cas", "{", 400),
+        ("POST", "/kv/a/cas", r#"{"new":"b"}"#, 400),
+        ("PUT", "/kv/a", &long_body, 413),
+    ] {
+        let response = request(address, method, path, &[], body).unwrap();
+        assert_eq!(response.status, status, "{method} {path}: {response:?}");
+        assert!(response.json()["reason"].is_string(), "{response:?}");
+    }
+    assert_eq!(request(address, "PUT", "/kv/a", &[("raft-session", "1")], "").unwrap().status, 400);
+    let not_text = b"PUT /kv/a HTTP/1.1\r\nhost: n\r\ncontent-length: 2\r\n\r\n\xff\xfe";
+    assert_eq!(raw(address, not_text).unwrap().status, 400);
+    for garbage in [
+        &b"\x16\x03\x01\x02\x00\x01\x00"[..],
+        b"GET\r\n\r\n",
+        b"PUT /kv/a HTTP/1.1\r\ncontent-length: x\r\n\r\n",
+    ] {
+        assert!(raw(address, garbage).is_none_or(|response| response.status == 400), "{garbage:?}");
+    }
+    // A body that never becomes whole changes nothing.
+    assert!(raw_half(address, b"PUT /kv/a HTTP/1.1\r\nhost: n\r\ncontent-length: 9\r\n\r\nhalf"));
+    put(&cluster, "l", "text");
+    let wrong = cluster.ask("POST", "/kv/l/append", &[], "x");
+    assert_eq!((wrong.status, wrong.json()), (409, json!({ "error": "wrong_type", "type": "text" })));
+    assert_eq!(cluster.ask("GET", "/set/l", &[], "").status, 409);
+    assert_eq!(get(&cluster, "a"), json!({ "value": null }));
+}
+
+/// Sends a part of a request and hangs up.
+fn raw_half(address: std::net::SocketAddr, bytes: &[u8]) -> bool {
+    use std::io::Write;
+    std::net::TcpStream::connect(address).and_then(|mut stream| stream.write_all(bytes)).is_ok()
+}
+
+#[test]
+fn reads_by_every_mode_see_the_last_write() {
+    let cluster = Cluster::started(3);
+    put(&cluster, "a", "1");
+    for mode in ["", "?mode=read_index", "?mode=log", "?mode=local"] {
+        assert_eq!(get(&cluster, &format!("a{mode}")), json!({ "value": "1" }), "{mode}");
+    }
+    let trace = std::fs::read_to_string(cluster.trace(cluster.leader())).unwrap();
+    for mode in ["read_index", "log", "local"] {
+        assert!(trace.contains(&format!(r#""ev":"read","mode":"{mode}""#)), "no read by {mode} in the trace");
+    }
+}
+
+#[test]
+fn sigterm_ends_a_node_in_order() {
+    let mut cluster = Cluster::started(1);
+    put(&cluster, "a", "1");
+    assert!(cluster.terminate(1).success(), "{}", cluster.log(1));
+    cluster.start(1);
+    assert_eq!(get(&cluster, "a"), json!({ "value": "1" }));
+}
+
+#[test]
+fn a_node_that_cannot_write_stops_and_has_lost_nothing() {
+    let mut cluster = Cluster::new(1);
+    // The first segment fits, the second does not.
+    cluster.file_size_max = Some(900 << 10);
+    cluster.start(1);
+    let address = cluster.addresses.client(cluster.leader());
+    let value = "v".repeat(50_000);
+    let mut acknowledged = 0;
+    while let Some(response) = request(address, "PUT", &format!("/kv/k{acknowledged}"), &[], &value)
+        && response.status == 200
+    {
+        acknowledged += 1;
+        assert!(acknowledged < 1000, "the limit has no effect");
+    }
+    assert!(!cluster.wait(1).success());
+    let log = cluster.log(1);
+    assert!(log.contains("cannot reserve space in"), "{log}");
+    assert!(acknowledged > 0);
+    cluster.file_size_max = None;
+    cluster.start(1);
+    for number in 0..acknowledged {
+        assert_eq!(get(&cluster, &format!("k{number}")), json!({ "value": value }));
+    }
+}
+
+#[test]
+fn the_files_of_a_stopped_node_can_be_edited_and_only_then() {
+    let mut cluster = Cluster::started(3);
+    put(&cluster, "a", "1");
+    let follower = cluster.ids().find(|&id| id != cluster.leader()).unwrap();
+    caught_up(&cluster, follower);
+    let error = offline::truncate_log(&cluster.data_dir(follower), 1).unwrap_err().to_string();
+    assert!(error.contains("its node is running"), "{error}");
+    cluster.kill(follower);
+    let proof = offline::truncate_log(&cluster.data_dir(follower), 1).unwrap();
+    assert!(proof.starts_with("removed entries "), "{proof}");
+    offline::lose_vote(&cluster.data_dir(follower)).unwrap();
+    cluster.start(follower);
+    put(&cluster, "b", "2");
+    let status = caught_up(&cluster, follower);
+    assert_eq!(status["keys"], 2, "the leader has repaired the log: {status}");
+}
+
+#[test]
+fn two_processes_do_not_share_a_directory() {
+    let mut cluster = Cluster::started(1);
+    cluster.leader();
+    let mut args = cluster.args(1);
+    args.extend(["--client-port", "7011", "--peer-port", "7012"].map(str::to_owned));
+    let error = Node::start(parse(args)).unwrap_err().to_string();
+    assert!(error.contains("is in use"), "{error}");
+    cluster.kill(1);
+    let mut args = cluster.args(1);
+    args.extend(["--cluster", "other"].map(str::to_owned));
+    let error = Node::start(parse(args)).unwrap_err().to_string();
+    assert!(error.contains("belongs to n1 of cluster `raftkv/n1`"), "{error}");
+}
+
+#[test]
+fn a_node_can_live_in_its_users_process() {
+    let addresses = Addresses::new(1);
+    let dir = tempfile::tempdir().unwrap();
+    let args = || {
+        let data_dir = dir.path().display().to_string();
+        parse(["--id", "n1", "--members", &addresses.members(), "--data-dir", &data_dir].map(str::to_owned))
+    };
+    for round in 1..=3 {
+        let node = Node::start(args()).unwrap();
+        assert_eq!(node.client_address(), addresses.client(1));
+        let response = until("the node leads", || {
+            request(node.client_address(), "POST", "/kv/l/append", &[], &round.to_string())
+                .filter(|r| r.status == 200)
+        });
+        assert!(response.header("raft-index").is_some());
+        let list = request(node.client_address(), "GET", "/kv/l", &[], "").unwrap().json();
+        assert_eq!(list["list"].as_array().unwrap().len(), round);
+        node.stop().unwrap();
+    }
+}
