@@ -1,0 +1,85 @@
+//! What the sandbox and the switch cost, measured in a process of its own: a sandbox is entered once.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use cluster::hosts::Hosts;
+use cluster::levers::{Endpoint, Link, LinkRule};
+use cluster::sandbox::{self, Entered};
+use cluster::switch::Switch;
+use cluster::system::NodeId;
+
+use super::{CUT, SANDBOX, Sample};
+use crate::exit::Exit;
+use crate::session;
+
+const NODES: u16 = 5;
+/// Cuts and heals that are timed.
+const CUTS: usize = 200;
+
+/// Starts the measuring process and reads what it prints.
+pub(super) fn measure() -> Result<Vec<Sample>, String> {
+    let executable = session::executable().map_err(|error| error.to_string())?;
+    let output = Command::new(executable)
+        .args(["bench", "--inside"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| error.to_string())?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let samples: Vec<Sample> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    if samples.is_empty() {
+        return Err(format!("the measuring process ended without a figure ({})", output.status));
+    }
+    Ok(samples)
+}
+
+/// The measuring process.
+pub(super) fn inside() -> Exit {
+    let begun = Instant::now();
+    match sandbox::enter() {
+        Ok(Entered::Inside) => {}
+        Ok(Entered::Outer(ended)) => std::process::exit(ended.code().into()),
+        Err(error) => {
+            eprintln!("error: {error}");
+            return Exit::Unavailable;
+        }
+    }
+    match switch_figures(begun) {
+        Ok(samples) => {
+            for sample in samples {
+                println!("{}", serde_json::to_string(&sample).unwrap_or_default());
+            }
+            Exit::AsExpected
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            Exit::Harness
+        }
+    }
+}
+
+fn switch_figures(begun: Instant) -> Result<Vec<Sample>, String> {
+    let (_hosts, ports) = Hosts::build(NODES).map_err(|error| error.to_string())?;
+    let switch = Switch::start(ports).map_err(|error| error.to_string())?;
+    let ready = begun.elapsed();
+    let mut cuts: Vec<Duration> = Vec::new();
+    for round in 0..CUTS {
+        let rule = if round % 2 == 0 { LinkRule::Drop } else { LinkRule::Pass };
+        let rules: Vec<(Link, LinkRule)> = all_links().into_iter().map(|link| (link, rule)).collect();
+        let before = Instant::now();
+        switch.set_links(&rules).map_err(|error| error.to_string())?;
+        cuts.push(before.elapsed());
+    }
+    cuts.sort();
+    let milliseconds = |duration: Duration| duration.as_secs_f64() * 1e3;
+    let mut samples = vec![Sample { figure: SANDBOX.to_owned(), value: milliseconds(ready) }];
+    samples.extend(cuts.into_iter().map(|cut| Sample { figure: CUT.to_owned(), value: milliseconds(cut) }));
+    Ok(samples)
+}
+
+fn all_links() -> Vec<Link> {
+    let nodes = || (1..=NODES).map(NodeId);
+    let pairs = nodes().flat_map(|from| nodes().filter(move |to| *to != from).map(move |to| (from, to)));
+    pairs.map(|(from, to)| Link { from: Endpoint::Node(from), to: Endpoint::Node(to) }).collect()
+}

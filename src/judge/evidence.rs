@@ -1,0 +1,184 @@
+//! Reading what a run left behind, however it ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use checker::history::History;
+use checker::history::jsonl::{self, Ending};
+use checker::trace::{Trace, TraceBuilder};
+use nemesis::target::Effect;
+
+use super::FaultCounts;
+use crate::events::Phase;
+use crate::inside::faults::{FaultEvent, FaultLine};
+use crate::inside::trace_file;
+use crate::rundir::{RunDir, RunRecord, Started, named};
+
+/// Everything that is judged.
+#[derive(Default)]
+pub(super) struct Recorded {
+    pub(super) history: History,
+    pub(super) trace: Trace,
+    pub(super) faults: FaultsRecord,
+    /// `None` if the recording process did not live to write it.
+    pub(super) record: Option<RunRecord>,
+    /// Why there is no verdict on anything, if there is none.
+    pub(super) damage: Option<String>,
+    /// Why the traces cannot be judged, if they cannot.
+    pub(super) trace_damage: Option<String>,
+    /// What a reader should know.
+    pub(super) remarks: Vec<String>,
+}
+
+/// What became of the faults.
+#[derive(Default)]
+pub(super) struct FaultsRecord {
+    pub(super) counts: FaultCounts,
+}
+
+impl Recorded {
+    /// The position in the history at which the final reads begin.
+    pub(super) fn final_reads_from(&self) -> Option<usize> {
+        let phases = &self.record.as_ref()?.phases;
+        phases.iter().find(|phase| phase.phase == Phase::FinalReads).map(|phase| phase.events)
+    }
+}
+
+/// Reads the run directory. Never fails: what cannot be read is said in the result.
+pub(super) fn read(dir: &RunDir) -> Recorded {
+    let mut recorded = Recorded::default();
+    match dir.read_json::<RunRecord>("run.json") {
+        Ok(record) => recorded.record = Some(record),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            recorded.remarks.push("the recording process ended before the run did".to_owned());
+        }
+        Err(error) => recorded.damage = Some(error.to_string()),
+    }
+    read_history(dir, &mut recorded);
+    read_faults(dir, &mut recorded);
+    read_traces(dir, &mut recorded);
+    recorded
+}
+
+fn read_history(dir: &RunDir, recorded: &mut Recorded) {
+    let path = dir.file("history.jsonl");
+    let mut lines = match Lines::open(&path) {
+        Ok(Some(lines)) => lines,
+        Ok(None) => return recorded.damage = Some("no history was recorded".to_owned()),
+        Err(error) => return recorded.damage = Some(error.to_string()),
+    };
+    let read = jsonl::read(lines.by_ref());
+    match (read, lines.finish()) {
+        (Ok((history, ending)), Ok(())) => {
+            recorded.history = history;
+            if let Ending::Truncated(line) = ending {
+                recorded
+                    .remarks
+                    .push(format!("the history is cut off in line {line}; it was judged up to there"));
+            }
+        }
+        (Err(error), _) => recorded.damage = Some(format!("{}: {error}", path.display())),
+        (_, Err(error)) => recorded.damage = Some(error),
+    }
+}
+
+fn read_faults(dir: &RunDir, recorded: &mut Recorded) {
+    let Ok(Some(lines)) = Lines::open(&dir.file("faults.jsonl")) else { return };
+    let mut installed: BTreeMap<u64, String> = BTreeMap::new();
+    let mut indeterminate = BTreeSet::new();
+    let mut idle = BTreeSet::new();
+    let counts = &mut recorded.faults.counts;
+    // A cut last line is a fault that was not recorded, no more.
+    for line in lines.filter_map(|line| serde_json::from_slice::<FaultLine>(&line).ok()) {
+        match line.event {
+            FaultEvent::Installed { .. } => {
+                drop(installed.insert(line.id, format!("{} {}", line.fault, line.what)))
+            }
+            FaultEvent::Skipped { .. } => counts.skipped += 1,
+            FaultEvent::Indeterminate { .. } => drop(indeterminate.insert(line.id)),
+            FaultEvent::Undone { effect: Effect::None(why), .. } => {
+                if let Some(fault) = installed.get(&line.id) {
+                    idle.insert(line.id);
+                    recorded.remarks.push(format!("{fault} had no effect: {why}"));
+                }
+            }
+            FaultEvent::Undone { .. } => {}
+            FaultEvent::Stuck { why } => {
+                recorded
+                    .remarks
+                    .push(format!("{} {} could not be undone at first: {why}", line.fault, line.what));
+            }
+        }
+    }
+    counts.idle = idle.len() as u64;
+    counts.installed = installed.len() as u64 - counts.idle;
+    counts.indeterminate = indeterminate.len() as u64;
+}
+
+fn read_traces(dir: &RunDir, recorded: &mut Recorded) {
+    let origin = match dir.read_json::<Started>("started.json") {
+        Ok(started) => started.clock_origin,
+        Err(_) => return,
+    };
+    let mut builder = TraceBuilder::new(origin);
+    let nodes = match dir.node_dirs() {
+        Ok(nodes) => nodes,
+        Err(error) => {
+            recorded.trace_damage = Some(error.to_string());
+            return;
+        }
+    };
+    for (node, directory) in nodes {
+        if let Err(error) = read_trace(&mut builder, &node, &trace_file(&directory)) {
+            recorded.trace_damage = Some(error);
+        }
+    }
+    recorded.trace = builder.finish();
+}
+
+fn read_trace(builder: &mut TraceBuilder, node: &str, path: &Path) -> Result<(), String> {
+    let Some(mut lines) = Lines::open(path).map_err(|error| error.to_string())? else { return Ok(()) };
+    builder.read(&format!("the trace of {node}"), lines.by_ref()).map_err(|error| error.to_string())?;
+    lines.finish()
+}
+
+/// The lines of a file, one at a time: traces are large.
+struct Lines {
+    reader: BufReader<File>,
+    path: PathBuf,
+    error: Option<io::Error>,
+}
+
+impl Lines {
+    /// The file's lines; `None` if it does not exist.
+    fn open(path: &Path) -> io::Result<Option<Self>> {
+        match File::open(path) {
+            Ok(file) => Ok(Some(Self { reader: BufReader::new(file), path: path.to_owned(), error: None })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(named(path, error)),
+        }
+    }
+
+    /// Ok if everything was read.
+    fn finish(self) -> Result<(), String> {
+        self.error.map_or(Ok(()), |error| Err(named(&self.path, error).to_string()))
+    }
+}
+
+impl Iterator for Lines {
+    type Item = Vec<u8>;
+
+    fn next(&mut self) -> Option<Vec<u8>> {
+        let mut line = Vec::new();
+        match self.reader.read_until(b'\n', &mut line) {
+            Ok(0) => None,
+            Ok(_) => Some(line),
+            Err(error) => {
+                self.error = Some(error);
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! A plan: a suite with everything random drawn.
+//!
+//! Invariant: the plan is a value (`plan.json`), and running it needs nothing else of the suite file, its templates or
+//! the generator of seeds. Each purpose has a random stream of its own, so that a fault added to a suite never shifts
+//! what the clients ask for. The seed fixes the plan, not the scheduling of the kernel.
+
+use nemesis::schedule::{self, Mix, MixEntry, Planned};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha12Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::director::{FaultTime, Settings};
+use crate::suite::{FaultPlan, FaultUse, Suite};
+
+/// Acknowledged calls that end the warm-up.
+const WARM_UP_CALLS: u64 = 20;
+/// A cluster that has not acknowledged those by then cannot be tested.
+const WARM_UP_LIMIT_NS: u64 = 20_000_000_000;
+/// Acknowledged calls after healing that count as progress.
+const RECOVERY_CALLS: u64 = 20;
+/// The longest that the final reads may take.
+const FINAL_READS_LIMIT_NS: u64 = 10_000_000_000;
+
+/// Everything about a run that is decided before it begins.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Plan {
+    /// The version of this format.
+    pub format: u32,
+    /// The seed that everything below was drawn from.
+    pub seed: u64,
+    /// The suite, resolved.
+    pub suite: Suite,
+    /// The command that asked for it, without its seed: "raftcheck run suites/kill.yaml".
+    pub command: String,
+    /// The overrides of the command line, `name=value`.
+    pub overrides: Vec<String>,
+    /// The faults, in the order in which they are due.
+    pub faults: Vec<Planned>,
+    /// Seeds of the random streams.
+    pub streams: Streams,
+}
+
+/// One seed per purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Streams {
+    /// What the clients ask for.
+    pub workload: u64,
+    /// The nodes' own randomness (election timeouts).
+    pub nodes: u64,
+    /// When which fault is due, and what it chooses.
+    pub faults: u64,
+}
+
+impl Streams {
+    fn of(seed: u64) -> Self {
+        let stream = |purpose: u64| {
+            let mut generator = ChaCha12Rng::seed_from_u64(seed);
+            generator.set_stream(purpose);
+            generator.next_u64()
+        };
+        Self { workload: stream(1), nodes: stream(2), faults: stream(3) }
+    }
+}
+
+impl Plan {
+    /// Draws the plan of a suite. `Err` says why its faults cannot be drawn.
+    pub fn draw(suite: Suite, command: &str, overrides: &[String], seed: u64) -> Result<Self, String> {
+        let streams = Streams::of(seed);
+        let faults = match &suite.faults {
+            Some(faults) => schedule::draw(&mix(faults), suite.duration_ns, streams.faults)?,
+            None => Vec::new(),
+        };
+        Ok(Self {
+            format: crate::rundir::FORMAT,
+            seed,
+            command: command.to_owned(),
+            overrides: overrides.to_vec(),
+            suite,
+            faults,
+            streams,
+        })
+    }
+
+    /// The numbers that the director needs.
+    pub fn director_settings(&self) -> Settings {
+        let suite = &self.suite;
+        let faults = self.faults.iter();
+        Settings {
+            clients: suite.workload.clients,
+            rate: suite.workload.rate,
+            warm_up: suite.warm_up_ns,
+            warm_up_calls: WARM_UP_CALLS,
+            warm_up_limit: suite.warm_up_ns.saturating_add(WARM_UP_LIMIT_NS),
+            duration: suite.duration_ns,
+            faults: faults
+                .map(|fault| FaultTime { id: fault.id.0, at: fault.at_ns, lasts: fault.for_ns })
+                .collect(),
+            quiesce: suite.quiesce_ns,
+            recovery_calls: RECOVERY_CALLS,
+            final_reads_limit: FINAL_READS_LIMIT_NS,
+        }
+    }
+
+    /// The command that draws and runs the same plan again.
+    pub fn reproduce(&self) -> String {
+        let sets: String = self.overrides.iter().map(|set| format!(" --set {set}")).collect();
+        format!("REPRODUCE WITH: {} --seed {}{sets}", self.command, self.seed)
+    }
+}
+
+fn mix(faults: &FaultPlan) -> Mix {
+    let entry = |fault: &FaultUse| MixEntry {
+        kind: fault.fault.clone(),
+        params: fault.settings.clone(),
+        weight: fault.weight,
+    };
+    Mix { every_ns: faults.every_ns, entries: faults.mix.iter().map(entry).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Streams;
+
+    #[test]
+    fn streams_differ_from_each_other_and_between_seeds() {
+        let streams = Streams::of(7);
+        assert_eq!(streams, Streams::of(7));
+        assert_ne!(streams.workload, streams.nodes);
+        assert_ne!(streams.nodes, streams.faults);
+        assert_ne!(streams.workload, Streams::of(8).workload);
+    }
+}

@@ -1,0 +1,170 @@
+//! `checks:` what is judged, and `expect:` what has to come out.
+
+use super::super::diagnostics::{Diagnostic, Diagnostics};
+use super::super::fields::{Fields, items};
+use super::super::model::{CheckUse, Expect};
+use super::super::settings::{self, Read, Scope};
+use super::super::suggest;
+use super::super::tree::{Node, Value};
+use super::super::vocabulary::{CheckEntry, Evidence, Vocabulary, WorkloadEntry};
+use super::system::System;
+use super::{named, unknown};
+
+/// The most time of a check where the suite says nothing. Every check has this setting.
+pub(in super::super) const TIMEOUT: &str = "60s";
+
+pub(super) fn read(
+    suite: &mut Fields<'_>,
+    system: &System<'_>,
+    workload: Option<&WorkloadEntry>,
+    vocabulary: &Vocabulary,
+    out: &mut Diagnostics,
+) -> Option<Vec<CheckUse>> {
+    let Some(entry) = suite.take("checks") else { return all_that_fit(system, workload, vocabulary, out) };
+    let before = out.len();
+    let list = items(&entry.value);
+    if list.is_empty() {
+        let message = "a suite without a check finds nothing";
+        out.push(
+            Diagnostic::new(entry.key_place.clone(), message).help("leave `checks` out for all that fit"),
+        );
+    }
+    let mut checks: Vec<CheckUse> = Vec::new();
+    for item in list {
+        let Some(check) = check(item, system, workload, vocabulary, out) else { continue };
+        if checks.iter().any(|known| known.check == check.check) {
+            let message = format!("the check `{}` stands here twice", check.check);
+            out.push(Diagnostic::new(item.place.clone(), message).label("again here"));
+        }
+        checks.push(check);
+    }
+    (out.len() == before).then_some(checks)
+}
+
+/// What applies where the suite names no checks.
+fn all_that_fit(
+    system: &System<'_>,
+    workload: Option<&WorkloadEntry>,
+    vocabulary: &Vocabulary,
+    out: &mut Diagnostics,
+) -> Option<Vec<CheckUse>> {
+    let (system, workload) = (system.entry?, workload?);
+    let fits = |check: &&CheckEntry| match check.evidence {
+        Evidence::Any => true,
+        Evidence::Model => workload.checks.contains(&check.entry.name),
+        Evidence::Trace => system.capabilities.trace,
+    };
+    let mut checks = Vec::new();
+    for check in vocabulary.checks.iter().filter(fits) {
+        let place = super::Place::file(0..0);
+        let mut fields = Fields::none(format!("`{}`", check.entry.name), place);
+        let settings = settings::read(check.entry.settings, &mut fields, &Scope::default(), out)?.params;
+        let timeout_ns = super::known(TIMEOUT);
+        checks.push(CheckUse { check: check.entry.name.to_owned(), timeout_ns, settings });
+    }
+    Some(checks)
+}
+
+fn check(
+    node: &Node,
+    system: &System<'_>,
+    workload: Option<&WorkloadEntry>,
+    vocabulary: &Vocabulary,
+    out: &mut Diagnostics,
+) -> Option<CheckUse> {
+    let named = named(node, "check", "- linearizable: { timeout: 60s }", out)?;
+    let Some(found) = vocabulary.check(named.name) else {
+        out.push(unknown(named.place, "check", named.name, &names(vocabulary)));
+        return None;
+    };
+    let misfit = match found.evidence {
+        Evidence::Trace => system.entry.filter(|system| !system.capabilities.trace).map(|system| {
+            let name = system.entry.name;
+            format!("`{}` is judged from the traces of the nodes, and `{name}` writes none", named.name)
+        }),
+        Evidence::Model => {
+            workload.filter(|workload| !workload.checks.contains(&named.name)).map(|workload| {
+                let name = workload.entry.name;
+                format!("`{}` cannot judge the workload `{name}`", named.name)
+            })
+        }
+        Evidence::Any => None,
+    };
+    if let Some(message) = misfit {
+        out.push(Diagnostic::new(named.place.clone(), message).label("remove this check"));
+    }
+    let owner = format!("`{}`", named.name);
+    let mut fields = match named.settings {
+        Some(settings) => Fields::of(settings, owner, out)?.at(named.place.clone()),
+        None => Fields::none(owner, named.place.clone()),
+    };
+    let timeout = super::time(&mut fields, "timeout", Some(TIMEOUT), out);
+    let read = settings::read(found.entry.settings, &mut fields, &system.scope(), out);
+    fields.finish(out);
+    let Read { params, .. } = read?;
+    Some(CheckUse { check: named.name.to_owned(), timeout_ns: timeout?.ns, settings: params })
+}
+
+fn names(vocabulary: &Vocabulary) -> Vec<&'static str> {
+    vocabulary.checks.iter().map(|check| check.entry.name).collect()
+}
+
+/// `expect: safe`, or `expect: { violates: [property, ...] }`.
+pub(super) fn expect(
+    suite: &mut Fields<'_>,
+    checks: Option<&[CheckUse]>,
+    vocabulary: &Vocabulary,
+    out: &mut Diagnostics,
+) -> Option<Expect> {
+    let Some(entry) = suite.take("expect") else { return Some(Expect::Safe) };
+    match &entry.value.value {
+        Value::Scalar(scalar) if scalar.text == "safe" => Some(Expect::Safe),
+        Value::Map(_) => {
+            let mut fields = Fields::of(&entry.value, "`expect`", out)?.at(entry.key_place.clone());
+            let violates = fields.require("violates", "violates: [linearizable]", out);
+            fields.finish(out);
+            violated(&violates?.value, checks, vocabulary, out).map(Expect::Violates)
+        }
+        found => {
+            let message = match found {
+                Value::Scalar(scalar) => format!("`expect` cannot be `{}`", scalar.text),
+                _ => format!("`expect` cannot be {}", entry.value.kind()),
+            };
+            let help = "write `expect: safe` or `expect: { violates: [linearizable] }`";
+            out.push(Diagnostic::new(entry.value.place.clone(), message).help(help));
+            None
+        }
+    }
+}
+
+fn violated(
+    node: &Node,
+    checks: Option<&[CheckUse]>,
+    vocabulary: &Vocabulary,
+    out: &mut Diagnostics,
+) -> Option<Vec<String>> {
+    let before = out.len();
+    let mut violated: Vec<String> = Vec::new();
+    for item in items(node) {
+        let Some(name) = super::scalar(item, "the name of a check", out).map(|scalar| scalar.text.as_str())
+        else {
+            continue;
+        };
+        if vocabulary.check(name).is_none() {
+            out.push(unknown(&item.place, "check", name, &names(vocabulary)));
+        } else if let Some(checks) = checks.filter(|checks| checks.iter().all(|check| check.check != name)) {
+            let message = format!("`{name}` is expected to be violated, but it is not among the checks");
+            let judged: Vec<&str> = checks.iter().map(|check| check.check.as_str()).collect();
+            let help = format!("add it to `checks`, or expect one of {}", suggest::one_of(&judged));
+            out.push(Diagnostic::new(item.place.clone(), message).label("nobody looks at it").help(help));
+        } else if violated.iter().any(|known| known == name) {
+            out.push(Diagnostic::new(item.place.clone(), format!("`{name}` stands here twice")));
+        }
+        violated.push(name.to_owned());
+    }
+    if violated.is_empty() && out.len() == before {
+        let message = "no check is expected to be violated";
+        out.push(Diagnostic::new(node.place.clone(), message).help("write `expect: safe` for that"));
+    }
+    (out.len() == before).then_some(violated)
+}

@@ -1,0 +1,214 @@
+//! The sections of a suite file, one file each.
+//!
+//! Every section is read even if an earlier one is wrong, with what could be read of the earlier ones. Invariant: a
+//! section that is not read has left a problem behind. To add a section (scripted steps, a matrix): a file here, a line
+//! in [`suite`], and its part of the schema.
+
+mod checks;
+mod faults;
+mod system;
+mod thresholds;
+mod workload;
+
+pub(super) use checks::TIMEOUT;
+pub(super) use faults::{Faults, Given, WEIGHT_MAX};
+pub(super) use system::{NODES, NODES_MAX};
+pub(super) use thresholds::Bound;
+pub(super) use workload::{CLIENTS, CLIENTS_MAX, OP_TIMEOUT, RATE, RATE_MAX, Rate};
+
+use super::diagnostics::{Diagnostic, Diagnostics, Place};
+use super::feasible::{self, Draft};
+use super::fields::{Fields, scalar};
+use super::model::Suite;
+use super::settings::{Read, malformed};
+use super::suggest;
+use super::tree::Node;
+use super::vocabulary::Vocabulary;
+use super::{scalars, tree};
+
+/// The version of the format that this reader knows.
+pub(super) const VERSION: u64 = 1;
+/// What applies where the suite says nothing.
+pub(super) const WARM_UP: &str = "1s";
+/// See [`WARM_UP`].
+pub(super) const QUIESCE: &str = "5s";
+
+/// A time with its place.
+#[derive(Clone, Debug)]
+pub(super) struct Timed {
+    pub(super) ns: u64,
+    pub(super) place: Place,
+}
+
+/// Reads the whole file.
+pub(super) fn suite(
+    root: &Node,
+    sets: &[String],
+    vocabulary: &Vocabulary,
+    out: &mut Diagnostics,
+) -> Option<Suite> {
+    let mut fields = Fields::of(root, "the suite", out)?;
+    let version = version(&mut fields, out);
+    let name = name(&mut fields, out);
+    let system = system::read(&mut fields, sets, vocabulary, out);
+    let workload = workload::read(&mut fields, &system, vocabulary, out);
+    let warm_up = time(&mut fields, "warm-up", Some(WARM_UP), out);
+    let duration = time(&mut fields, "duration", None, out);
+    let faults = faults::read(&mut fields, &system, vocabulary, out);
+    let quiesce = time(&mut fields, "quiesce", Some(QUIESCE), out);
+    let checks = checks::read(&mut fields, &system, workload.entry, vocabulary, out);
+    let thresholds = thresholds::read(&mut fields, faults.given, vocabulary, out);
+    let expect = checks::expect(&mut fields, checks.as_deref(), vocabulary, out);
+    fields.finish(out);
+
+    let draft = Draft {
+        clients: workload.clients,
+        rate: workload.rate.as_ref(),
+        op_timeout: workload.op_timeout.as_ref(),
+        warm_up: warm_up.as_ref(),
+        duration: duration.as_ref(),
+        quiesce: quiesce.as_ref(),
+        faults: &faults,
+        bounds: thresholds.as_deref().unwrap_or_default(),
+        vocabulary,
+    };
+    feasible::judge(&draft, out);
+
+    Some(Suite {
+        version: version?,
+        name: name?,
+        system: system.value?,
+        workload: workload.value?,
+        warm_up_ns: warm_up?.ns,
+        duration_ns: duration?.ns,
+        faults: faults.value?,
+        quiesce_ns: quiesce?.ns,
+        checks: checks?,
+        thresholds: thresholds?.into_iter().map(|bound| bound.threshold).collect(),
+        expect: expect?,
+    })
+}
+
+fn version(fields: &mut Fields<'_>, out: &mut Diagnostics) -> Option<u64> {
+    let entry = fields.require("version", "version: 1", out)?;
+    let text = &scalar(&entry.value, "`1`", out)?.text;
+    if text == &VERSION.to_string() {
+        return Some(VERSION);
+    }
+    let message = format!("this raftcheck reads suites of version {VERSION}, not of version `{text}`");
+    out.push(Diagnostic::new(entry.value.place.clone(), message).help("write `version: 1`"));
+    None
+}
+
+/// The name is also that of a directory.
+fn name(fields: &mut Fields<'_>, out: &mut Diagnostics) -> Option<String> {
+    let entry = fields.require("name", "name: partition", out)?;
+    let text = &scalar(&entry.value, "a name", out)?.text;
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.');
+    let begins_well = text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+    if begins_well && text.chars().all(plain) && text.len() <= 64 {
+        return Some(text.clone());
+    }
+    let message = format!("`{text}` cannot name a suite, because its runs go to a directory of that name");
+    let help = "use at most 64 lower-case letters, digits, `-`, `_` and `.`, the first a letter or digit";
+    out.push(Diagnostic::new(entry.value.place.clone(), message).help(help));
+    None
+}
+
+/// A duration of the suite; it must be above 0 if it has no default.
+fn time(
+    fields: &mut Fields<'_>,
+    name: &'static str,
+    default: Option<&str>,
+    out: &mut Diagnostics,
+) -> Option<Timed> {
+    let entry = match default {
+        None => fields.require(name, &format!("{name}: 30s"), out)?,
+        Some(default) => match fields.take(name) {
+            Some(entry) => entry,
+            None => return Some(Timed { ns: known(default), place: fields.place().clone() }),
+        },
+    };
+    let text = &scalar(&entry.value, "a duration such as `30s`", out)?.text;
+    let place = entry.value.place.clone();
+    match scalars::duration(text) {
+        Ok(0) if default.is_none() => {
+            out.push(Diagnostic::new(place, format!("`{name}` cannot be 0")).label("nothing would happen"));
+            None
+        }
+        Ok(ns) => Some(Timed { ns, place }),
+        Err(error) => {
+            out.push(malformed(place, name, text, error));
+            None
+        }
+    }
+}
+
+/// A duration of this file's own constants.
+fn known(text: &str) -> u64 {
+    scalars::duration(text).expect("the reader's own defaults are durations")
+}
+
+/// An entry of a list that is a name, or a map from one name to settings: `kill`, `kill: { target: leader }`.
+struct Named<'n> {
+    name: &'n str,
+    place: &'n Place,
+    settings: Option<&'n Node>,
+}
+
+fn named<'n>(node: &'n Node, what: &str, example: &str, out: &mut Diagnostics) -> Option<Named<'n>> {
+    match &node.value {
+        tree::Value::Scalar(scalar) => Some(Named { name: &scalar.text, place: &node.place, settings: None }),
+        tree::Value::Map(entries) => match entries.as_slice() {
+            [only] => {
+                let settings = (only.value.value != tree::Value::Null).then_some(&only.value);
+                Some(Named { name: &only.key, place: &only.key_place, settings })
+            }
+            [first, second, ..] => {
+                let message = format!(
+                    "an entry names one {what}, and this names two: `{}` and `{}`",
+                    first.key, second.key
+                );
+                let help = match first.value.value {
+                    tree::Value::Null => {
+                        format!("indent `{}` so that it belongs to `{}:`", second.key, first.key)
+                    }
+                    _ => format!("write `{example}`, and begin the next {what} with a `-` of its own"),
+                };
+                out.push(
+                    Diagnostic::new(second.key_place.clone(), message).label("the second key").help(help),
+                );
+                None
+            }
+            [] => {
+                out.push(
+                    Diagnostic::new(node.place.clone(), format!("this names no {what}"))
+                        .help(format!("write `{example}`")),
+                );
+                None
+            }
+        },
+        _ => {
+            let message = format!("expected the name of a {what}, not {}", node.kind());
+            out.push(Diagnostic::new(node.place.clone(), message).help(format!("write `{example}`")));
+            None
+        }
+    }
+}
+
+/// A name that the vocabulary does not have.
+fn unknown(place: &Place, what: &str, name: &str, known: &[&str]) -> Diagnostic {
+    let label = suggest::did_you_mean(name, known).unwrap_or_else(|| format!("unknown {what}"));
+    let help = match known {
+        [] => format!("there is no {what} at all"),
+        known => format!("there is {}", suggest::one_of(known)),
+    };
+    Diagnostic::new(place.clone(), format!("there is no {what} `{name}`")).label(label).help(help)
+}
+
+/// What an entry says of its own settings, shown at the setting that it names first.
+fn misfit(why: &str, read: &Read, place: &Place) -> Diagnostic {
+    let bare = why.strip_prefix('`').unwrap_or(why);
+    let name = bare.split([':', '`', ' ']).next().unwrap_or("");
+    Diagnostic::new(read.places.get(name).unwrap_or(place).clone(), why)
+}

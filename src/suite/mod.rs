@@ -1,0 +1,81 @@
+//! From the bytes of a suite file to a [`Suite`], or to everything that is wrong with it at once.
+//!
+//! Order: bytes -> spanned tree (`tree`) -> sections (`decode`) against a [`Vocabulary`] -> what no run could fulfil
+//! (`feasible`). Each step reports into one list and goes on as far as it can. Invariant: [`read`] returns a complete
+//! suite or at least one problem with a position, and never panics, whatever the bytes. Deliberately absent: serde on
+//! the way in (it stops at the first problem and forgets positions), files, and templates (a value that has to vary is
+//! given with `--set`).
+
+mod decode;
+mod diagnostics;
+mod feasible;
+mod fields;
+mod model;
+mod registries;
+mod scalars;
+mod schema;
+mod settings;
+mod suggest;
+mod tree;
+mod vocabulary;
+
+#[cfg(test)]
+mod tests;
+
+pub use diagnostics::{Colour, Diagnostic, Located, Origin, Place, Problems};
+pub use model::{
+    CheckUse, Comparison, DataPlace, Expect, FaultPlan, FaultUse, RuleUse, Suite, SystemUse, Threshold,
+    WorkloadUse,
+};
+pub use registries::{measures, vocabulary};
+pub use schema::schema;
+pub use vocabulary::{
+    Ceiling, CheckEntry, Entry, Evidence, FaultEntry, MeasureEntry, RuleBook, RuleEntry, SystemEntry, Unit,
+    Vocabulary, WorkloadEntry,
+};
+
+use diagnostics::Diagnostics;
+
+/// The longest suite file.
+const BYTES_MAX: usize = 1 << 20;
+
+/// Reads a suite. `file` is its name for messages, `sets` are the `name=value` arguments that replace protocol rules.
+pub fn read(file: &str, bytes: &[u8], sets: &[String], vocabulary: &Vocabulary) -> Result<Suite, Problems> {
+    let mut out = Diagnostics::default();
+    let source = text(bytes, &mut out);
+    let suite = if out.is_empty() {
+        tree::parse(&source, &mut out).and_then(|root| decode::suite(&root, sets, vocabulary, &mut out))
+    } else {
+        None
+    };
+    match suite {
+        Some(suite) if out.is_empty() => Ok(suite),
+        _ => {
+            if out.is_empty() {
+                out.push(Diagnostic::new(Place::file(0..0), "the suite cannot be read"));
+            }
+            Err(out.into_problems(file, source, sets))
+        }
+    }
+}
+
+/// The duration as one writes it in a suite file: `1m30s`, `250ms`.
+pub fn duration_text(ns: u64) -> String {
+    scalars::duration_text(ns)
+}
+
+fn text(bytes: &[u8], out: &mut Diagnostics) -> String {
+    if bytes.len() > BYTES_MAX {
+        let message = format!("the file has {} bytes, and a suite at most {BYTES_MAX}", bytes.len());
+        out.push(Diagnostic::new(Place::file(0..0), message));
+        return String::new();
+    }
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    if let Err(error) = std::str::from_utf8(bytes) {
+        // Up to here the text and the bytes are the same; the replacement character is three bytes long.
+        let start = error.valid_up_to();
+        let place = Place::file(start..start + char::REPLACEMENT_CHARACTER.len_utf8());
+        out.push(Diagnostic::new(place, "the file is not UTF-8").label("this byte begins no character"));
+    }
+    text
+}

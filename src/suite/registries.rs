@@ -1,0 +1,138 @@
+//! The vocabulary of this raftcheck, from the registries of the layers below.
+//!
+//! The only file of the reader that knows real systems, workloads, faults, checks and rules; a registry entry that is
+//! added below shows up here by itself. Deliberately absent: words of its own, apart from the measures.
+
+use std::borrow::Cow;
+
+use checker::properties::{self, PropertyKind};
+use cluster::systems::{SystemKind, SystemOptions};
+use nemesis::fault::FaultKind;
+use raftkv::raft::rules::{PRESETS, Rules};
+use workloads::WorkloadKind;
+
+use super::model::RuleUse;
+use super::vocabulary::{
+    Ceiling, CheckEntry, Entry, Evidence, FaultEntry, MeasureEntry, RuleBook, RuleEntry, SystemEntry, Unit,
+    Vocabulary, WorkloadEntry,
+};
+
+/// The systems whose rules are those of the bundled node.
+const BUNDLED: &str = "raftkv";
+
+/// All the words that a suite can use.
+pub fn vocabulary() -> Vocabulary {
+    Vocabulary {
+        systems: cluster::systems::registry().iter().filter_map(system).collect(),
+        workloads: workloads::registry().iter().map(workload).collect(),
+        faults: nemesis::faults::registry().iter().map(fault).collect(),
+        checks: properties::registry().iter().map(check).collect(),
+        measures: measures(),
+    }
+}
+
+/// A system as it is with its defaults; one that does not even build from those can be in no suite.
+fn system(kind: &SystemKind) -> Option<SystemEntry> {
+    let capabilities = (kind.build)(&SystemOptions::default()).ok()?.capabilities();
+    let entry = Entry {
+        name: kind.name,
+        summary: kind.summary,
+        example: Cow::Borrowed(kind.example),
+        settings: kind.settings,
+    };
+    let rules = (kind.name == BUNDLED).then(bundled_rules);
+    Some(SystemEntry { entry, capabilities, rules, build: kind.build })
+}
+
+fn workload(kind: &WorkloadKind) -> WorkloadEntry {
+    let entry = Entry {
+        name: kind.name,
+        summary: kind.summary,
+        example: Cow::Borrowed(kind.example),
+        settings: kind.settings,
+    };
+    WorkloadEntry { entry, functions: kind.functions, checks: kind.checks, build: kind.build }
+}
+
+fn fault(kind: &FaultKind) -> FaultEntry {
+    let entry = Entry {
+        name: kind.name,
+        summary: kind.summary,
+        example: Cow::Owned(kind.example()),
+        settings: kind.settings,
+    };
+    FaultEntry { entry, needs: kind.needs, build: kind.build }
+}
+
+fn check(kind: &PropertyKind) -> CheckEntry {
+    let evidence = match kind.needs {
+        properties::Needs::History | properties::Needs::HistoryAndFinalReads => Evidence::Model,
+        properties::Needs::Trace => Evidence::Trace,
+    };
+    let entry = Entry {
+        name: kind.name,
+        summary: kind.summary,
+        example: Cow::Borrowed(kind.example),
+        settings: kind.settings,
+    };
+    CheckEntry { entry, evidence }
+}
+
+fn bundled_rules() -> RuleBook {
+    let rules = Rules::describe().into_iter();
+    RuleBook {
+        presets: PRESETS.iter().map(|(name, what)| ((*name).to_owned(), (*what).to_owned())).collect(),
+        default_preset: "production".to_owned(),
+        rules: rules
+            .map(|rule| {
+                let summary = format!("{} Otherwise: {}.", rule.governs, rule.breaks);
+                RuleEntry::new(rule.name, &summary, &rule.values, &rule.default)
+            })
+            .collect(),
+        check: |name, value| Rules::default().set(name, value).map_err(|error| error.to_string()),
+        validate: bundled_rules_work,
+    }
+}
+
+/// Whether a cluster can work at all under these rules.
+fn bundled_rules_work(using: &RuleUse) -> Result<(), String> {
+    let mut rules = Rules::preset(&using.preset).map_err(|error| error.to_string())?;
+    for (name, value) in &using.set {
+        rules.set(name, value).map_err(|error| error.to_string())?;
+    }
+    rules.validate().map_err(|error| error.to_string())
+}
+
+/// What thresholds can bound.
+pub fn measures() -> Vec<MeasureEntry> {
+    vec![
+        MeasureEntry {
+            name: "ops_ok",
+            summary: "calls that were acknowledged, final reads not counted",
+            aggregates: &[("count", Unit::Number)],
+            ceiling: Ceiling::Calls,
+            default: Some("count>=1"),
+        },
+        MeasureEntry {
+            name: "faults_installed",
+            summary: "faults that were seen to take effect",
+            aggregates: &[("count", Unit::Number)],
+            ceiling: Ceiling::Faults,
+            default: Some("count>=1"),
+        },
+        MeasureEntry {
+            name: "unavailability",
+            summary: "the longest time without any acknowledged call, while faults came and went",
+            aggregates: &[("max", Unit::Time)],
+            ceiling: Ceiling::Open,
+            default: None,
+        },
+        MeasureEntry {
+            name: "recovery",
+            summary: "the time from the end of healing until calls were acknowledged again",
+            aggregates: &[("max", Unit::Time)],
+            ceiling: Ceiling::Open,
+            default: None,
+        },
+    ]
+}

@@ -1,0 +1,7 @@
+//! The reader against a vocabulary of its own: what a suite becomes, how errors read, and bytes that are no suite.
+
+mod errors;
+mod hostile;
+mod reading;
+mod schema;
+mod vocabulary;
