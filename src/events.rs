@@ -19,6 +19,8 @@ pub enum Phase {
     Healing,
     /// Clients work until the cluster has shown progress.
     Recovery,
+    /// Clients are silent until all nodes have applied the same.
+    Settling,
     /// The final state is read.
     FinalReads,
     /// The nodes are being stopped.
@@ -34,6 +36,7 @@ impl Phase {
             Phase::Faults => "faults",
             Phase::Healing => "healing",
             Phase::Recovery => "recovery",
+            Phase::Settling => "settling",
             Phase::FinalReads => "final reads",
             Phase::Stopping => "stopping",
         }

@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use crate::director::{FaultTime, Settings};
 use crate::suite::{FaultPlan, FaultUse, Suite};
 
-/// Acknowledged calls that end the warm-up.
-const WARM_UP_CALLS: u64 = 20;
+/// Acknowledged calls that end the warm-up, and after healing count as progress: those of a second, up to this.
+const CALLS_MAX: u64 = 20;
 /// A cluster that has not acknowledged those by then cannot be tested.
 const WARM_UP_LIMIT_NS: u64 = 20_000_000_000;
-/// Acknowledged calls after healing that count as progress.
-const RECOVERY_CALLS: u64 = 20;
+/// The longest that the nodes may take to agree before the final state is read all the same.
+const SETTLE_LIMIT_NS: u64 = 2_000_000_000;
 /// The longest that the final reads may take.
 const FINAL_READS_LIMIT_NS: u64 = 10_000_000_000;
 
@@ -85,18 +85,20 @@ impl Plan {
     pub fn director_settings(&self) -> Settings {
         let suite = &self.suite;
         let faults = self.faults.iter();
+        let calls = suite.workload.rate.map_or(CALLS_MAX, |rate| (rate as u64).clamp(1, CALLS_MAX));
         Settings {
             clients: suite.workload.clients,
             rate: suite.workload.rate,
             warm_up: suite.warm_up_ns,
-            warm_up_calls: WARM_UP_CALLS,
+            warm_up_calls: calls,
             warm_up_limit: suite.warm_up_ns.saturating_add(WARM_UP_LIMIT_NS),
             duration: suite.duration_ns,
             faults: faults
                 .map(|fault| FaultTime { id: fault.id.0, at: fault.at_ns, lasts: fault.for_ns })
                 .collect(),
             quiesce: suite.quiesce_ns,
-            recovery_calls: RECOVERY_CALLS,
+            recovery_calls: calls,
+            settle_limit: SETTLE_LIMIT_NS,
             final_reads_limit: FINAL_READS_LIMIT_NS,
         }
     }

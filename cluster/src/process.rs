@@ -56,6 +56,8 @@ struct Inner {
     reaped: Option<ExitStatus>,
     /// The last signal that was asked for and that ends a process.
     asked: Option<NodeSignal>,
+    /// Whether the last of `Pause` and `Resume` was a `Pause`.
+    paused: bool,
 }
 
 impl NodeProcess {
@@ -108,11 +110,14 @@ impl NodeProcess {
 
     /// What the kernel says of its leader.
     pub fn state(&self) -> ProcessState {
-        if self.exit_status().is_some() || self.lock().reaped.is_some() {
+        let inner = self.lock();
+        if inner.reaped.is_some() {
             return ProcessState::Down;
         }
         match procfs::process(self.leader) {
-            Some(stat) if matches!(stat.state, 'T' | 't') => ProcessState::Paused,
+            Some(stat) if is_stopped(stat.state) || (inner.paused && is_held(stat.state)) => {
+                ProcessState::Paused
+            }
             Some(stat) if !is_dead(stat.state) => ProcessState::Running,
             _ => ProcessState::Down,
         }
@@ -127,6 +132,11 @@ impl NodeProcess {
         if matches!(signal, NodeSignal::Kill | NodeSignal::Terminate) {
             inner.asked = Some(signal);
         }
+        match signal {
+            NodeSignal::Pause => inner.paused = true,
+            NodeSignal::Resume => inner.paused = false,
+            NodeSignal::Kill | NodeSignal::Terminate => {}
+        }
         // SAFETY: a plain system call; the leader is not reaped (the lock is held), so the group is its own.
         if unsafe { libc::kill(-self.leader, number(signal)) } != 0 {
             return Err(io::Error::last_os_error());
@@ -134,7 +144,8 @@ impl NodeProcess {
         Ok(true)
     }
 
-    /// Waits until every thread of every process of the group is stopped, or none is. False if that did not happen
+    /// Waits until every thread of every process of the group is stopped (or held in the kernel, see `is_held`), or
+    /// none is stopped. False if that did not happen
     /// within `limit`, or the node has ended.
     pub async fn settled(&self, wanted: ProcessState, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
@@ -143,10 +154,9 @@ impl NodeProcess {
                 return false;
             }
             let states = self.group_states();
-            let stopped = |state: &char| matches!(state, 'T' | 't');
             let there = match wanted {
-                ProcessState::Paused => states.iter().all(stopped),
-                ProcessState::Running => !states.iter().any(stopped),
+                ProcessState::Paused => states.iter().all(|state| is_stopped(*state) || is_held(*state)),
+                ProcessState::Running => !states.iter().any(|state| is_stopped(*state)),
                 ProcessState::Down => false,
             };
             if there && !states.is_empty() {
@@ -242,6 +252,16 @@ fn open_pidfd(child: i32) -> io::Result<AsyncFd<OwnedFd>> {
 
 fn is_dead(state: char) -> bool {
     matches!(state, 'Z' | 'X' | 'x')
+}
+
+fn is_stopped(state: char) -> bool {
+    matches!(state, 'T' | 't')
+}
+
+/// In the kernel, and no signal gets it out: it waits for a disk, or in vfork for a child that is stopped itself. With
+/// a stop pending it executes nothing more of its program, so that it counts as stopped.
+fn is_held(state: char) -> bool {
+    state == 'D'
 }
 
 fn number(signal: NodeSignal) -> i32 {

@@ -1,7 +1,8 @@
 //! Plays simulated clusters for as long as wanted.
 //!
 //! `cargo run --release -p raftkv --example simulate -- --seeds 100000 [--first 1] [--rule pre_vote=off]... [--preset paper]`
-//! stops at the first finding; `--table` looks for each unsafe rule value and prints how many seeds that took.
+//! stops at the first finding; `--table` looks for each unsafe rule value and prints how many seeds that
+//! took.
 
 use std::process::ExitCode;
 use std::time::Instant;

@@ -127,6 +127,24 @@ mod tests {
     }
 
     #[test]
+    fn the_command_line_is_read() {
+        #[derive(clap::Parser)]
+        struct Cli {
+            #[command(flatten)]
+            args: Args,
+        }
+        let parse = |line: &str| {
+            let words = std::iter::once("node-edit").chain(line.split_whitespace());
+            <Cli as clap::Parser>::try_parse_from(words).map(|cli| cli.args.edit)
+        };
+        assert!(matches!(parse("--data-dir d truncate-log 3"), Ok(Edit::TruncateLog { entries: 3 })));
+        assert!(matches!(parse("--data-dir d lose-vote"), Ok(Edit::LoseVote)));
+        for bad in ["--data-dir d truncate-log 0", "--data-dir d truncate-log", "lose-vote", "--data-dir d"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn the_tail_of_the_log_is_removed() {
         let dir = stopped_node();
         let proof = truncate_log(dir.path(), 3).unwrap();

@@ -140,6 +140,57 @@ fn a_command_that_is_sent_twice_in_a_session_counts_once_even_at_the_next_leader
     assert_eq!((stale.status, stale.json()), (409, json!({ "error": "stale_sequence", "last": 2 })));
 }
 
+/// Appends numbers in one session until told to stop, repeating each until it is acknowledged. Returns how many.
+fn append_numbers(addresses: &[std::net::SocketAddr], stop: &std::sync::atomic::AtomicBool) -> u64 {
+    let mut number = 0;
+    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+        number += 1;
+        let (sequence, element) = (number.to_string(), number.to_string());
+        let headers = [("raft-session", "5"), ("raft-seq", sequence.as_str())];
+        until("an append is acknowledged", || {
+            addresses.iter().find_map(|&address| {
+                request(address, "POST", "/kv/l/append", &headers, &element)
+                    .filter(|response| response.status == 200)
+            })
+        });
+    }
+    number
+}
+
+#[test]
+fn repeated_appends_count_once_while_nodes_are_killed() {
+    let mut cluster = Cluster::new(3);
+    cluster.extra = ["--request-timeout-ms", "1000"].map(str::to_owned).to_vec();
+    cluster.ids().for_each(|id| cluster.start(id));
+    let addresses: Vec<_> = cluster.ids().map(|id| cluster.addresses.client(id)).collect();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let appended = std::thread::scope(|scope| {
+        let client = scope.spawn(|| append_numbers(&addresses, &stop));
+        for round in 0..8 {
+            let before = cluster.status(cluster.leader()).unwrap()["commit_index"].as_u64().unwrap();
+            until("something is appended", || {
+                let status = cluster.status(cluster.leader())?;
+                (status["commit_index"].as_u64()? > before + 10).then_some(())
+            });
+            // The leader every other time, otherwise one node after the other.
+            let victim = if round % 2 == 0 { cluster.leader() } else { round / 2 % 3 + 1 };
+            cluster.kill(victim);
+            cluster.leader();
+            cluster.start(victim);
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        client.join().unwrap()
+    });
+    assert!(appended > 80, "{appended}");
+    let expected: Vec<String> = (1..=appended).map(|number| number.to_string()).collect();
+    assert_eq!(get(&cluster, "l"), json!({ "list": expected }));
+    for id in cluster.ids() {
+        caught_up(&cluster, id);
+        let local = cluster.request(id, "GET", "/kv/l?mode=local", "").unwrap().json();
+        assert_eq!(local, json!({ "list": expected }), "n{id}");
+    }
+}
+
 #[test]
 fn bad_requests_are_refused_and_disturb_nobody() {
     let cluster = Cluster::started(1);
@@ -187,6 +238,18 @@ fn raw_half(address: std::net::SocketAddr, bytes: &[u8]) -> bool {
 }
 
 #[test]
+fn a_connection_too_many_is_told_so() {
+    let cluster = Cluster::started(1);
+    let address = cluster.addresses.client(cluster.leader());
+    let connect = |_| std::net::TcpStream::connect(address).unwrap();
+    let held: Vec<_> = (0..raftkv::http::CONNECTIONS_MAX).map(connect).collect();
+    let refused = cluster.request(1, "PUT", "/kv/a", "1").unwrap();
+    assert_eq!((refused.status, &refused.json()["error"]), (503, &json!("busy")));
+    drop(held);
+    put(&cluster, "a", "2");
+}
+
+#[test]
 fn reads_by_every_mode_see_the_last_write() {
     let cluster = Cluster::started(3);
     put(&cluster, "a", "1");
@@ -197,6 +260,41 @@ fn reads_by_every_mode_see_the_last_write() {
     for mode in ["read_index", "log", "local"] {
         assert!(trace.contains(&format!(r#""ev":"read","mode":"{mode}""#)), "no read by {mode} in the trace");
     }
+}
+
+#[test]
+fn a_write_that_no_majority_has_is_unknown() {
+    let mut cluster = Cluster::started(3);
+    put(&cluster, "a", "1");
+    let leader = cluster.leader();
+    let followers: Vec<u8> = cluster.ids().filter(|&id| id != leader).collect();
+    for &id in &followers {
+        cluster.kill(id);
+    }
+    // Taken into the log of the leader, which then finds that it leads nobody.
+    let response = cluster.request(leader, "PUT", "/kv/a", "2").unwrap();
+    assert_eq!((response.status, &response.json()["error"]), (504, &json!("unknown")), "{response:?}");
+    let refused = until("the old leader has stepped down", || {
+        cluster.request(leader, "PUT", "/kv/a", "3").filter(|response| response.status != 504)
+    });
+    assert_eq!((refused.status, refused.json()), (503, json!({ "error": "no_leader" })));
+    followers.iter().for_each(|&id| cluster.start(id));
+    let value = get(&cluster, "a");
+    assert!(value == json!({ "value": "1" }) || value == json!({ "value": "2" }), "{value}");
+}
+
+#[test]
+fn a_request_that_stays_open_too_long_is_unknown() {
+    let mut cluster = Cluster::new(3);
+    cluster.extra = ["--request-timeout-ms", "50", "--rule", "check_quorum=off"].map(str::to_owned).to_vec();
+    cluster.ids().for_each(|id| cluster.start(id));
+    let leader = cluster.leader();
+    for id in cluster.ids().filter(|&id| id != leader) {
+        cluster.kill(id);
+    }
+    let response = cluster.request(leader, "PUT", "/kv/a", "2").unwrap();
+    assert_eq!((response.status, &response.json()["error"]), (504, &json!("unknown")));
+    until("the request is forgotten", || (cluster.status(leader)?["pending"] == 0).then_some(()));
 }
 
 #[test]

@@ -38,6 +38,9 @@ pub struct Settings {
     pub quiesce: Nanos,
     /// Acknowledged calls after healing that count as progress.
     pub recovery_calls: u64,
+    /// The longest that the nodes may take until all have applied the same. A read of the final state before that would
+    /// say more about the lag of the node that it went to than about what became of a write.
+    pub settle_limit: Nanos,
     /// The longest that the final reads may take.
     pub final_reads_limit: Nanos,
 }
@@ -81,6 +84,8 @@ pub enum Signal {
     },
     /// Every fault has been undone.
     Healed,
+    /// No call is open, and all nodes have applied the same, as far as they tell.
+    Converged,
     /// A time that was asked for has come.
     Due,
     /// The user wants it to end.
@@ -162,7 +167,10 @@ impl Director {
                 actions.push(Action::Stop(End::Interrupted));
             }
             Signal::Healed => self.enter(now, Phase::Recovery, actions),
-            Signal::Due => {}
+            Signal::Converged if self.phases.phase() == Phase::Settling => {
+                self.enter(now, Phase::FinalReads, actions);
+            }
+            Signal::Converged | Signal::Due => {}
             Signal::Interrupted => self.interrupt(now, actions),
         }
         self.advance(now, actions);
@@ -226,6 +234,9 @@ impl Director {
                 if self.phases.recovered(&self.settings)
                     || self.phases.lasted(now) >= self.settings.quiesce =>
             {
+                self.enter(now, Phase::Settling, actions);
+            }
+            Phase::Settling if self.phases.lasted(now) >= self.settings.settle_limit => {
                 self.enter(now, Phase::FinalReads, actions);
             }
             Phase::FinalReads

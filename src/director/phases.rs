@@ -149,6 +149,7 @@ impl Phases {
             Phase::WarmUp => Some(settings.warm_up_limit),
             Phase::Faults => Some(settings.duration),
             Phase::Recovery => Some(settings.quiesce),
+            Phase::Settling => Some(settings.settle_limit),
             Phase::FinalReads => Some(settings.final_reads_limit),
             Phase::Starting | Phase::Healing | Phase::Stopping => None,
         };

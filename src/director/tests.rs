@@ -38,6 +38,7 @@ fn settings() -> Settings {
         ],
         quiesce: 300 * MS,
         recovery_calls: 3,
+        settle_limit: 100 * MS,
         final_reads_limit: 200 * MS,
     }
 }
@@ -79,6 +80,7 @@ fn drive(
                 }
                 Action::Inject { id } => open.push((now, Signal::Installed { id })),
                 Action::Heal => open.push((now + 5 * MS, Signal::Healed)),
+                Action::Enter(Phase::Settling) => open.push((now + 7 * MS, Signal::Converged)),
                 Action::Undo { .. } | Action::Enter(_) => {}
                 Action::Stop(_) => return log,
             }
@@ -120,8 +122,15 @@ fn calls(log: &[Entry]) -> Vec<(Nanos, usize, u64, Op)> {
 fn a_run_goes_through_its_phases_in_order() {
     let log = drive(settings(), None, |_, op| ok(op));
     let order: Vec<Phase> = phases(&log).into_iter().map(|(_, phase)| phase).collect();
-    let expected =
-        [Phase::WarmUp, Phase::Faults, Phase::Healing, Phase::Recovery, Phase::FinalReads, Phase::Stopping];
+    let expected = [
+        Phase::WarmUp,
+        Phase::Faults,
+        Phase::Healing,
+        Phase::Recovery,
+        Phase::Settling,
+        Phase::FinalReads,
+        Phase::Stopping,
+    ];
     assert_eq!(order, expected);
     assert_eq!(log.last().map(|entry| &entry.action), Some(&Action::Stop(End::Complete)));
 }
@@ -205,7 +214,8 @@ fn a_cluster_that_does_not_recover_is_still_read_and_ends_in_time() {
         );
     let phases = phases(&log);
     assert_eq!(phases[4].0 - phases[3].0, 300, "the whole of the time to recover: {phases:?}");
-    assert_eq!(phases[5].0 - phases[4].0, 200, "and of the time for the final reads: {phases:?}");
+    assert_eq!(phases[5].0 - phases[4].0, 7, "the nodes agree: {phases:?}");
+    assert_eq!(phases[6].0 - phases[5].0, 200, "and the whole of the time for the final reads: {phases:?}");
 }
 
 #[test]

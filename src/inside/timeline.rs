@@ -79,6 +79,8 @@ pub(super) struct State {
     phases: Vec<PhaseRecord>,
     unexpected_exits: Vec<ExitRecord>,
     recovered_after: Option<Nanos>,
+    open_calls: usize,
+    last_completion: Nanos,
     next_observation: Nanos,
     next_progress: Nanos,
 }
@@ -147,6 +149,8 @@ impl Timeline {
         let now = self.clock.now();
         match incoming {
             Incoming::Completed { client, process, op, completion } => {
+                self.state.open_calls -= 1;
+                self.state.last_completion = now;
                 let outcome = completion.outcome;
                 let node = completion.node.map(|node| node.to_string());
                 self.note_recovery(now, &op, &outcome);
@@ -162,7 +166,7 @@ impl Timeline {
                 if let Some(view) = view {
                     self.state.views.insert(node, (view, asked));
                 }
-                Ok(None)
+                if self.converged() { self.handle_at(now, Signal::Converged) } else { Ok(None) }
             }
             Incoming::Exited(exited) => {
                 self.note_exit(now, exited);
@@ -248,6 +252,7 @@ impl Timeline {
         let body = EventBody::Invoke(op.clone());
         let event = Event { time: self.clock.now(), process, node: Some(home.to_string()), body };
         self.record(&event)?;
+        self.state.open_calls += 1;
         tokio::spawn(async move {
             let completion = connection.call(process, &op).await;
             // The loop is gone once the run is over; the call then stays open in the history.
@@ -291,6 +296,26 @@ impl Timeline {
             let view = cluster.observe(node, OBSERVE_TIMEOUT).await;
             let _ = sender.send(Incoming::Observed { node, asked, view });
         });
+    }
+
+    /// Whether no call is open and all nodes have applied the same since the clients fell silent, as far as they tell. A
+    /// system that does not tell what it has applied counts as agreed.
+    fn converged(&self) -> bool {
+        let Some(settling) = self.state.phases.last().filter(|last| last.phase == Phase::Settling) else {
+            return false;
+        };
+        if self.state.open_calls > 0 {
+            return false;
+        }
+        let silent_since = settling.at.max(self.state.last_completion);
+        let mut applied = None;
+        self.cluster.nodes().iter().all(|node| {
+            let fresh = self.state.views.get(node).filter(|(_, asked)| self.clock.at(*asked) > silent_since);
+            fresh.is_some_and(|(view, _)| {
+                let all_applied = view.last_applied == view.commit_index;
+                all_applied && *applied.get_or_insert(view.last_applied) == view.last_applied
+            })
+        })
     }
 
     fn picture(&self) -> Picture {

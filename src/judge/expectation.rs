@@ -11,17 +11,17 @@ use crate::exit::Exit;
 
 /// What is known beside the verdicts.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Circumstances<'a> {
+pub(super) struct Circumstances<'a> {
     /// The harness failed, for this reason.
-    pub harness: Option<&'a str>,
+    pub(super) harness: Option<&'a str>,
     /// The host cannot run it, for this reason.
-    pub unavailable: Option<&'a str>,
+    pub(super) unavailable: Option<&'a str>,
     /// The user cut the run short.
-    pub interrupted: bool,
+    pub(super) interrupted: bool,
 }
 
 /// The result of a run and the sentence that says why.
-pub fn result(
+pub(super) fn result(
     checks: &[Check],
     thresholds: &[Threshold],
     circumstances: Circumstances<'_>,

@@ -59,24 +59,24 @@ fn text(value: f64, unit: Unit) -> String {
 
 /// The part of the run in which faults came and went, in nanoseconds since its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
+struct Window {
     /// Its start.
-    pub from: u64,
+    from: u64,
     /// Its end.
-    pub to: u64,
+    to: u64,
 }
 
 /// The fault phase up to the end of the recovery; `None` if the run never came to it.
-pub fn window(phases: &[PhaseRecord], history: &History) -> Option<Window> {
+fn window(phases: &[PhaseRecord], history: &History) -> Option<Window> {
     let start = |wanted: Phase| phases.iter().find(|record| record.phase == wanted).map(|record| record.at);
     let from = start(Phase::Faults)?;
     let end = history.events.last().map_or(from, |event| event.time);
-    let to = start(Phase::FinalReads).or_else(|| start(Phase::Stopping)).unwrap_or(end);
+    let to = start(Phase::Settling).or_else(|| start(Phase::Stopping)).unwrap_or(end);
     Some(Window { from, to })
 }
 
 /// The longest stretch of the window without any acknowledged call, in nanoseconds.
-pub fn unavailability(history: &History, window: Window) -> u64 {
+fn unavailability(history: &History, window: Window) -> u64 {
     let mut last = window.from;
     let mut longest = 0;
     for event in &history.events {

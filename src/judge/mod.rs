@@ -9,7 +9,7 @@ mod judged;
 mod measures;
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use checker::properties::{self, Needs, Run};
 use checker::verdict::{Budget, Cause, Counterexample, Coverage, Evidence, Verdict};
@@ -28,8 +28,6 @@ pub const RECOVERS: &str = "recovers";
 /// The check that no node ends by itself. Part of every run.
 pub const NODES_STAY_UP: &str = "nodes-stay-up";
 
-/// The longest that one property may take.
-const JUDGE_LIMIT: Duration = Duration::from_secs(60);
 /// The most memory that one property may hold.
 const JUDGE_MEMORY: usize = 1 << 30;
 
@@ -84,7 +82,7 @@ pub fn again(dir: &RunDir) -> io::Result<Judged> {
 
 fn property(check: &CheckUse, suite: &Suite, recorded: &Recorded) -> Check {
     let begun = Instant::now();
-    let expired = || begun.elapsed() > JUDGE_LIMIT;
+    let expired = || begun.elapsed() > check.timeout();
     let budget = Budget { expired: &expired, memory_bytes: JUDGE_MEMORY };
     let verdict = match properties::find(&check.check) {
         None => undecided(format!("this raftcheck knows no property called {}", check.check)),

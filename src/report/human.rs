@@ -13,7 +13,7 @@ use crate::judge::{Check, Expected, Judged};
 use crate::plan::Plan;
 
 /// The reporter for people.
-pub struct Human {
+pub(super) struct Human {
     style: Style,
     /// How many runs there will be: one is shown in full, several get a line each.
     runs: usize,
@@ -31,7 +31,7 @@ struct Live {
 
 impl Human {
     /// A reporter for so many runs.
-    pub fn new(runs: usize) -> Self {
+    pub(super) fn new(runs: usize) -> Self {
         let on = std::io::stderr().is_terminal() && std::env::var_os("CI").is_none();
         Self {
             style: Style::of(&std::io::stdout()),

@@ -11,10 +11,10 @@ use crate::judge::Judged;
 use crate::plan::Plan;
 
 /// One JSON document with all runs, at the end.
-pub struct Document;
+pub(super) struct Document;
 
 /// One JSON object per line, as things happen.
-pub struct Lines;
+pub(super) struct Lines;
 
 impl Reporter for Document {
     fn event(&self, _: &Plan, _: &RunEvent) {}

@@ -4,6 +4,8 @@
 //! every fault is installed at the earliest time, warm-up and quiesce count. Deliberately absent: what is merely
 //! unlikely.
 
+use nemesis::schedule::FAULTS_MAX;
+
 use super::decode::{Bound, Faults, Given, Rate, Timed};
 use super::diagnostics::{Diagnostic, Diagnostics};
 use super::model::Comparison;
@@ -26,7 +28,7 @@ pub(super) struct Draft<'d> {
 /// Reports all that can never be.
 pub(super) fn judge(draft: &Draft<'_>, out: &mut Diagnostics) {
     quiesce_covers_calls(draft, out);
-    first_fault_comes_in_time(draft, out);
+    faults_fit(draft, out);
     for bound in draft.bounds.iter().filter(|bound| bound.threshold.aggregate == "count") {
         let measure = draft.vocabulary.measure(&bound.threshold.measure);
         let reachable = match measure.map(|measure| measure.ceiling) {
@@ -66,7 +68,8 @@ fn faults(draft: &Draft<'_>) -> Option<Reachable> {
     }
     let ((shortest_ns, _), _) = draft.faults.every.as_ref()?;
     let duration_ns = draft.duration?.ns;
-    let most = duration_ns / shortest_ns + 1;
+    // The first comes one interval after the beginning, and none at the very end.
+    let most = duration_ns.saturating_sub(1) / shortest_ns;
     let (every, total) = (duration_text(*shortest_ns), duration_text(duration_ns));
     Some(Reachable {
         most,
@@ -141,12 +144,16 @@ fn quiesce_covers_calls(draft: &Draft<'_>, out: &mut Diagnostics) {
     out.push(diagnostic.label(label).help(format!("make `quiesce` at least {long}")));
 }
 
-/// The first fault comes one interval after the beginning.
-fn first_fault_comes_in_time(draft: &Draft<'_>, out: &mut Diagnostics) {
+/// The first fault comes one interval after the beginning, and a plan holds so many.
+fn faults_fit(draft: &Draft<'_>, out: &mut Diagnostics) {
     let (Some(((shortest_ns, _), place)), Some(duration)) = (&draft.faults.every, draft.duration) else {
         return;
     };
-    if *shortest_ns > duration.ns {
+    if duration.ns / shortest_ns > FAULTS_MAX {
+        let message = format!("more than {FAULTS_MAX} faults could fall into the duration");
+        out.push(Diagnostic::new(place.clone(), message).label("make this longer"));
+    }
+    if *shortest_ns >= duration.ns {
         let (every, total) = (duration_text(*shortest_ns), duration_text(duration.ns));
         let message =
             format!("the first fault comes after {every} at the earliest, and the suite ends after {total}");

@@ -30,8 +30,8 @@ pub use model::{
 pub use registries::{measures, vocabulary};
 pub use schema::schema;
 pub use vocabulary::{
-    Ceiling, CheckEntry, Entry, Evidence, FaultEntry, MeasureEntry, RuleBook, RuleEntry, SystemEntry, Unit,
-    Vocabulary, WorkloadEntry,
+    BuildFault, BuildSystem, BuildWorkload, Ceiling, CheckEntry, Entry, Evidence, FaultEntry, MeasureEntry,
+    RuleBook, RuleEntry, SystemEntry, Unit, Vocabulary, WorkloadEntry,
 };
 
 use diagnostics::Diagnostics;

@@ -29,7 +29,7 @@ pub struct Suite {
     pub duration_ns: u64,
     /// The faults; `None` for a run without any.
     pub faults: Option<FaultPlan>,
-    /// How long the clients go on after everything is healed.
+    /// The longest that the cluster may take to acknowledge writes again after everything is healed.
     pub quiesce_ns: u64,
     /// What is judged, in the order of the file.
     pub checks: Vec<CheckUse>,
@@ -96,7 +96,7 @@ pub struct WorkloadUse {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct FaultPlan {
-    /// The time between two injections, lowest then highest.
+    /// The time between the beginnings of two faults, and before the first, lowest then highest.
     pub every_ns: (u64, u64),
     /// What can be injected.
     pub mix: Vec<FaultUse>,
@@ -183,7 +183,7 @@ impl Suite {
         Duration::from_nanos(self.warm_up_ns)
     }
 
-    /// How long the clients go on after everything is healed.
+    /// The longest that the cluster may take to acknowledge writes again after everything is healed.
     pub fn quiesce(&self) -> Duration {
         Duration::from_nanos(self.quiesce_ns)
     }

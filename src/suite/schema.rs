@@ -31,7 +31,7 @@ pub fn schema(vocabulary: &Vocabulary) -> Value {
         "warm-up": duration("How long the clients work before the first fault can come.", Some(decode::WARM_UP)),
         "duration": duration("How long faults are injected.", None),
         "faults": faults(vocabulary),
-        "quiesce": duration("How long the clients go on after everything is healed.", Some(decode::QUIESCE)),
+        "quiesce": duration("The longest that the cluster may take to acknowledge writes again after everything is healed.", Some(decode::QUIESCE)),
         "checks": checks(vocabulary),
         "thresholds": thresholds(&vocabulary.measures),
         "expect": expect(vocabulary),

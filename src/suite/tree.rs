@@ -74,14 +74,14 @@ pub(super) fn parse(source: &str, out: &mut Diagnostics) -> Option<Node> {
     match builder.document() {
         Ok(node) => node,
         Err(stop) => {
-            builder.out.push(stop);
+            builder.out.push(*stop);
             None
         }
     }
 }
 
 /// Why reading cannot go on. Everything else is noted and read past.
-type Stop = Diagnostic;
+type Stop = Box<Diagnostic>;
 
 struct Builder<'s, 'o> {
     source: &'s str,
@@ -107,7 +107,11 @@ impl<'s> Builder<'s, '_> {
 
     fn syntax(&self, error: &ScanError) -> Stop {
         let at = error.marker().byte_offset().unwrap_or(self.source.len());
-        Diagnostic::new(self.visible(at), "this is not YAML").label(error.info())
+        let diagnostic = Diagnostic::new(self.visible(at), "this is not YAML").label(error.info());
+        if error.info().contains("quoted") {
+            return Box::new(diagnostic.help("a quote above this place may not be closed"));
+        }
+        Box::new(diagnostic)
     }
 
     /// A range of at least one character at this offset; at the end of the file that is its last visible character.
@@ -126,8 +130,10 @@ impl<'s> Builder<'s, '_> {
     fn document(&mut self) -> Result<Option<Node>, Stop> {
         match self.event()?.0 {
             Event::StreamEnd => {
-                return Err(Diagnostic::new(Place::file(0..0), "the suite file is empty")
-                    .help("a suite begins with `version: 1` and `name:`"));
+                return Err(Box::new(
+                    Diagnostic::new(Place::file(0..0), "the suite file is empty")
+                        .help("a suite begins with `version: 1` and `name:`"),
+                ));
             }
             Event::DocumentStart(..) => {}
             other => unreachable!("a stream consists of documents, not of {other:?}"),
@@ -138,9 +144,8 @@ impl<'s> Builder<'s, '_> {
         let (next, span) = self.event()?;
         if !matches!(next, Event::StreamEnd) {
             let place = self.visible(self.bytes(&span).start);
-            return Err(
-                Diagnostic::new(place, "a second document begins here").label("a file holds one suite")
-            );
+            let stop = Diagnostic::new(place, "a second document begins here");
+            return Err(Box::new(stop.label("a file holds one suite")));
         }
         Ok(Some(node))
     }
@@ -149,10 +154,10 @@ impl<'s> Builder<'s, '_> {
         let place = self.place(&span);
         self.count(1, &place)?;
         if depth > DEPTH_MAX {
-            return Err(Diagnostic::new(
+            return Err(Box::new(Diagnostic::new(
                 place,
                 format!("more than {DEPTH_MAX} levels lie in one another here"),
-            ));
+            )));
         }
         let (anchor, tag) = match &event {
             Event::Scalar(_, _, anchor, tag) => (*anchor, tag.is_some()),
@@ -171,7 +176,10 @@ impl<'s> Builder<'s, '_> {
             Event::MappingStart(..) => self.map(place, depth)?,
             Event::Alias(anchor) => return self.alias(anchor, place),
             other => {
-                return Err(Diagnostic::new(place, format!("this is not YAML: {other:?} at an odd place")));
+                return Err(Box::new(Diagnostic::new(
+                    place,
+                    format!("this is not YAML: {other:?} at an odd place"),
+                )));
             }
         };
         if anchor != 0 {
@@ -254,7 +262,7 @@ impl<'s> Builder<'s, '_> {
 
     fn alias(&mut self, anchor: usize, place: Place) -> Result<Node, Stop> {
         let Some(node) = self.anchors.get(&anchor).cloned() else {
-            return Err(Diagnostic::new(place, "this alias stands inside of what it repeats"));
+            return Err(Box::new(Diagnostic::new(place, "this alias stands inside of what it repeats")));
         };
         self.count(size(&node), &place)?;
         Ok(node)
@@ -264,7 +272,7 @@ impl<'s> Builder<'s, '_> {
         self.nodes += nodes;
         if self.nodes > NODES_MAX {
             let message = format!("the suite has more than {NODES_MAX} values, aliases repeated");
-            return Err(Diagnostic::new(place.clone(), message));
+            return Err(Box::new(Diagnostic::new(place.clone(), message)));
         }
         Ok(())
     }

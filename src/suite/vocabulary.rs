@@ -43,6 +43,13 @@ pub struct Entry {
     pub settings: &'static [Setting],
 }
 
+/// Makes a system.
+pub type BuildSystem = fn(&SystemOptions) -> Result<Arc<dyn System>, String>;
+/// Makes a workload for so many clients and a seed.
+pub type BuildWorkload = fn(&Params, usize, u64) -> Result<Box<dyn Workload>, String>;
+/// Makes a fault for a cluster of so many nodes.
+pub type BuildFault = fn(&Params, usize) -> Result<Box<dyn Fault>, String>;
+
 /// A system.
 #[derive(Clone)]
 pub struct SystemEntry {
@@ -53,7 +60,7 @@ pub struct SystemEntry {
     /// Its protocol rules, where it has any.
     pub rules: Option<RuleBook>,
     /// Makes it from its settings and rules.
-    pub build: fn(&SystemOptions) -> Result<Arc<dyn System>, String>,
+    pub build: BuildSystem,
 }
 
 /// The switchable rules of a system.
@@ -96,7 +103,7 @@ pub struct WorkloadEntry {
     /// The checks of evidence [`Evidence::Model`] that fit it.
     pub checks: &'static [&'static str],
     /// Makes it for so many clients and a seed.
-    pub build: fn(&Params, usize, u64) -> Result<Box<dyn Workload>, String>,
+    pub build: BuildWorkload,
 }
 
 /// A fault.
@@ -107,7 +114,7 @@ pub struct FaultEntry {
     /// What a system must be able to do for it, with these settings.
     pub needs: fn(&Params) -> Needs,
     /// Makes it for a cluster of so many nodes.
-    pub build: fn(&Params, usize) -> Result<Box<dyn Fault>, String>,
+    pub build: BuildFault,
 }
 
 /// What a check is judged from.
@@ -198,7 +205,7 @@ impl RuleEntry {
         let (values, form) = if values.iter().all(word) {
             (values.iter().map(|value| (*value).to_owned()).collect(), String::new())
         } else {
-            (Vec::new(), values.iter().map(|value| shown(value)).collect::<Vec<_>>().join(" or "))
+            (Vec::new(), values.iter().map(shown).collect::<Vec<_>>().join(" or "))
         };
         Self { name: name.to_owned(), summary: summary.to_owned(), values, form, default: default.to_owned() }
     }

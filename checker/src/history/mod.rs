@@ -6,6 +6,7 @@
 
 mod counts;
 mod event;
+pub mod formats;
 pub mod jsonl;
 mod op;
 pub mod operations;

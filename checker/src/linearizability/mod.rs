@@ -23,6 +23,8 @@ mod brute;
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
 use rustc_hash::FxHashMap;
 
 pub(crate) use calls::{Call, OPEN};
@@ -98,8 +100,8 @@ pub fn check_operations(operations: &[Operation<'_>], failed_cas: FailedCas, bud
     // The largest first: it is the one that a budget would hit.
     keys.sort_by_key(|(key, calls)| (std::cmp::Reverse(calls.len()), (*key).clone()));
     let mut undecided = None;
-    for (key, calls) in &keys {
-        match judge_key(calls, budget) {
+    for ((key, calls), ruling) in keys.iter().zip(judge_keys(&keys, budget)) {
+        match ruling {
             Ruling::Holds(_) => {}
             Ruling::Violated(contradiction) => {
                 return Verdict::Violated(counterexample(operations, calls, &contradiction));
@@ -115,6 +117,50 @@ pub fn check_operations(operations: &[Operation<'_>], failed_cas: FailedCas, bud
         Some(cause) => Verdict::Inconclusive(cause),
         None => Verdict::Holds(Coverage { examined: operations.len() as u64, unit: "operations".to_owned() }),
     }
+}
+
+/// Fewer calls than this are judged before a second thread would have started.
+const WORTH_A_THREAD: usize = 20_000;
+
+/// The rulings on the keys, in their order, up to the first violation; the keys are shared out between two threads.
+///
+/// Keys are taken in order and each one that was taken is judged to its end, so the first violation does not depend on
+/// which thread is faster.
+fn judge_keys(keys: &[(&Key, Vec<Call<'_>>)], budget: &Budget<'_>) -> Vec<Ruling> {
+    let threads = match keys.iter().map(|(_, calls)| calls.len()).sum::<usize>() >= WORTH_A_THREAD {
+        true => 2,
+        false => 1,
+    };
+    let budget = Budget { memory_bytes: budget.memory_bytes / threads, ..*budget };
+    let (next, found) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let work = || {
+        let mut rulings = Vec::new();
+        while !found.load(Ordering::Relaxed) {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some((_, calls)) = keys.get(at) else { break };
+            // Of what holds only that it does is needed from here on.
+            let ruling = match judge_key(calls, &budget) {
+                Ruling::Holds(_) => Ruling::Holds(Vec::new()),
+                other => other,
+            };
+            if matches!(ruling, Ruling::Violated(_)) {
+                found.store(true, Ordering::Relaxed);
+            }
+            rulings.push((at, ruling));
+        }
+        rulings
+    };
+    let mut rulings = match threads {
+        1 => work(),
+        _ => std::thread::scope(|scope| {
+            let other = scope.spawn(work);
+            let mut own = work();
+            own.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            own
+        }),
+    };
+    rulings.sort_by_key(|(at, _)| *at);
+    rulings.into_iter().map(|(_, ruling)| ruling).collect()
 }
 
 /// Decides one key: the exact rule first, the search where it does not apply.

@@ -1,24 +1,139 @@
-//! Refused CAS that do not say what they found, placed into an order that explains everything else.
+//! Chains in an order, and refused CAS that do not say what they found placed into it.
 //!
-//! Exact for the given order only: each is put at the earliest place that its interval, the others and the state
-//! allow. Where that fails another order may still do, so failure decides nothing.
+//! Every chain gets a point in time: any point between its last call and its first return will do, if the two are in
+//! that order. For a given order each refused CAS is put at the earliest place that its interval, the others and the state
+//! allow. Where one finds no place, the points of the chains around it are drawn anew, and unknown writes that
+//! nobody saw are put beside it, as long as that helps. This is a local search: success is an order, which is replayed
+//! elsewhere; failure decides nothing. The drawing starts from a fixed seed, so that the same calls get the same answer.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use super::zones::Zone;
 use super::{Call, OPEN};
 use crate::history::Value;
 
-/// The order with the `differs` put in, or `None`.
-pub(super) fn place(calls: &[Call<'_>], order: Vec<usize>, differs: &[usize]) -> Option<Vec<usize>> {
-    let gaps = Gaps::new(calls, &order);
+/// Calls that stand together, in this order, at a point in time.
+pub(super) struct Block {
+    zone: Zone,
+    calls: Vec<usize>,
+    point: (u32, bool),
+}
+
+impl Block {
+    pub(super) fn new(zone: Zone, calls: Vec<usize>) -> Self {
+        Block { zone, calls, point: zone.rank() }
+    }
+}
+
+/// The calls of all blocks, in the order of their points.
+pub(super) fn arrange(blocks: &[Block]) -> Vec<usize> {
+    let mut sorted: Vec<&Block> = blocks.iter().collect();
+    sorted.sort_by_key(|block| block.point);
+    sorted.iter().flat_map(|block| block.calls.iter().copied()).collect()
+}
+
+/// How much work the local search may be, in calls looked at, before the search proper is the better way.
+const EFFORT: usize = 4_000_000;
+
+/// An order of the blocks with the `differs` put in, and some of the `spare` writes where they help.
+pub(super) fn place(
+    calls: &[Call<'_>],
+    mut blocks: Vec<Block>,
+    spare: &[usize],
+    differs: &[usize],
+) -> Option<Vec<usize>> {
     let mut sorted = differs.to_vec();
     sorted.sort_by_key(|&at| calls[at].call);
-    let mut placed: Vec<(u32, usize, usize)> = Vec::with_capacity(sorted.len());
+    let mut forward: Vec<Zone> = blocks.iter().map(|block| block.zone).filter(Zone::is_forward).collect();
+    forward.sort_by_key(Zone::f);
+    let mut draw = Draw(0x9E37_79B9_7F4A_7C15);
+    let mut unused: Vec<usize> = spare.to_vec();
+    let mut best = fill(calls, arrange(&blocks), &sorted);
+    for _ in 0..(EFFORT / calls.len().max(1)).clamp(20, 5_000) {
+        let Some(&stuck) = draw.of(&best.homeless) else { return Some(best.order) };
+        let kept: Vec<(u32, bool)> = blocks.iter().map(|block| block.point).collect();
+        let (from, until) = (calls[stuck].call, calls[stuck].ret);
+        let near: Vec<usize> = (0..blocks.len())
+            .filter(|&at| {
+                let zone = &blocks[at].zone;
+                !zone.is_forward() && zone.s() <= until && zone.f() >= from
+            })
+            .collect();
+        for _ in 0..1 + draw.below(2) {
+            let Some(&at) = draw.of(&near) else { break };
+            // Half of the time into the interval itself.
+            let zone = blocks[at].zone;
+            let (low, high) = match draw.below(2) {
+                0 => (zone.s().max(from), zone.f().min(until)),
+                _ => (zone.s(), zone.f().min(until.saturating_add(until - from))),
+            };
+            blocks[at].point = (clear(&forward, &zone, draw.between(low, high.max(low))), false);
+        }
+        let begun: Vec<usize> = unused.iter().copied().filter(|&at| calls[at].call <= until).collect();
+        let helper = draw.of(&begun).copied().filter(|_| draw.below(2) == 0);
+        if let Some(at) = helper {
+            let zone = Zone { first_return: (OPEN, at), last_call: (calls[at].call, at) };
+            let point = clear(&forward, &zone, draw.between(from.max(zone.s()), until));
+            blocks.push(Block { zone, calls: vec![at], point: (point, false) });
+        }
+        let next = fill(calls, arrange(&blocks), &sorted);
+        if next.homeless.len() <= best.homeless.len() {
+            best = next;
+            unused.retain(|&at| Some(at) != helper);
+        } else {
+            blocks.truncate(kept.len());
+            blocks.iter_mut().zip(kept).for_each(|(block, point)| block.point = point);
+        }
+    }
+    best.homeless.is_empty().then_some(best.order)
+}
+
+/// A point for a backward zone near this one that is not within a forward zone.
+fn clear(forward: &[Zone], zone: &Zone, point: u32) -> u32 {
+    let before = forward.partition_point(|other| other.f() < point);
+    match before.checked_sub(1).map(|at| forward[at]) {
+        Some(other) if point < other.s() && other.f() >= zone.s() => other.f(),
+        Some(other) if point < other.s() => other.s(),
+        _ => point,
+    }
+}
+
+/// Random numbers for the local search (xorshift; nothing depends on their quality).
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 20) % n.max(1)
+    }
+
+    fn between(&mut self, low: u32, high: u32) -> u32 {
+        low + self.below(u64::from(high.saturating_sub(low)) + 1) as u32
+    }
+
+    fn of<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
+        items.get(self.below(items.len() as u64) as usize)
+    }
+}
+
+/// An order, and the calls that found no place in it.
+struct Filled {
+    order: Vec<usize>,
+    homeless: Vec<usize>,
+}
+
+/// Puts the `differs`, sorted by call, into an order.
+fn fill(calls: &[Call<'_>], order: Vec<usize>, differs: &[usize]) -> Filled {
+    let gaps = Gaps::new(calls, &order);
+    let mut placed: Vec<(u32, usize, usize)> = Vec::with_capacity(differs.len());
+    let mut homeless = Vec::new();
     // Those that later ones may have to follow, by return; and the gap that those which have returned need.
     let mut running: BinaryHeap<Reverse<(u32, usize)>> = BinaryHeap::new();
     let mut after = 0;
-    for &at in &sorted {
+    for &at in differs {
         let call = &calls[at];
         while let Some(&Reverse((ret, gap))) = running.peek()
             && ret < call.call
@@ -27,12 +142,17 @@ pub(super) fn place(calls: &[Call<'_>], order: Vec<usize>, differs: &[usize]) ->
             after = after.max(gap);
         }
         let (low, high) = gaps.range(call);
-        let gap = gaps.first_other(low.max(after), high, call.differs_from()?)?;
-        placed.push((call.call, gap, at));
-        running.push(Reverse((call.ret, gap)));
+        let gap = call.differs_from().and_then(|value| gaps.first_other(low.max(after), high, value));
+        match gap {
+            Some(gap) => {
+                placed.push((call.call, gap, at));
+                running.push(Reverse((call.ret, gap)));
+            }
+            None => homeless.push(at),
+        }
     }
     placed.sort_by_key(|&(call, gap, _)| (gap, call));
-    Some(merge(order, &placed))
+    Filled { order: merge(order, &placed), homeless }
 }
 
 fn merge(order: Vec<usize>, placed: &[(u32, usize, usize)]) -> Vec<usize> {

@@ -163,6 +163,15 @@ fn compare<M: Model>(flavour: Flavour, model: &M, rule: fn(&[Call<'_>]) -> Rulin
             Ruling::NotCovered => {}
             Ruling::Undecided(cause) => panic!("{cause:?}, {}", context()),
         }
+        let relaxed = search::relaxed(&calls, model, &unlimited());
+        assert!(!truth || relaxed != Found::Violated, "the relaxation says violated, {}", context());
+        let exact = search::exact(&calls, model, &unlimited());
+        assert_eq!(
+            matches!(exact, Found::Holds(_)),
+            truth,
+            "the exact search alone says {exact:?}, {}",
+            context()
+        );
         match search::search(&calls, model, &unlimited()) {
             Found::Holds(order) => {
                 assert!(truth, "the search says holds, {}", context());

@@ -11,6 +11,7 @@
 
 use rustc_hash::FxHashMap;
 
+use super::placement::Block;
 use super::zones::{self, Zone};
 use super::{Call, Contradiction, OPEN, Ruling, placement};
 use crate::history::{Op, Reply, Value};
@@ -60,17 +61,20 @@ pub(super) fn judge(calls: &[Call<'_>]) -> Ruling {
     if let Some((a, b)) = zones::conflict(&zones) {
         return Ruling::Violated(values.crossed(&chains[a], &chains[b]));
     }
-    let order = arrange(&chains);
+    let blocks: Vec<Block> = chains.into_iter().map(Chain::into_block).collect();
     match values.differs.is_empty() {
-        true => Ruling::Holds(order),
-        false => placement::place(calls, order, &values.differs).map_or(Ruling::NotCovered, Ruling::Holds),
+        true => Ruling::Holds(placement::arrange(&blocks)),
+        false => {
+            let spare = values.unused();
+            placement::place(calls, blocks, &spare, &values.differs).map_or(Ruling::NotCovered, Ruling::Holds)
+        }
     }
 }
 
-fn arrange(chains: &[Chain]) -> Vec<usize> {
-    let mut sorted: Vec<&Chain> = chains.iter().collect();
-    sorted.sort_by_key(|chain| chain.zone.rank());
-    sorted.iter().flat_map(|chain| chain.layers.iter().flatten().copied()).collect()
+impl Chain {
+    fn into_block(self) -> Block {
+        Block::new(self.zone, self.layers.into_iter().flatten().collect())
+    }
 }
 
 impl<'c, 'h> Values<'c, 'h> {
@@ -169,6 +173,15 @@ impl<'c, 'h> Values<'c, 'h> {
     fn was_seen(&self, at: usize) -> bool {
         let id = self.calls[at].puts().and_then(|value| self.ids.get(value));
         id.is_some_and(|&id| self.known[id].observer != NONE)
+    }
+
+    /// Unknown writes that nobody saw: they may have happened wherever that helps.
+    fn unused(&self) -> Vec<usize> {
+        let unused = |&at: &usize| {
+            let call = &self.calls[at];
+            call.ret == OPEN && matches!(call.op, Op::Write { .. }) && !self.was_seen(at)
+        };
+        (0..self.calls.len()).filter(unused).collect()
     }
 
     fn chains(&self) -> Result<Vec<Chain>, Contradiction> {

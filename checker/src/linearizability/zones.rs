@@ -14,15 +14,15 @@ pub(super) struct Zone {
 }
 
 impl Zone {
-    fn f(&self) -> u32 {
+    pub(super) fn f(&self) -> u32 {
         self.first_return.0
     }
 
-    fn s(&self) -> u32 {
+    pub(super) fn s(&self) -> u32 {
         self.last_call.0
     }
 
-    fn is_forward(&self) -> bool {
+    pub(super) fn is_forward(&self) -> bool {
         self.f() < self.s()
     }
 

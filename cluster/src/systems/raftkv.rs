@@ -163,8 +163,12 @@ struct RaftKvClient {
     reads: Route,
     writes: Route,
     op_timeout: Duration,
-    sequence: AtomicU64,
 }
+
+/// Numbers the calls of all clients of this program. A node takes a write whose number is not above the last one of
+/// its session for a repetition and answers without applying it; with one counter for all, that cannot hit a process
+/// which goes on under another client.
+static SEQUENCE: AtomicU64 = AtomicU64::new(0);
 
 impl RaftKvClient {
     fn new(members: &[(NodeId, IpAddr)], home: NodeId, op_timeout: Duration, port: u16) -> Self {
@@ -173,7 +177,6 @@ impl RaftKvClient {
             reads: Route::new(members, home, port),
             writes: Route::new(members, home, port),
             op_timeout,
-            sequence: AtomicU64::new(0),
         }
     }
 
@@ -181,7 +184,7 @@ impl RaftKvClient {
         let deadline = Instant::now() + self.op_timeout;
         let mut tour = if op.is_read() { self.reads.tour() } else { self.writes.tour() };
         // One number per call, also when it goes on to another node; numbers of one session only rise.
-        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
+        let sequence = SEQUENCE.fetch_add(1, Ordering::Relaxed) + 1;
         loop {
             let node = Some(tour.node());
             let done = |outcome| Completion { outcome, node };

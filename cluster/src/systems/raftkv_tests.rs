@@ -42,6 +42,12 @@ async fn calls(servers: &Servers, ops: &[Op]) -> Vec<Completion> {
     ends
 }
 
+/// The number that a write carried.
+fn sequence(request: &str) -> u64 {
+    let number = request.lines().find_map(|line| line.strip_prefix("raft-seq: "));
+    number.expect("a write has one").parse().expect("a number")
+}
+
 fn is_unknown(end: &Completion) -> bool {
     matches!(end.outcome, Outcome::Unknown(_))
 }
@@ -74,8 +80,8 @@ async fn requests_are_what_the_node_documents() {
     is(4, "POST /kv/r1/cas HTTP/1.1\r\n", "\r\n\r\n{\"expected\":null,\"new\":\"2\"}");
     is(5, "GET /kv/r1 HTTP/1.1\r\n", "\r\n\r\n");
     is(6, "GET /set/s HTTP/1.1\r\n", "\r\n\r\n");
-    assert!(requests[0].contains("raft-session: 5\r\n") && requests[0].contains("raft-seq: 1\r\n"));
-    assert!(requests[3].contains("raft-seq: 4\r\n") && !requests[5].contains("raft-session"));
+    assert!(requests[0].contains("raft-session: 5\r\n") && !requests[5].contains("raft-se"));
+    assert!((0..3).all(|n| sequence(&requests[n]) < sequence(&requests[n + 1])));
 }
 
 #[tokio::test]
@@ -88,6 +94,15 @@ async fn values_are_read_as_they_were_written() {
     for (end, value) in ends.into_iter().zip(expected) {
         assert_eq!(end.outcome, Outcome::Ok(Reply::Value(value)));
     }
+}
+
+#[tokio::test]
+async fn a_process_that_goes_on_under_another_client_is_not_taken_for_a_repetition() {
+    let servers = serve(&[Some(vec![ok("{}")])]).await;
+    calls(&servers, &[write(), write()]).await;
+    calls(&servers, &[write()]).await;
+    let numbers: Vec<u64> = servers.requests().iter().map(|(_, request)| sequence(request)).collect();
+    assert!(numbers[0] < numbers[1] && numbers[1] < numbers[2], "{numbers:?}");
 }
 
 #[tokio::test]
@@ -134,11 +149,7 @@ async fn a_connection_that_ends_under_a_request_makes_it_unknown_or_unsent_but_n
     assert_eq!(ends[0].outcome, Outcome::Ok(Reply::Done));
     let acknowledged = ends.iter().filter(|end| matches!(end.outcome, Outcome::Ok(_))).count();
     // One request per acknowledged write: whatever was not acknowledged left no second copy behind.
-    let sequences: Vec<String> = servers
-        .requests()
-        .iter()
-        .map(|(_, request)| request.lines().find(|line| line.starts_with("raft-seq")).unwrap().to_owned())
-        .collect();
+    let sequences: Vec<u64> = servers.requests().iter().map(|(_, request)| sequence(request)).collect();
     let mut unique = sequences.clone();
     unique.dedup();
     assert_eq!(sequences, unique);
@@ -177,8 +188,10 @@ async fn a_hint_is_followed_within_the_call_and_remembered() {
     assert_eq!(ends[3].outcome, Outcome::Ok(Reply::Done));
     // Remembered after the first, forgotten after the third.
     assert_eq!(servers.visited(), [1, 3, 3, 3, 1, 3]);
-    let numbers: Vec<bool> = servers.requests().iter().map(|(_, r)| r.contains("raft-seq: 1\r\n")).collect();
-    assert_eq!(numbers, [true, true, false, false, false, false]);
+    // The same call keeps its number wherever it goes, and no other call has it.
+    let numbers: Vec<u64> = servers.requests().iter().map(|(_, request)| sequence(request)).collect();
+    assert!(numbers[0] == numbers[1] && numbers[4] == numbers[5], "{numbers:?}");
+    assert!(numbers[1] < numbers[2] && numbers[2] < numbers[3] && numbers[3] < numbers[4], "{numbers:?}");
 }
 
 #[tokio::test]

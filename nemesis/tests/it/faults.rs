@@ -164,6 +164,20 @@ async fn a_node_that_died_before_its_fault_makes_it_skipped_and_nothing_stays_ac
 }
 
 #[tokio::test]
+async fn a_fault_that_reached_only_some_of_its_nodes_stays_active_until_it_is_undone() {
+    let (model, nemesis) = nemesis(5);
+    nemesis.begin(ONE, "pause", Target::Paused(vec![NodeId(2), NodeId(3)])).expect("begun");
+    model.state().processes.insert(NodeId(2), ProcessState::Down);
+    let injection =
+        nemesis.inject(ONE, fault("pause: { target: minority }", 5).as_ref()).await.expect("begun");
+    assert_eq!(injection, Injection::Indeterminate("n2: n2 is down".to_owned()));
+    assert_eq!(nemesis.active().len(), 1);
+    let ended = nemesis.undo(ONE).await.expect("undone");
+    assert_eq!(seen(&ended), "n3 still paused at the end, n2 no longer");
+    assert_eq!(verify_baseline(model.as_ref()), [Difference::Process(NodeId(2), ProcessState::Down)]);
+}
+
+#[tokio::test]
 async fn a_fault_that_was_undone_before_its_injection_began_never_moves_a_lever() {
     let (model, nemesis) = nemesis(3);
     let kill = fault("kill: { target: n2 }", 3);

@@ -38,8 +38,9 @@ use crate::raft::io::NodeId;
 pub const BODY_MAX: usize = 1 << 20;
 /// The longest key, decoded.
 pub const KEY_MAX: usize = 1024;
-/// Connections beyond this are answered with 503 and closed.
-pub const CONNECTIONS_MAX: usize = 4096;
+/// Connections beyond this are answered with 503 and closed. Together with the peers and the log it stays below the usual
+/// limit of 1024 descriptors, so that clients cannot keep the node from opening its next segment.
+pub const CONNECTIONS_MAX: usize = 768;
 
 /// What the server knows of its node.
 #[derive(Clone, Debug)]

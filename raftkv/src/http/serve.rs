@@ -49,12 +49,24 @@ pub(super) async fn run(listener: std::net::TcpListener, config: HttpConfig, nod
     }
 }
 
+/// The answer to a connection too many.
+const TOO_MANY: &str = r#"{"error":"busy","reason":"too many connections"}"#;
+
 /// Says that there are too many connections.
 async fn turn_away(mut stream: tokio::net::TcpStream) {
-    const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
-        content-length: 50\r\nconnection: close\r\n\r\n{\"error\":\"busy\",\"reason\":\"too many connections\"}   ";
+    let answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+         connection: close\r\n\r\n{TOO_MANY}",
+        TOO_MANY.len()
+    );
     // The client may be gone; there is nothing to do about it.
-    let _ = timeout(Duration::from_secs(1), stream.write_all(ANSWER)).await;
+    let _ = timeout(Duration::from_secs(1), async {
+        stream.write_all(answer.as_bytes()).await?;
+        stream.shutdown().await?;
+        // What the client has sent is read, or the close would reset the connection before the answer is read.
+        tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
+    })
+    .await;
 }
 
 #[derive(Clone)]

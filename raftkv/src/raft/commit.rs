@@ -1,7 +1,7 @@
 //! What is committed, and handing it out to be applied.
 //!
-//! Invariant: the commit index never falls, and every entry up to it is handed out exactly once and in order. That the
-//! log still holds those entries is true under the honest rules and not assumed under others.
+//! Invariant: the commit index never falls, and every entry up to it is handed out exactly once and in order.
+//! That the log still holds those entries is true under the honest rules and not assumed under others.
 //! Reference: sections 5.3 and 5.4.2 of the paper, figure 8.
 
 use super::Raft;
@@ -14,8 +14,8 @@ impl Raft {
     /// On a leader: raises the commit index to what a majority has.
     pub(super) fn commit_what_a_quorum_has(&mut self) {
         let Some(leading) = &self.leading else { return };
-        // The honest law: a leader may write its own log in parallel with its followers, if it counts itself only when
-        // its own write is durable (thesis, section 10.2.1).
+        // The honest law: a leader may write its own log in parallel with its followers, if it counts itself
+        // only when its own write is durable (thesis, section 10.2.1).
         let own = match self.rules.commit.leader_counts_self {
             LeaderCountsSelf::AfterFsync => self.durability.durable_index(),
             LeaderCountsSelf::Immediately => self.log.last_index(),
@@ -34,8 +34,8 @@ impl Raft {
     /// Whether a majority of copies makes the entry at `index` committed.
     fn may_commit_by_counting(&self, index: u64) -> bool {
         let of_current_term = self.log.term(index) == Some(self.term);
-        // The honest law: "only log entries from the leader's current term are committed by counting replicas"
-        // (section 5.4.2); an older entry on a majority can still be overwritten, figure 8.
+        // The honest law: "only log entries from the leader's current term are committed by counting
+        // replicas" (section 5.4.2); an older entry on a majority can still be overwritten, figure 8.
         of_current_term || !self.rules.commit.commit_only_current_term
     }
 
@@ -58,7 +58,8 @@ impl Raft {
         self.answer_open();
     }
 
-    /// A leader's log holds the entries that it appended itself, so an open request at an applied index is done.
+    /// A leader's log holds the entries that it appended itself, so an open request at an applied index is
+    /// done.
     fn answer_open(&mut self) {
         let Some(leading) = &mut self.leading else { return };
         let mut reads = Vec::new();

@@ -1,8 +1,8 @@
 //! What of this node's state is on its way to the disk, and what is there.
 //!
-//! Invariant: `durable_index` never exceeds the part of the present log that a crash would leave. The core changes its
-//! state in memory first; [`Durability::take`] turns the difference into one [`Persist`] per step, and nothing that
-//! depends on it may leave before [`Durability::persisted`] was told so.
+//! Invariant: `durable_index` never exceeds the part of the present log that a crash would leave. The core
+//! changes its state in memory first; [`Durability::take`] turns the difference into one [`Persist`] per
+//! step, and nothing that depends on it may leave before [`Durability::persisted`] was told so.
 //! Reference: "updated on stable storage before responding to RPCs" in figure 2 of the paper.
 
 use std::collections::VecDeque;

@@ -1,11 +1,11 @@
 //! Terms, votes and leaders.
 //!
-//! Invariant (election safety): at most one node leads in a term, because a node votes once per term, says so only when
-//! the disk knows it, and a leader needs a majority. Second invariant (half of leader completeness): a voter prefers its
-//! own log, so a majority elects only who has every committed entry.
+//! Invariant (election safety): at most one node leads in a term, because a node votes once per term, says so
+//! only when the disk knows it, and a leader needs a majority. Second invariant (half of leader
+//! completeness): a voter prefers its own log, so a majority elects only who has every committed entry.
 //! Deliberately without leadership transfer and priorities.
-//! Reference: section 5.2 and 5.4.1 of the paper; section 4.2.3, 6.2 and 9.6 of the thesis for stickiness, the check of
-//! the quorum and pre-vote.
+//! Reference: section 5.2 and 5.4.1 of the paper; section 4.2.3, 6.2 and 9.6 of the thesis for stickiness,
+//! the check of the quorum and pre-vote.
 
 use std::collections::BTreeSet;
 
@@ -36,8 +36,8 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// Timeouts are drawn at random so that split votes are rare and resolve (section 5.2 of the paper), from a range
-    /// far above the time of a broadcast (section 5.6).
+    /// Timeouts are drawn at random so that split votes are rare and resolve (section 5.2 of the paper), from
+    /// a range far above the time of a broadcast (section 5.6).
     pub(super) fn of(rules: &Rules) -> Self {
         let range = rules.vote.election_timeout;
         let (range, timer) = match rules.vote.election_timer {
@@ -104,8 +104,9 @@ impl Raft {
         }
     }
 
-    /// The honest law: a node raises its term only after a majority has said that it could win, and a member says so
-    /// only if it has not heard of a leader lately (thesis, section 9.6). Candidate and voter both ask here.
+    /// The honest law: a node raises its term only after a majority has said that it could win, and a member
+    /// says so only if it has not heard of a leader lately (thesis, section 9.6). Candidate and voter both
+    /// ask here.
     fn pre_vote(&self) -> PreVote {
         self.rules.vote.pre_vote
     }
@@ -158,7 +159,8 @@ impl Raft {
             PreVote::StrictGt => self.compare_log(request).is_gt() && !self.hears_a_leader(now),
         };
         let granted = convincing && request.term > self.term;
-        // A refusal carries this node's term: the rehearsing node may be stuck in an older one (etcd issue 8243).
+        // A refusal carries this node's term: the rehearsing node may be stuck in an older one (etcd issue
+        // 8243).
         let term = if granted { request.term } else { self.term };
         self.send_in_term(from, Message::VoteReply(VoteReply { term, ballot: Ballot::PreVote, granted }));
     }
@@ -191,8 +193,8 @@ impl Raft {
 
     /// Whether this node keeps to its leader and ignores candidates.
     fn is_loyal(&self, now: Micros) -> bool {
-        // The honest law: a request that arrives within the minimum election timeout of hearing from a current leader
-        // neither raises the term nor gets a vote (thesis, section 4.2.3).
+        // The honest law: a request that arrives within the minimum election timeout of hearing from a
+        // current leader neither raises the term nor gets a vote (thesis, section 4.2.3).
         self.rules.vote.leader_stickiness == Toggle::On && self.hears_a_leader(now)
     }
 
@@ -207,8 +209,8 @@ impl Raft {
 
     /// Whether the candidate's log may lead this node's.
     fn satisfies_restriction(&self, request: &VoteRequest) -> bool {
-        // The honest law: "the voter denies its vote if its own log is more up-to-date than that of the candidate"
-        // (section 5.4.1 of the paper).
+        // The honest law: "the voter denies its vote if its own log is more up-to-date than that of the
+        // candidate" (section 5.4.1 of the paper).
         !self.rules.vote.election_restriction || self.compare_log(request).is_ge()
     }
 
@@ -217,8 +219,9 @@ impl Raft {
         let index = request.last_index.cmp(&self.log.last_index());
         let term = request.last_term.cmp(&self.log.last_term());
         let honest = term.then(index);
-        // The honest law: "if the logs have last entries with different terms, then the log with the later term is more
-        // up-to-date. If the logs end with the same term, then whichever log is longer" (section 5.4.1).
+        // The honest law: "if the logs have last entries with different terms, then the log with the later
+        // term is more up-to-date. If the logs end with the same term, then whichever log is longer" (section
+        // 5.4.1).
         match self.rules.vote.vote_compare {
             VoteCompare::Raft => honest,
             VoteCompare::IndexOnly => index,
@@ -249,7 +252,8 @@ impl Raft {
 
     fn count_vote(&mut self, now: Micros, voter: NodeId) {
         self.tally.add(voter);
-        // The honest law: "votes from a majority of the servers", each at most one vote per term (section 5.2).
+        // The honest law: "votes from a majority of the servers", each at most one vote per term (section
+        // 5.2).
         let count = match self.rules.vote.votes {
             Votes::Set => self.tally.voters.len(),
             Votes::Counter => self.tally.grants,
@@ -274,8 +278,8 @@ impl Raft {
             self.configuration.others(self.id),
         ));
         self.change_role(Role::Leader);
-        // The honest law: a new leader commits a blank entry, because it cannot count the replicas of older entries
-        // (section 5.4.2) and does not know the commit index until then (section 8 of the paper).
+        // The honest law: a new leader commits a blank entry, because it cannot count the replicas of older
+        // entries (section 5.4.2) and does not know the commit index until then (section 8 of the paper).
         if self.rules.commit.noop_on_election {
             self.append_own(super::log::Payload::Noop);
         }
@@ -315,8 +319,8 @@ impl Raft {
         }
     }
 
-    /// A deposed leader can no longer speak for what is open: proposals may still be committed by its successor, reads
-    /// had no effect.
+    /// A deposed leader can no longer speak for what is open: proposals may still be committed by its
+    /// successor, reads had no effect.
     fn stop_leading(&mut self) {
         let Some(leading) = self.leading.take() else { return };
         let reads = leading.reads.into_requests();
@@ -346,7 +350,8 @@ impl Raft {
         }
     }
 
-    /// Leaders send heartbeats "during idle periods to prevent election timeouts" (figure 2), a few within the shortest.
+    /// Leaders send heartbeats "during idle periods to prevent election timeouts" (figure 2), a few within
+    /// the shortest.
     fn heartbeat_due(&self, now: Micros) -> Micros {
         now.plus_millis(self.rules.vote.heartbeat_interval.0)
     }
@@ -355,8 +360,8 @@ impl Raft {
         let Some(leading) = &self.leading else { return false };
         let heard = |node| leading.progress.get(&node).map_or(now, |progress| progress.heard);
         let quorum_heard = self.configuration.reached(heard).unwrap_or(now);
-        // The honest law: "a leader steps down if an election timeout elapses without a successful round of heartbeats
-        // to a majority of its cluster" (thesis, section 6.2).
+        // The honest law: "a leader steps down if an election timeout elapses without a successful round of
+        // heartbeats to a majority of its cluster" (thesis, section 6.2).
         self.rules.vote.check_quorum == Toggle::On && now.millis_since(quorum_heard) > self.patience.range.max
     }
 

@@ -1,7 +1,8 @@
 //! The follower's side of the log: what it takes from a leader and what it promises for it.
 //!
-//! Invariant (log matching): a follower's log agrees with the leader's up to what it acknowledges, because entries are
-//! taken only behind an entry that both have. An acknowledgement leaves only when the entries are durable.
+//! Invariant (log matching): a follower's log agrees with the leader's up to what it acknowledges, because
+//! entries are taken only behind an entry that both have. An acknowledgement leaves only when the entries are
+//! durable.
 //! Reference: the receiver of AppendEntries in figure 2 and section 5.3 of the paper.
 
 use super::io::{Micros, NodeId};
@@ -35,8 +36,8 @@ impl Raft {
         }
         self.take_entries(append);
         let last_new = append.prev_index + append.entries.len() as u64;
-        // The honest law: "commitIndex = min(leaderCommit, index of last new entry)" (figure 2): what lies behind the
-        // last new entry may differ from the leader's log.
+        // The honest law: "commitIndex = min(leaderCommit, index of last new entry)" (figure 2): what lies
+        // behind the last new entry may differ from the leader's log.
         let cap = match self.rules.log.follower_commit_cap {
             FollowerCommitCap::LastNew => last_new,
             FollowerCommitCap::OwnLast => self.log.last_index(),
@@ -49,8 +50,9 @@ impl Raft {
     /// Whether the new entries may follow what this node has.
     fn fits(&self, append: &AppendEntries) -> bool {
         let Some(term) = self.log.term(append.prev_index) else { return false };
-        // The honest law: "reply false if log doesn't contain an entry at prevLogIndex whose term matches prevLogTerm"
-        // (figure 2); it makes logs equal by induction (section 5.3). A hole is refused under every rule.
+        // The honest law: "reply false if log doesn't contain an entry at prevLogIndex whose term matches
+        // prevLogTerm" (figure 2); it makes logs equal by induction (section 5.3). A hole is refused under
+        // every rule.
         term == append.prev_term || !self.rules.log.consistency_check
     }
 
@@ -58,9 +60,9 @@ impl Raft {
     fn take_entries(&mut self, append: &AppendEntries) {
         let known =
             append.entries.iter().take_while(|entry| self.log.term(entry.index) == Some(entry.term)).count();
-        // The honest law: "if an existing entry conflicts with a new one (same index but different terms), delete the
-        // existing entry and all that follow it" (figure 2), and only then: an old message, delivered late, would
-        // otherwise remove entries that were acknowledged since.
+        // The honest law: "if an existing entry conflicts with a new one (same index but different terms),
+        // delete the existing entry and all that follow it" (figure 2), and only then: an old message,
+        // delivered late, would otherwise remove entries that were acknowledged since.
         let keep = match self.rules.log.append_conflict {
             AppendConflict::OnConflict if known == append.entries.len() => return,
             AppendConflict::OnConflict => known,
@@ -102,7 +104,8 @@ impl Raft {
     }
 }
 
-/// Whether the indices of the entries count up from `prev_index` and their terms never fall or exceed the sender's.
+/// Whether the indices of the entries count up from `prev_index` and their terms never fall or exceed the
+/// sender's.
 fn is_contiguous(append: &AppendEntries) -> bool {
     let (mut index, mut term) = (append.prev_index, append.prev_term);
     let mut follows = |entry: &Entry| {

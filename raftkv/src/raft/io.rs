@@ -1,10 +1,10 @@
 //! The boundary of the pure core: what goes in, what comes out.
 //!
-//! `Raft::step(now, Input) -> Effects` does no IO, reads no clock and draws no random number that was not handed in.
-//! The driver carries the fields of [`Effects`] out in the order in which they stand here. Only what is named `durable`
-//! waits for the disk; the rest goes on meanwhile.
-//! Reference: the `Ready` value of etcd-io/raft, and section 10.2.1 of the thesis for writing to the leader's disk in
-//! parallel with sending.
+//! `Raft::step(now, Input) -> Effects` does no IO, reads no clock and draws no random number that was not
+//! handed in. The driver carries the fields of [`Effects`] out in the order in which they stand here. Only
+//! what is named `durable` waits for the disk; the rest goes on meanwhile.
+//! Reference: the `Ready` value of etcd-io/raft, and section 10.2.1 of the thesis for writing to the leader's
+//! disk in parallel with sending.
 
 use std::fmt;
 use std::str::FromStr;
@@ -36,7 +36,8 @@ impl FromStr for NodeId {
     }
 }
 
-/// Time of the driver's monotonic clock in microseconds since an arbitrary start. The simulation brings its own.
+/// Time of the driver's monotonic clock in microseconds since an arbitrary start. The simulation brings its
+/// own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Micros(pub u64);
 
@@ -72,16 +73,16 @@ pub enum Input {
         /// What it said.
         message: Message,
     },
-    /// A client wants this command in the log. Answered through [`Effects::refused`] (at once), [`Effects::applied`]
-    /// or [`Effects::dropped`]: exactly one of them, unless the node stops first.
+    /// A client wants this command in the log. Answered through [`Effects::refused`] (at once),
+    /// [`Effects::applied`] or [`Effects::dropped`]: exactly one of them, unless the node stops first.
     Propose {
         /// Returned with the answer.
         request: RequestId,
         /// Opaque bytes.
         command: Vec<u8>,
     },
-    /// A client wants to read. Answered through [`Effects::reads`] or [`Effects::refused`]: exactly one of them, unless
-    /// the node stops first or cannot reach a quorum for ever.
+    /// A client wants to read. Answered through [`Effects::reads`] or [`Effects::refused`]: exactly one of
+    /// them, unless the node stops first or cannot reach a quorum for ever.
     Read {
         /// Returned with the answer.
         request: RequestId,
@@ -131,30 +132,32 @@ pub enum Refusal {
 pub struct Effects {
     /// Trace lines, before anything that they describe becomes visible to others.
     pub trace: Vec<Event>,
-    /// Messages that promise nothing about this node's disk: a leader's AppendEntries and heartbeats, pre-vote
-    /// requests, answers that refuse.
+    /// Messages that promise nothing about this node's disk: a leader's AppendEntries and heartbeats,
+    /// pre-vote requests, answers that refuse.
     pub send: Vec<(NodeId, Message)>,
     /// What must become durable.
     pub persist: Option<Persist>,
-    /// Trace lines of what holds only once `persist` (or, if that is `None`, every earlier one) is durable: the fsync
-    /// itself, then votes and acknowledgements. To be written then, before `send_durable` leaves. The driver leaves
-    /// [`super::trace::EventKind::Fsync`] out if it did not really sync.
+    /// Trace lines of what holds only once `persist` (or, if that is `None`, every earlier one) is durable:
+    /// the fsync itself, then votes and acknowledgements. To be written then, before `send_durable` leaves.
+    /// The driver leaves [`super::trace::EventKind::Fsync`] out if it did not really sync.
     pub trace_durable: Vec<Event>,
-    /// Messages that may leave only then: granted votes, acknowledged appends, vote requests (the candidate's own
-    /// vote must be durable), and every answer that depends on a term that is not durable yet. After them the driver
-    /// reports [`Input::Persisted`].
+    /// Messages that may leave only then: granted votes, acknowledged appends, vote requests (the candidate's
+    /// own vote must be durable), and every answer that depends on a term that is not durable yet. After them
+    /// the driver reports [`Input::Persisted`].
     pub send_durable: Vec<(NodeId, Message)>,
-    /// Entries to apply, in order: committed, never handed out before by this process. Need not wait for `persist`.
+    /// Entries to apply, in order: committed, never handed out before by this process. Need not wait for
+    /// `persist`.
     pub apply: Vec<Entry>,
-    /// Requests whose own entry is the one with this index in `apply`: to be answered with the result of applying it.
+    /// Requests whose own entry is the one with this index in `apply`: to be answered with the result of
+    /// applying it.
     pub applied: Vec<(RequestId, u64)>,
-    /// Reads that may be answered from the state machine once it has applied this index; never above the last index
-    /// of `apply` or of an earlier one.
+    /// Reads that may be answered from the state machine once it has applied this index; never above the last
+    /// index of `apply` or of an earlier one.
     pub reads: Vec<(RequestId, u64)>,
     /// Requests that are refused, provably without effect.
     pub refused: Vec<(RequestId, Refusal)>,
-    /// Proposals that this node can no longer speak for (it was deposed while they were open): their outcome is
-    /// unknown to the client.
+    /// Proposals that this node can no longer speak for (it was deposed while they were open): their outcome
+    /// is unknown to the client.
     pub dropped: Vec<RequestId>,
     /// When to call with [`Input::Tick`] at the latest; `None`: only when something arrives.
     pub deadline: Option<Micros>,

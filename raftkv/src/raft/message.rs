@@ -1,8 +1,9 @@
 //! What nodes say to each other.
 //!
-//! Every message carries the sender's term, except that a pre-vote and its grant carry the term that would be asked for.
-//! Messages may be lost, repeated, reordered and delayed without bound; no handler relies on anything else. They are
-//! encoded by the transport (serde); a message with impossible contents is ignored by the core, never trusted.
+//! Every message carries the sender's term, except that a pre-vote and its grant carry the term that would be
+//! asked for. Messages may be lost, repeated, reordered and delayed without bound; no handler relies on
+//! anything else. They are encoded by the transport (serde); a message with impossible contents is ignored by
+//! the core, never trusted.
 //! Reference: figure 2 of the paper, section 9.6 of the thesis for PreVote, section 6.4 for the round tags.
 
 use serde::{Deserialize, Serialize};
@@ -126,8 +127,8 @@ pub struct Heartbeat {
     pub term: u64,
     /// How far the receiver may take entries as committed.
     pub commit: u64,
-    /// The number of this round of heartbeats in this term. Reads wait for a quorum of answers to a round that began
-    /// after they arrived.
+    /// The number of this round of heartbeats in this term. Reads wait for a quorum of answers to a round
+    /// that began after they arrived.
     pub round: u64,
 }
 
@@ -138,6 +139,7 @@ pub struct HeartbeatReply {
     pub term: u64,
     /// The round that it answers.
     pub round: u64,
-    /// The follower's last index, so that the leader learns of a log that has become shorter than acknowledged.
+    /// The follower's last index, so that the leader learns of a log that has become shorter than
+    /// acknowledged.
     pub last_index: u64,
 }

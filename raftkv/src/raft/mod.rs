@@ -11,11 +11,12 @@
 //! | who counts | `quorum` |
 //! | what must be on disk before what may be said | `durability` |
 //!
-//! Invariant: [`Raft::steps`] is a function of the node's state, the time and the inputs. A node never panics over what
-//! others say, nor over what weakened rules let happen: an impossible state is a finding of the experiment, not a crash.
+//! Invariant: [`Raft::steps`] is a function of the node's state, the time and the inputs. A node never panics
+//! over what others say, nor over what weakened rules let happen: an impossible state is a finding of the
+//! experiment, not a crash.
 //! Deliberately without knowledge of clients, keys, sessions and files.
-//! References: Ongaro and Ousterhout, "In Search of an Understandable Consensus Algorithm (Extended Version)", 2014
-//! ("the paper"); Ongaro, "Consensus: Bridging Theory and Practice", 2014 ("the thesis").
+//! References: Ongaro and Ousterhout, "In Search of an Understandable Consensus Algorithm (Extended
+//! Version)", 2014 ("the paper"); Ongaro, "Consensus: Bridging Theory and Practice", 2014 ("the thesis").
 
 use std::collections::VecDeque;
 
@@ -92,8 +93,8 @@ pub struct Raft {
 }
 
 impl Raft {
-    /// A node that starts at `now` with what it recovered. Its commit index is 0 and is learned again: figure 2 of the
-    /// paper counts it among the volatile state.
+    /// A node that starts at `now` with what it recovered. Its commit index is 0 and is learned again: figure
+    /// 2 of the paper counts it among the volatile state.
     pub fn new(config: Config, now: Micros) -> Result<Self, String> {
         let configuration = Configuration::new(config.members);
         if !configuration.contains(config.id) {
@@ -101,7 +102,8 @@ impl Raft {
         }
         config.rules.validate().map_err(|error| error.to_string())?;
         let log = Log::recovered(config.log)?;
-        // A log that is ahead of the hard state proves a newer term. Whom this node voted for in it nobody knows.
+        // A log that is ahead of the hard state proves a newer term. Whom this node voted for in it nobody
+        // knows.
         let hard_state = if config.hard_state.term < log.last_term() {
             HardState { term: log.last_term(), voted_for: None }
         } else {
@@ -161,8 +163,8 @@ impl Raft {
         self.steps(now, &mut VecDeque::from([input]))
     }
 
-    /// Takes inputs from the front for as long as they may share one write to the disk, at least one; to be called again
-    /// until none are left. Many proposals in one call cost one message per peer.
+    /// Takes inputs from the front for as long as they may share one write to the disk, at least one; to be
+    /// called again until none are left. Many proposals in one call cost one message per peer.
     pub fn steps(&mut self, now: Micros, inputs: &mut VecDeque<Input>) -> Effects {
         while let Some(input) = inputs.pop_front() {
             self.take(now, input);
@@ -174,8 +176,8 @@ impl Raft {
         self.finish(now)
     }
 
-    /// An acknowledgement promises that its entries reach the disk. A new term may remove them again, so it does not
-    /// share their write.
+    /// An acknowledgement promises that its entries reach the disk. A new term may remove them again, so it
+    /// does not share their write.
     fn must_not_join(&self, next: &Input) -> bool {
         match next {
             Input::Message { message, .. } => message.term() > self.term && !self.out.send_durable.is_empty(),
@@ -212,14 +214,15 @@ impl Raft {
         }
     }
 
-    /// Whether a request may be served. A newer term is adopted first: "if RPC request or response contains term T >
-    /// currentTerm: set currentTerm = T, convert to follower" (figure 2 of the paper, rules for all servers).
+    /// Whether a request may be served. A newer term is adopted first: "if RPC request or response contains
+    /// term T > currentTerm: set currentTerm = T, convert to follower" (figure 2 of the paper, rules for all
+    /// servers).
     fn admit_request(&mut self, now: Micros, term: u64) -> Admission {
         if term > self.term {
             self.become_follower(now, term);
         }
-        // The honest law: "reply false if term < currentTerm" (figure 2, receivers of both RPCs), so that a deposed
-        // leader or candidate changes nothing any more.
+        // The honest law: "reply false if term < currentTerm" (figure 2, receivers of both RPCs), so that a
+        // deposed leader or candidate changes nothing any more.
         if term < self.term && self.rules.vote.term_check { Admission::Stale } else { Admission::Current }
     }
 
@@ -228,8 +231,9 @@ impl Raft {
         if term > self.term {
             self.become_follower(now, term);
         }
-        // The honest law: a reply speaks about the term that it carries. "if a server receives a request with a stale
-        // term number, it rejects the request" (section 5.1) holds for replies too, since networks delay.
+        // The honest law: a reply speaks about the term that it carries. "if a server receives a request with
+        // a stale term number, it rejects the request" (section 5.1) holds for replies too, since networks
+        // delay.
         if term < self.term && self.rules.vote.reply_term_check {
             Admission::Stale
         } else {
@@ -269,8 +273,8 @@ impl Raft {
 
     /// What a crash must leave of term and vote.
     fn hard_state(&self) -> HardState {
-        // The honest law: votedFor is "persistent state on all servers", on stable storage before the reply (figure 2).
-        // Otherwise a restarted node votes twice in one term, and two candidates win.
+        // The honest law: votedFor is "persistent state on all servers", on stable storage before the reply
+        // (figure 2). Otherwise a restarted node votes twice in one term, and two candidates win.
         let voted_for = match self.rules.vote.persist_vote {
             PersistVote::Durable => self.voted_for,
             PersistVote::Memory => None,
@@ -311,7 +315,8 @@ enum Admission {
     Stale,
 }
 
-/// The generator splitmix64 (Steele, Lea and Flood, 2014): enough to spread timeouts, and the same everywhere.
+/// The generator splitmix64 (Steele, Lea and Flood, 2014): enough to spread timeouts, and the same
+/// everywhere.
 #[derive(Clone, Debug)]
 struct Random(u64);
 

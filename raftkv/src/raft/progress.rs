@@ -1,8 +1,9 @@
 //! What a leader knows about one follower, and what it may send next.
 //!
-//! Invariant: `match_index < next_index`. `match_index` is what the follower has vouched for; it goes back when the
-//! follower turns out to have lost entries, which weakened rules and broken disks make possible.
-//! Reference: `nextIndex` and `matchIndex` of figure 2 of the paper, section 10.2.1 of the thesis for pipelining.
+//! Invariant: `match_index < next_index`. `match_index` is what the follower has vouched for; it goes back
+//! when the follower turns out to have lost entries, which weakened rules and broken disks make possible.
+//! Reference: `nextIndex` and `matchIndex` of figure 2 of the paper, section 10.2.1 of the thesis for
+//! pipelining.
 
 use std::collections::VecDeque;
 
@@ -35,8 +36,9 @@ pub(super) struct Progress {
     pub(super) next_index: u64,
     /// How to send it.
     pub(super) feeding: Feeding,
-    /// How many unanswered messages with entries are allowed at present. It falls to one when messages were lost or
-    /// overtook each other and doubles with every step forward, or else each such mishap would send all of them again.
+    /// How many unanswered messages with entries are allowed at present. It falls to one when messages were
+    /// lost or overtook each other and doubles with every step forward, or else each such mishap would send
+    /// all of them again.
     pub(super) window: usize,
     /// The last index of each unanswered message with entries.
     pub(super) inflight: VecDeque<u64>,
@@ -93,9 +95,9 @@ impl Progress {
         let next = prev_index.min(bound + 1).max(1);
         match self.feeding {
             // The probe itself was refused: believe it, also below what the follower once vouched for.
-            Feeding::Probe(_) if prev_index + 1 == self.next_index => self.probe_from(next),
-            // One of several messages overtook another or was lost, or the follower has lost entries. Begin again
-            // behind what it vouched for; if that is wrong, the probe will say so.
+            Feeding::Probe(_) if prev_index == self.next_index - 1 => self.probe_from(next),
+            // One of several messages overtook another or was lost, or the follower has lost entries. Begin
+            // again behind what it vouched for; if that is wrong, the probe will say so.
             Feeding::Pipeline if prev_index >= self.match_index => {
                 self.window = 1;
                 self.probe_from(next.max(self.match_index + 1));
@@ -105,8 +107,8 @@ impl Progress {
         }
     }
 
-    /// A heartbeat was answered by a follower whose log ends at `last_index`. Whatever has not moved for `patience_ms`
-    /// is taken as lost.
+    /// A heartbeat was answered by a follower whose log ends at `last_index`. Whatever has not moved for
+    /// `patience_ms` is taken as lost.
     pub(super) fn answered_heartbeat(&mut self, now: Micros, last_index: u64, patience_ms: u64) {
         if last_index < self.match_index {
             self.probe_from(last_index + 1);

@@ -1,6 +1,7 @@
 //! Who votes, and the arithmetic of majorities.
 //!
-//! Invariant: two quorums of the same configuration have a member in common. Everything that counts nodes asks here.
+//! Invariant: two quorums of the same configuration have a member in common. Everything that counts nodes
+//! asks here.
 //! Reference: section 5.2 of the paper.
 
 use super::io::NodeId;

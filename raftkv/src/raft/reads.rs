@@ -1,8 +1,8 @@
 //! Reads without a disk write.
 //!
-//! Invariant: a linearizable read is answered from a state that contains everything acknowledged before it arrived,
-//! because (1) the leader knows the latest commit index once it has committed in its own term, and (2) a majority
-//! confirms after the read's arrival that no newer leader has acknowledged anything.
+//! Invariant: a linearizable read is answered from a state that contains everything acknowledged before it
+//! arrived, because (1) the leader knows the latest commit index once it has committed in its own term, and
+//! (2) a majority confirms after the read's arrival that no newer leader has acknowledged anything.
 //! Deliberately without leases and without reads at followers.
 //! Reference: section 8 of the paper, section 6.4 of the thesis.
 
@@ -47,8 +47,9 @@ impl Reads {
 
 impl Raft {
     pub(super) fn read(&mut self, request: RequestId) {
-        // The honest law: a read must not return stale data although it is not in the log; it goes through the log, or
-        // the leader exchanges heartbeats with a majority first (section 8 of the paper, section 6.4 of the thesis).
+        // The honest law: a read must not return stale data although it is not in the log; it goes through
+        // the log, or the leader exchanges heartbeats with a majority first (section 8 of the paper, section
+        // 6.4 of the thesis).
         match self.rules.read.read_mode {
             ReadMode::Log => self.append_for(request, OpenKind::Read, Payload::Noop),
             ReadMode::ReadIndex => self.read_at_commit_index(request),
@@ -68,13 +69,13 @@ impl Raft {
     /// Whether this leader's commit index is at least that of all its predecessors.
     fn knows_commit_index(&self) -> bool {
         let committed_in_term = self.log.term(self.commit) == Some(self.term);
-        // The honest law: "if the leader has not yet marked an entry from its current term committed, it waits until it
-        // has done so" (thesis, section 6.4, step 1).
+        // The honest law: "if the leader has not yet marked an entry from its current term committed, it
+        // waits until it has done so" (thesis, section 6.4, step 1).
         committed_in_term || !self.rules.read.read_index_requires_current_term_commit
     }
 
-    /// Answers the reads that are confirmed and begins a round of heartbeats for those that are not. One round at a
-    /// time: it serves every read that arrived before it began.
+    /// Answers the reads that are confirmed and begins a round of heartbeats for those that are not. One
+    /// round at a time: it serves every read that arrived before it began.
     pub(super) fn answer_reads(&mut self) {
         self.answer_confirmed_reads();
         if self.begin_round_for_reads() == Round::Begun {
@@ -120,8 +121,8 @@ impl Raft {
     fn confirmed_round(&self) -> u64 {
         let Some(leading) = &self.leading else { return 0 };
         let round = |node| leading.progress.get(&node).map_or(leading.round, |progress| progress.round);
-        // The honest law: the round must begin after the read's arrival and be answered by a majority (thesis, section
-        // 6.4, step 3); a leader's own belief may be out of date.
+        // The honest law: the round must begin after the read's arrival and be answered by a majority
+        // (thesis, section 6.4, step 3); a leader's own belief may be out of date.
         match self.rules.read.read_index_confirm {
             ReadIndexConfirm::FreshRound => self.configuration.reached(round).unwrap_or(0),
             ReadIndexConfirm::None => u64::MAX,

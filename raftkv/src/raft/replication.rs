@@ -1,7 +1,8 @@
 //! The leader's side of the log: what it appends, what it sends, what it learns from the answers.
 //!
-//! Invariant (leader append-only): a leader never removes or overwrites an entry of its own log. It sends entries while
-//! its own disk is still writing them, and counts its own copy only once that is done (see `commit`).
+//! Invariant (leader append-only): a leader never removes or overwrites an entry of its own log. It sends
+//! entries while its own disk is still writing them, and counts its own copy only once that is done (see
+//! `commit`).
 //! Deliberately without snapshots: every follower is fed from the log.
 //! Reference: section 5.3 of the paper; section 10.2 of the thesis for batching and pipelining.
 
@@ -139,8 +140,9 @@ impl Raft {
     pub(super) fn send_heartbeats(&mut self) {
         let Some(leading) = &mut self.leading else { return };
         leading.round += 1;
-        // The honest law: a heartbeat vouches for no entries, so it may declare only those committed that the follower
-        // is known to share with the leader ("min(leaderCommit, index of last new entry)", figure 2 of the paper).
+        // The honest law: a heartbeat vouches for no entries, so it may declare only those committed that the
+        // follower is known to share with the leader ("min(leaderCommit, index of last new entry)", figure 2
+        // of the paper).
         let capped = self.rules.commit.heartbeat_commit == HeartbeatCommit::MinMatch;
         for (&peer, progress) in &leading.progress {
             let commit = if capped { self.commit.min(progress.match_index) } else { self.commit };
@@ -159,8 +161,8 @@ impl Raft {
         progress.heard = now;
         match &reply.outcome {
             AppendOutcome::Matched(index) if *index <= self.log.last_index() => {
-                // The honest law: "if successful: update nextIndex and matchIndex for follower" to what this reply
-                // vouches for (figure 2 of the paper). With a pipeline, more may be on its way.
+                // The honest law: "if successful: update nextIndex and matchIndex for follower" to what this
+                // reply vouches for (figure 2 of the paper). With a pipeline, more may be on its way.
                 let matched = match self.rules.log.match_from {
                     MatchFrom::Ack => *index,
                     MatchFrom::NextIndex => progress.next_index - 1,
@@ -174,7 +176,8 @@ impl Raft {
 
     /// Goes back to where the follower's log may agree.
     fn back_up(&mut self, from: NodeId, rejection: &Rejection) {
-        // Skipping terms is the optimization at the end of section 5.3 of the paper; one step at a time is figure 2.
+        // Skipping terms is the optimization at the end of section 5.3 of the paper; one step at a time is
+        // figure 2.
         let bound = match self.rules.log.backtrack {
             Backtrack::One => rejection.prev_index.saturating_sub(1),
             Backtrack::TermHint => self.log.agreement_bound(rejection.hint_index, rejection.hint_term).0,
@@ -209,7 +212,8 @@ impl Raft {
     }
 }
 
-/// After so long without a sign, entries are taken as lost on the way and asked about. A slow follower answers too.
+/// After so long without a sign, entries are taken as lost on the way and asked about. A slow follower
+/// answers too.
 const RESEND_AFTER_MS: u64 = 40;
 
 impl Progress {

@@ -1,9 +1,11 @@
 //! The rules of the protocol, each of which an experiment can switch off on its own.
 //!
-//! Invariant: every field is consulted in exactly one place of this crate, inside the guard that it weakens, where a
-//! comment states the honest law and its source; the test `every_rule_is_consulted_once` counts the places. The defaults
-//! are the honest laws (preset `production`). The node asserts only what holds under every value of every rule.
-//! Deliberately without behaviour: this file says what can be chosen and what the choice breaks, nothing else.
+//! Invariant: every field is consulted in exactly one place of this crate, inside the guard that it weakens,
+//! where a comment states the honest law and its source; the test `every_rule_is_consulted_once` counts the
+//! places. The defaults are the honest laws (preset `production`). The node asserts only what holds under
+//! every value of every rule.
+//! Deliberately without behaviour: this file says what can be chosen and what the choice breaks, nothing
+//! else.
 
 use std::fmt::{self, Write};
 

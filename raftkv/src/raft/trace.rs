@@ -1,8 +1,10 @@
 //! The events of a node's trace, typed, and the JSON line of each.
 //!
-//! The format is described in `docs/trace.md`; the judge of the traces shares no code with this crate, so the names and
-//! fields here are an interface. The core says what happened and in which term; the driver adds time and node.
-//! Deliberately without serde: a line is written for every batch of entries, so it is formatted straight into a buffer.
+//! The format is described in `docs/trace.md`; the judge of the traces shares no code with this crate, so the
+//! names and fields here are an interface. The core says what happened and in which term; the driver adds
+//! time and node.
+//! Deliberately without serde: a line is written for every batch of entries, so it is formatted straight into
+//! a buffer.
 
 use std::fmt::{self, Write};
 

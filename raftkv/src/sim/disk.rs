@@ -27,7 +27,8 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    /// Takes what waits for durability out of `effects`; done `at` the given time and never before earlier writes.
+    /// Takes what waits for durability out of `effects`; done `at` the given time and never before earlier
+    /// writes.
     pub(super) fn submit(&mut self, effects: &mut Effects, at: Micros) {
         let persist = effects.persist.take();
         let events = std::mem::take(&mut effects.trace_durable);

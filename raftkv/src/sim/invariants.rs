@@ -1,7 +1,8 @@
 //! What must hold in every cluster at every moment.
 //!
-//! Invariant of this file: it sees only what nodes traced, stored and answered, and decides nothing for them. Log matching
-//! is checked by its induction: every pair of index and term has one content and one predecessor everywhere.
+//! Invariant of this file: it sees only what nodes traced, stored and answered, and decides nothing for them.
+//! Log matching is checked by its induction: every pair of index and term has one content and one predecessor
+//! everywhere.
 //! Reference: figure 3 of the paper.
 
 use std::collections::{BTreeMap, HashMap};
@@ -182,7 +183,6 @@ impl Witness {
 
     fn saw_commit(&mut self, node: NodeId, raft: &Raft, commit: u64, term: u64) -> Judged {
         let known = self.committed.last_key_value().map_or(0, |(&index, _)| index);
-        let is_leader = raft.role() == Role::Leader;
         // Entries behind what is known are compared when they are applied.
         for entry in raft.log().range(known + 1, commit) {
             let committed = Committed { term: entry.term, hash: entry.hash(), by_term: term };
@@ -191,10 +191,9 @@ impl Witness {
         if raft.status().commit < commit {
             return Err((Invariant::CommitMonotonic, format!("{node} took commit index {commit} back")));
         }
-        if is_leader {
-            for (_, committed) in self.committed.range_mut(..=commit) {
-                committed.by_term = committed.by_term.min(term);
-            }
+        // Whoever follows in a term has learned the commit index from a leader of that term or an older one.
+        for (_, committed) in self.committed.range_mut(..=commit) {
+            committed.by_term = committed.by_term.min(term);
         }
         Ok(())
     }

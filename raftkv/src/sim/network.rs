@@ -8,6 +8,9 @@ use rand_chacha::ChaCha8Rng;
 use super::Shape;
 use crate::raft::io::{Micros, NodeId};
 
+/// The shortest way of a message, in microseconds.
+pub(super) const LATENCY_US_MIN: u64 = 50;
+
 /// The directed links.
 #[derive(Debug)]
 pub(super) struct Network {
@@ -51,7 +54,7 @@ pub(super) fn arrivals(random: &mut ChaCha8Rng, shape: &Shape, now: Micros) -> V
     }
     let mut delay = || {
         let straggles = random.random_range(0..1000) < shape.straggler_permille;
-        random.random_range(50..=if straggles { 500_000 } else { shape.latency_us_max })
+        random.random_range(LATENCY_US_MIN..=if straggles { 500_000 } else { shape.latency_us_max })
     };
     copies.into_iter().map(|()| Micros(now.0 + delay())).collect()
 }

@@ -3,7 +3,7 @@
 //! Invariant: everything random comes from one generator in a fixed order, so a seed fixes the run.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use super::disk::{Disk, votes};
 use super::invariants::{Finding, Invariant, Witness};
 use super::nemesis::{self, Fault};
-use super::network::{Network, arrivals};
+use super::network::{self, Network, arrivals};
 use super::{Demand, Report, Shape};
 use crate::raft::io::{Effects, Input, Micros, NodeId, RequestId};
 use crate::raft::log::Payload;
@@ -58,6 +58,10 @@ impl Ord for Scheduled {
 struct Node {
     raft: Option<Raft>,
     disk: Disk,
+    /// What it has been told and not taken in yet.
+    inbox: VecDeque<Input>,
+    /// When it takes that in.
+    wakes: Option<Micros>,
     applied: u64,
     deadline: Option<Micros>,
     paused_until: Micros,
@@ -99,6 +103,7 @@ fn draw_shape(random: &mut ChaCha8Rng) -> Shape {
         operation_every_us: pick(&[2_000, 10_000, 40_000]),
         faults_ms: pick(&[2_000, 4_000]),
         entries_per_append: pick(&[1, 2, 1024]) as usize,
+        batch_us_max: pick(&[0, 0, 500, 10_000]),
     }
 }
 
@@ -111,6 +116,8 @@ impl World {
         let node = || Node {
             raft: None,
             disk: Disk::default(),
+            inbox: VecDeque::new(),
+            wakes: None,
             applied: 0,
             deadline: None,
             paused_until: Micros(0),
@@ -168,7 +175,11 @@ impl World {
                     let Some(Reverse(scheduled)) = self.queue.pop() else { return };
                     self.happen(scheduled.event);
                 }
-                Next::Timer(id) => self.step(id, Input::Tick),
+                Next::Timer(id) => {
+                    self.node(id).inbox.push_back(Input::Tick);
+                    self.work(id);
+                }
+                Next::Inbox(id) => self.work(id),
                 Next::Disk(id) => self.complete_write(id),
             }
         }
@@ -181,13 +192,15 @@ impl World {
             if node.raft.is_none() {
                 continue;
             }
-            if let Some(deadline) =
-                node.deadline.map(|at| at.max(node.paused_until)).filter(|&at| at < next.0)
-            {
-                next = (deadline, Next::Timer(id));
-            }
-            if let Some(due) = node.disk.due().map(|at| at.max(node.paused_until)).filter(|&at| at < next.0) {
-                next = (due, Next::Disk(id));
+            let happenings = [
+                (node.deadline, Next::Timer(id)),
+                (node.wakes, Next::Inbox(id)),
+                (node.disk.due(), Next::Disk(id)),
+            ];
+            for (at, what) in happenings {
+                if let Some(at) = at.map(|at| at.max(node.paused_until)).filter(|&at| at < next.0) {
+                    next = (at, what);
+                }
             }
         }
         next
@@ -263,18 +276,40 @@ impl World {
             return;
         }
         node.disk.crash(kept);
+        node.inbox.clear();
+        node.wakes = None;
         node.paused_until = Micros(0);
         self.report.crashes += 1;
         self.waiting.retain(|_, (at, _)| *at != id);
     }
 
-    /// Gives a node one input and carries out what follows.
+    /// Tells a node something. It takes it in at once, or together with what else arrives within a while.
     fn step(&mut self, id: NodeId, input: Input) {
+        let patience = self.report.shape.batch_us_max;
+        let wakes =
+            Micros(self.now.0 + if patience == 0 { 0 } else { self.random.random_range(0..=patience) });
+        let node = self.node(id);
+        if node.raft.is_none() {
+            return;
+        }
+        node.inbox.push_back(input);
+        node.wakes.get_or_insert(wakes);
+        if patience == 0 {
+            self.work(id);
+        }
+    }
+
+    /// Lets a node take in what it was told, and carries out what follows.
+    fn work(&mut self, id: NodeId) {
         let now = self.now;
-        let Some(raft) = &mut self.node(id).raft else { return };
-        let effects = raft.step(now, input);
-        self.report.steps += 1;
-        self.carry_out(id, effects);
+        let mut inputs = std::mem::take(&mut self.node(id).inbox);
+        self.node(id).wakes = None;
+        while !inputs.is_empty() && self.report.finding.is_none() {
+            let Some(raft) = &mut self.node(id).raft else { return };
+            let effects = raft.steps(now, &mut inputs);
+            self.report.steps += 1;
+            self.carry_out(id, effects);
+        }
     }
 
     fn carry_out(&mut self, id: NodeId, mut effects: Effects) {
@@ -490,7 +525,8 @@ impl World {
         self.network.heal();
         self.report.shape.loss_permille = 0;
         self.report.shape.straggler_permille = 0;
-        self.report.shape.latency_us_max = self.report.shape.latency_us_max.min(2_000);
+        // A mended network keeps messages in order, as the connections of real nodes do.
+        self.report.shape.latency_us_max = network::LATENCY_US_MIN;
         self.report.shape.fsync_us_max = self.report.shape.fsync_us_max.min(2_000);
         self.queue.retain(|Reverse(scheduled)| !matches!(scheduled.event, Event::Fault | Event::Restart(_)));
         for id in self.ids() {
@@ -522,8 +558,10 @@ impl World {
     }
 }
 
+#[derive(Clone, Copy, Debug)]
 enum Next {
     Queue,
     Timer(NodeId),
+    Inbox(NodeId),
     Disk(NodeId),
 }

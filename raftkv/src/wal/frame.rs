@@ -70,28 +70,41 @@ pub(super) fn read(segment: &[u8], offset: usize) -> Found<'_> {
     }
 }
 
-/// The whole frame at `offset`, if one stands there.
-fn frame_at(segment: &[u8], offset: usize) -> Option<(u64, &[u8], usize)> {
-    let rest = segment.get(offset..)?;
-    let header = rest.get(..HEADER)?;
+/// The head of what may be a frame.
+struct Head {
+    len: usize,
+    crc: u32,
+    ordinal: u64,
+}
+
+/// The head at `offset`, if it is possible.
+fn head_at(segment: &[u8], offset: usize) -> Option<Head> {
+    let header = segment.get(offset..)?.get(..HEADER)?;
     let number = |range: std::ops::Range<usize>| {
         header[range].iter().rev().fold(0u64, |number, &byte| number << 8 | u64::from(byte))
     };
-    let len = number(0..4) as usize;
-    if len == 0 || len > MAX_PAYLOAD {
-        return None;
-    }
-    let frame = rest.get(..frame_len(len))?;
-    (u64::from(checksum(frame)) == number(4..8))
-        .then(|| (number(8..16), &frame[HEADER..HEADER + len], offset + frame.len()))
+    let (len, crc) = (number(0..4) as usize, number(4..8) as u32);
+    (len > 0 && len <= MAX_PAYLOAD).then(|| Head { len, crc, ordinal: number(8..16) })
+}
+
+/// The whole frame at `offset`, if one stands there.
+fn frame_at(segment: &[u8], offset: usize) -> Option<(u64, &[u8], usize)> {
+    let head = head_at(segment, offset)?;
+    let frame = segment.get(offset..)?.get(..frame_len(head.len))?;
+    (checksum(frame) == head.crc)
+        .then(|| (head.ordinal, &frame[HEADER..HEADER + head.len], offset + frame.len()))
 }
 
 /// The offset of a whole frame later than `ordinal` somewhere behind `offset`: the proof that what stands at `offset` was
-/// once complete.
+/// once complete. Only a head whose ordinal is possible there is worth a checksum, or a torn write of many random bytes
+/// would cost a checksum of the rest for each of its words.
 pub(super) fn later_frame(segment: &[u8], offset: usize, ordinal: u64) -> Option<usize> {
-    (offset + ALIGN..segment.len())
-        .step_by(ALIGN)
-        .find(|&at| frame_at(segment, at).is_some_and(|(found, _, _)| found > ordinal))
+    let frames_max = (segment.len() / frame_len(1)) as u64;
+    let possible = ordinal + 1..=ordinal.saturating_add(frames_max);
+    (offset + ALIGN..segment.len()).step_by(ALIGN).find(|&at| {
+        head_at(segment, at).is_some_and(|head| possible.contains(&head.ordinal))
+            && frame_at(segment, at).is_some()
+    })
 }
 
 #[cfg(test)]

@@ -13,6 +13,11 @@ use crate::raft::log::Payload;
 const SMALL: Sizes = Sizes { first: 1024, max: 2048 };
 const ROOMY: Sizes = Sizes { first: 64 << 10, max: 64 << 10 };
 
+/// A directory in memory where there is one: these tests decide themselves what a crash leaves, and sync very often.
+fn scratch() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| TempDir::new()).unwrap()
+}
+
 /// The dumb twin: what the log holds, without any file.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Model {
@@ -81,7 +86,7 @@ proptest! {
     /// Whatever is written in whatever groups, over however many segments and restarts, comes back.
     #[test]
     fn what_was_committed_comes_back(drafts in drafts(), group in 1..4usize, restart_every in 1..12usize) {
-        let dir = TempDir::new().unwrap();
+        let dir = scratch();
         let mut model = Model::default();
         let (mut wal, _) = Wal::open(dir.path(), SMALL).unwrap();
         let mut durable = model.clone();
@@ -129,6 +134,31 @@ proptest! {
             other => prop_assert!(false, "{:?}", other),
         }
     }
+
+    /// Arbitrary bytes are refused or read, and never make it panic.
+    #[test]
+    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), behind in any::<bool>()) {
+        let mut segment = Vec::new();
+        if behind {
+            let start = SegmentStart { format: FORMAT, sequence: 1, continues: Continuity::Base };
+            segment = head_frame(start, HardState::default(), 0, &[], 1);
+        }
+        segment.extend(&bytes);
+        let dir = scratch();
+        fs::write(segment::path(dir.path(), 1), &segment).unwrap();
+        let _ = read(dir.path());
+        // The same bytes as the payload of an honest frame reach the decoder of records.
+        let mut frame = vec![0; frame::HEADER];
+        frame.extend(&bytes);
+        if !bytes.is_empty() {
+            frame::seal(&mut frame, 2);
+            let start = SegmentStart { format: FORMAT, sequence: 1, continues: Continuity::Base };
+            let mut segment = head_frame(start, HardState::default(), 0, &[], 1);
+            segment.extend(frame);
+            fs::write(segment::path(dir.path(), 1), &segment).unwrap();
+            let _ = read(dir.path());
+        }
+    }
 }
 
 /// A fixed sequence of writes with the bytes and the state after each.
@@ -142,7 +172,7 @@ struct Script {
 
 impl Script {
     fn write(sizes: Sizes) -> Self {
-        let dir = TempDir::new().unwrap();
+        let dir = scratch();
         let (mut wal, _) = Wal::open(dir.path(), sizes).unwrap();
         let mut model = Model::default();
         let (mut ends, mut states) = (vec![wal.offset as usize], vec![model.clone()]);
@@ -174,7 +204,7 @@ impl Script {
 
     /// A data directory whose only segment has these bytes.
     fn directory_with(&self, bytes: &[u8]) -> TempDir {
-        let dir = TempDir::new().unwrap();
+        let dir = scratch();
         fs::write(segment::path(dir.path(), 1), bytes).unwrap();
         dir
     }
@@ -255,7 +285,7 @@ fn assert_recovers(dir: &TempDir, expected: &Model, case: &str) {
 
 #[test]
 fn a_missing_or_swapped_segment_is_refused() {
-    let dir = TempDir::new().unwrap();
+    let dir = scratch();
     let (mut wal, _) = Wal::open(dir.path(), SMALL).unwrap();
     let mut model = Model::default();
     for number in 0..40 {
@@ -277,7 +307,7 @@ fn a_missing_or_swapped_segment_is_refused() {
         error.to_string().contains("not named like a segment") || error.to_string().contains("missing"),
         "{error}"
     );
-    let elsewhere = TempDir::new().unwrap();
+    let elsewhere = scratch();
     fs::rename(&aside, elsewhere.path().join("aside")).unwrap();
     assert!(Wal::open(dir.path(), SMALL).unwrap_err().to_string().contains("segment 3 is missing"));
 
@@ -287,7 +317,7 @@ fn a_missing_or_swapped_segment_is_refused() {
 
 #[test]
 fn a_torn_frame_in_an_older_segment_is_corruption() {
-    let dir = TempDir::new().unwrap();
+    let dir = scratch();
     let (mut wal, _) = Wal::open(dir.path(), SMALL).unwrap();
     let mut model = Model::default();
     while wal.sequence < 3 {
@@ -308,7 +338,7 @@ fn a_torn_frame_in_an_older_segment_is_corruption() {
 
 #[test]
 fn an_entry_larger_than_a_segment_gets_a_segment_of_its_own() {
-    let dir = TempDir::new().unwrap();
+    let dir = scratch();
     let (mut wal, _) = Wal::open(dir.path(), SMALL).unwrap();
     let mut model = Model::default();
     for len in [10, 50_000, 10] {
@@ -323,7 +353,7 @@ fn an_entry_larger_than_a_segment_gets_a_segment_of_its_own() {
 
 #[test]
 fn after_a_failed_write_nothing_is_written() {
-    let dir = TempDir::new().unwrap();
+    let dir = scratch();
     let (mut wal, _) = Wal::open(dir.path(), ROOMY).unwrap();
     // A handle that cannot write stands for a disk that fails.
     let writable = std::mem::replace(&mut wal.file, File::open(segment::path(dir.path(), 1)).unwrap());
@@ -339,7 +369,7 @@ fn after_a_failed_write_nothing_is_written() {
 
 #[test]
 fn unfinished_segments_are_removed() {
-    let dir = TempDir::new().unwrap();
+    let dir = scratch();
     drop(Wal::open(dir.path(), SMALL).unwrap());
     let stray = segment::temporary_path(dir.path(), 2);
     fs::write(&stray, b"half").unwrap();
@@ -349,7 +379,7 @@ fn unfinished_segments_are_removed() {
 
 #[test]
 fn a_format_of_the_future_is_refused() {
-    let dir = TempDir::new().unwrap();
+    let dir = scratch();
     let start = SegmentStart { format: FORMAT + 1, sequence: 1, continues: Continuity::Base };
     fs::write(segment::path(dir.path(), 1), head_frame(start, HardState::default(), 0, &[], 1)).unwrap();
     let error = Wal::open(dir.path(), SMALL).unwrap_err().to_string();
@@ -358,7 +388,7 @@ fn a_format_of_the_future_is_refused() {
 
 #[test]
 fn a_rewritten_log_replaces_the_old_one_and_survives_an_interruption() {
-    let dir = TempDir::new().unwrap();
+    let dir = scratch();
     let (mut wal, _) = Wal::open(dir.path(), SMALL).unwrap();
     let mut model = Model::default();
     for number in 0..30 {

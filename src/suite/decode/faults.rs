@@ -1,5 +1,7 @@
 //! `faults:` what breaks, and how often.
 
+use nemesis::schedule::EVERY_NS_MIN;
+
 use super::super::diagnostics::{Diagnostic, Diagnostics, Place};
 use super::super::fields::{Fields, scalar};
 use super::super::model::{FaultPlan, FaultUse};
@@ -53,9 +55,10 @@ pub(super) fn read(
 fn every(node: &Node, out: &mut Diagnostics) -> Option<((u64, u64), Place)> {
     let text = &scalar(node, "a duration or a range such as `2s..5s`", out)?.text;
     match scalars::duration_range(text) {
-        Ok((0, _)) => {
-            let message = "faults cannot follow each other without any time between them";
-            out.push(Diagnostic::new(node.place.clone(), message).label("must be above 0"));
+        Ok((shortest_ns, _)) if shortest_ns < EVERY_NS_MIN => {
+            let least = scalars::duration_text(EVERY_NS_MIN);
+            let message = format!("faults cannot follow each other faster than every {least}");
+            out.push(Diagnostic::new(node.place.clone(), message).label("too short"));
             None
         }
         Ok(range) => Some((range, node.place.clone())),

@@ -4,4 +4,5 @@ mod errors;
 mod hostile;
 mod reading;
 mod schema;
+mod suites;
 mod vocabulary;

@@ -23,7 +23,7 @@ fn json_of(node: &Node) -> Value {
     }
 }
 
-fn yaml(source: &str) -> Value {
+pub(super) fn yaml(source: &str) -> Value {
     let mut out = Diagnostics::default();
     let node = tree::parse(source, &mut out).expect("the source is YAML");
     assert!(out.is_empty());
@@ -31,7 +31,7 @@ fn yaml(source: &str) -> Value {
 }
 
 /// Where `value` breaks `schema`: the part of JSON Schema that the generated schema uses, patterns apart.
-fn invalid(schema: &Value, value: &Value, path: &str) -> Option<String> {
+pub(super) fn invalid(schema: &Value, value: &Value, path: &str) -> Option<String> {
     if let Some(allowed) = schema.get("const").filter(|allowed| *allowed != value) {
         return Some(format!("{path}: {value} is not {allowed}"));
     }

@@ -11,6 +11,9 @@ use checker::params::{Params, Setting};
 
 use crate::step::Workload;
 
+/// Makes a workload from its settings, for so many clients and a seed.
+pub type Build = fn(&Params, usize, u64) -> Result<Box<dyn Workload>, String>;
+
 /// One kind of workload.
 #[derive(Clone, Copy)]
 pub struct WorkloadKind {
@@ -31,7 +34,7 @@ pub struct WorkloadKind {
     /// The checks of client histories, by name, that make sense for it.
     pub checks: &'static [&'static str],
     /// Builds it for so many clients.
-    pub build: fn(&Params, usize, u64) -> Result<Box<dyn Workload>, String>,
+    pub build: Build,
 }
 
 /// All kinds, in the order of the reference pages.

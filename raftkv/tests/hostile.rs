@@ -1,0 +1,142 @@
+//! Whatever other nodes say, in whatever order, under whatever rules: a node answers or ignores it and never
+//! panics.
+
+use proptest::prelude::*;
+use raftkv::raft::io::{HardState, Input, Micros, NodeId, PersistId, RequestId};
+use raftkv::raft::log::{Entry, Payload};
+use raftkv::raft::message::*;
+use raftkv::raft::rules::Rules;
+use raftkv::raft::{Config, Raft};
+use raftkv::sim::UNSAFE_RULES;
+
+/// Small numbers, which meet each other, and the ends of the range.
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![8 => 0_u64..8, 1 => u64::MAX - 2..=u64::MAX]
+}
+
+fn entry() -> impl Strategy<Value = Entry> {
+    (number(), number(), any::<Option<Vec<u8>>>()).prop_map(|(index, term, command)| Entry {
+        index,
+        term,
+        payload: command.map_or(Payload::Noop, |bytes| Payload::Command(bytes.into())),
+    })
+}
+
+/// Entries that follow each other, as most do.
+fn entries() -> impl Strategy<Value = (u64, u64, Vec<Entry>)> {
+    let contiguous =
+        (0_u64..6, 0_u64..6, proptest::collection::vec(0_u64..3, 0..5)).prop_map(|(index, term, steps)| {
+            let mut at = term;
+            let entry = |(position, step)| {
+                at += step;
+                Entry { index: index + 1 + position as u64, term: at, payload: Payload::Noop }
+            };
+            (index, term, steps.into_iter().enumerate().map(entry).collect())
+        });
+    let arbitrary = (number(), number(), proptest::collection::vec(entry(), 0..3));
+    prop_oneof![4 => contiguous, 1 => arbitrary]
+}
+
+fn message() -> impl Strategy<Value = Message> {
+    let request = || {
+        (number(), number(), number()).prop_map(|(term, last_index, last_term)| VoteRequest {
+            term,
+            last_index,
+            last_term,
+        })
+    };
+    let vote = (number(), any::<bool>(), any::<bool>()).prop_map(|(term, rehearsal, granted)| VoteReply {
+        term,
+        ballot: if rehearsal { Ballot::PreVote } else { Ballot::Vote },
+        granted,
+    });
+    let append =
+        (number(), entries(), number()).prop_map(|(term, (prev_index, prev_term, entries), commit)| {
+            AppendEntries { term, prev_index, prev_term, entries, commit }
+        });
+    let outcome = prop_oneof![
+        number().prop_map(AppendOutcome::Matched),
+        (number(), number(), number()).prop_map(|(prev_index, hint_index, hint_term)| {
+            AppendOutcome::Rejected(Rejection { prev_index, hint_index, hint_term })
+        }),
+        Just(AppendOutcome::StaleTerm),
+    ];
+    let reply = (number(), outcome).prop_map(|(term, outcome)| AppendReply { term, outcome });
+    let heartbeat =
+        (number(), number(), number()).prop_map(|(term, commit, round)| Heartbeat { term, commit, round });
+    let answer = (number(), number(), number()).prop_map(|(term, round, last_index)| HeartbeatReply {
+        term,
+        round,
+        last_index,
+    });
+    prop_oneof![
+        request().prop_map(Message::RequestPreVote),
+        request().prop_map(Message::RequestVote),
+        vote.prop_map(Message::VoteReply),
+        append.prop_map(Message::AppendEntries),
+        reply.prop_map(Message::AppendReply),
+        heartbeat.prop_map(Message::Heartbeat),
+        answer.prop_map(Message::HeartbeatReply),
+    ]
+}
+
+fn input() -> impl Strategy<Value = Input> {
+    prop_oneof![
+        12 => (0_u16..5, message()).prop_map(|(from, message)| Input::Message { from: NodeId(from), message }),
+        3 => number().prop_map(|id| Input::Persisted(PersistId(id))),
+        2 => any::<u64>().prop_map(|id| Input::Propose { request: RequestId(id), command: vec![1] }),
+        2 => any::<u64>().prop_map(|id| Input::Read { request: RequestId(id) }),
+        1 => Just(Input::Tick),
+        1 => Just(Input::Campaign),
+    ]
+}
+
+fn rules() -> impl Strategy<Value = Rules> {
+    proptest::sample::subsequence(UNSAFE_RULES, 0..4).prop_map(|changes| {
+        let mut rules = Rules::default();
+        for (name, value) in changes.iter().filter_map(|change| change.split_once('=')) {
+            rules.set(name, value).unwrap();
+        }
+        rules
+    })
+}
+
+proptest! {
+    // A failing case is printed; there is no file of old ones.
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_node_survives_everything_that_it_is_told(
+        rules in rules(),
+        size in 1_u16..=4,
+        inputs in proptest::collection::vec((input(), 0_u64..100_000), 1..120),
+    ) {
+        let members = (1..=size).map(NodeId).collect();
+        let config = Config { id: NodeId(1), members, rules, hard_state: HardState::default(), log: Vec::new(), seed: 7 };
+        let mut raft = Raft::new(config, Micros(0)).unwrap();
+        let (mut now, mut applied) = (0, 0);
+        for (input, pause) in inputs {
+            now += pause;
+            let effects = raft.step(Micros(now), input);
+            for entry in &effects.apply {
+                prop_assert_eq!(entry.index, applied + 1);
+                applied = entry.index;
+            }
+            prop_assert!(effects.reads.iter().all(|&(_, index)| index <= applied));
+        }
+    }
+
+    #[test]
+    fn arbitrary_bytes_are_a_message_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+        if let Ok(message) = postcard::from_bytes::<Message>(&bytes) {
+            let again = postcard::to_stdvec(&message).unwrap();
+            prop_assert_eq!(postcard::from_bytes::<Message>(&again).unwrap(), message);
+        }
+    }
+
+    #[test]
+    fn a_message_survives_postcard(message in message()) {
+        let bytes = postcard::to_stdvec(&message).unwrap();
+        prop_assert_eq!(postcard::from_bytes::<Message>(&bytes).unwrap(), message);
+    }
+}

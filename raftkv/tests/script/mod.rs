@@ -1,0 +1,419 @@
+//! A cluster that does only what a script says, and tells everything that it does.
+//!
+//! | command | what happens |
+//! |---|---|
+//! | `cluster 3 rule=value...` | three nodes, not started; elections only by order unless a rule says otherwise |
+//! | `log n1 1 1 2` | n1's disk holds entries of these terms, and the last as its term |
+//! | `term 3 n1 n2` | the disks of n1 and n2 hold this term, without a vote |
+//! | `lose 3 n1` | n1's disk has lost its last three entries |
+//! | `start`, `start n1` | nodes start with what their disks hold |
+//! | `crash n1` | n1 loses what its disk has not finished |
+//! | `hold n1`, `release n1` | n1's disk finishes nothing, or everything from now on |
+//! | `campaign n1` | n1 starts an election |
+//! | `propose n1 x`, `read n1` | a client asks n1 |
+//! | `wait 60ms` | time passes for everybody |
+//! | `deliver`, `deliver from=n1 to=n2 is=Heartbeat` | the messages that are under way now, and match, arrive |
+//! | `drop`, with the same filters | they are lost |
+//! | `repeat`, with the same filters | each will arrive twice |
+//! | `send n1 n2 AppendEntries term=2 prev=3/2 entries=3 commit=1` | a message that no node sent |
+//! | `stabilize`, `stabilize n1 n2` | messages arrive, among these nodes alone, until none is left; others are kept |
+//! | `cut n1`, `mend` | messages from and to n1 are lost from now on, or no longer |
+//! | `quiet`, `loud` | the output of the commands between is left out |
+//! | `state` | what every node is and has |
+
+mod print;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use raftkv::raft::io::{Effects, HardState, Input, Micros, NodeId, Persist, PersistId, RequestId};
+use raftkv::raft::log::{Entry, Payload};
+use raftkv::raft::message::{AppendEntries, Message};
+use raftkv::raft::rules::Rules;
+use raftkv::raft::trace::Event;
+use raftkv::raft::{Config, Raft};
+
+struct Write {
+    persist: Option<Persist>,
+    events: Vec<Event>,
+    messages: Vec<(NodeId, Message)>,
+}
+
+#[derive(Default)]
+struct Node {
+    raft: Option<Raft>,
+    hard_state: HardState,
+    log: Vec<Entry>,
+    open: VecDeque<Write>,
+    held: bool,
+}
+
+struct InFlight {
+    from: NodeId,
+    to: NodeId,
+    message: Message,
+}
+
+/// The state between two commands.
+#[derive(Default)]
+pub(crate) struct Script {
+    now: u64,
+    rules: Rules,
+    nodes: BTreeMap<NodeId, Node>,
+    messages: VecDeque<InFlight>,
+    cut: BTreeSet<NodeId>,
+    names: BTreeMap<RequestId, String>,
+    quiet: bool,
+    out: Vec<String>,
+}
+
+type Outcome<T = ()> = Result<T, String>;
+
+impl Script {
+    /// Runs one command; what it caused.
+    pub(crate) fn run(&mut self, command: &str) -> Outcome<Vec<String>> {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        let (&verb, arguments) = words.split_first().ok_or("an empty command")?;
+        self.command(verb, arguments)?;
+        let out = std::mem::take(&mut self.out);
+        Ok(if self.quiet && verb != "state" { Vec::new() } else { out })
+    }
+
+    fn command(&mut self, verb: &str, arguments: &[&str]) -> Outcome {
+        match verb {
+            "cluster" => self.cluster(arguments),
+            "log" => self.seed_log(arguments),
+            "term" => self.seed_term(arguments),
+            "lose" => self.lose_tail(arguments),
+            "start" => self.targets(arguments)?.into_iter().try_for_each(|id| self.start(id)),
+            "crash" => self.targets(arguments)?.into_iter().try_for_each(|id| self.crash(id)),
+            "hold" => self.targets(arguments)?.into_iter().try_for_each(|id| self.hold(id)),
+            "release" => self.targets(arguments)?.into_iter().try_for_each(|id| self.release(id)),
+            "campaign" => {
+                self.targets(arguments)?.into_iter().try_for_each(|id| self.step(id, Input::Campaign))
+            }
+            "propose" => self.propose(arguments),
+            "read" => self.targets(arguments)?.into_iter().try_for_each(|id| {
+                let request = self.request("read");
+                self.step(id, Input::Read { request })
+            }),
+            "wait" => self.wait(arguments),
+            "deliver" => self.take(arguments)?.into_iter().try_for_each(|message| self.arrive(message)),
+            "repeat" => {
+                for InFlight { from, to, message } in self.take(arguments)? {
+                    self.messages.push_back(InFlight { from, to, message: message.clone() });
+                    self.messages.push_back(InFlight { from, to, message });
+                }
+                Ok(())
+            }
+            "drop" => {
+                for InFlight { from, to, message } in self.take(arguments)? {
+                    self.say(format!("{from} -> {to} lost: {}", print::message(&message)));
+                }
+                Ok(())
+            }
+            "send" => self.forge(arguments),
+            "stabilize" => self.stabilize(arguments),
+            "cut" => {
+                self.cut.extend(self.targets(arguments)?);
+                Ok(())
+            }
+            "mend" => {
+                self.cut.clear();
+                Ok(())
+            }
+            "quiet" => {
+                self.quiet = true;
+                Ok(())
+            }
+            "loud" => {
+                self.quiet = false;
+                Ok(())
+            }
+            "state" => {
+                self.state();
+                Ok(())
+            }
+            _ => Err(format!("there is no command `{verb}`")),
+        }
+    }
+
+    fn say(&mut self, line: String) {
+        self.out.push(line);
+    }
+
+    /// The nodes that a command names; all of them if it names none.
+    fn targets(&self, arguments: &[&str]) -> Outcome<Vec<NodeId>> {
+        if arguments.is_empty() {
+            return Ok(self.nodes.keys().copied().collect());
+        }
+        arguments.iter().map(|name| name.parse()).collect()
+    }
+
+    fn node(&mut self, id: NodeId) -> Outcome<&mut Node> {
+        self.nodes.get_mut(&id).ok_or_else(|| format!("there is no {id}"))
+    }
+
+    fn request(&mut self, kind: &str) -> RequestId {
+        let request = RequestId(self.names.len() as u64 + 1);
+        self.names.insert(request, format!("{kind} {}", request.0));
+        request
+    }
+
+    fn cluster(&mut self, arguments: &[&str]) -> Outcome {
+        let (size, rules) = arguments.split_first().ok_or("cluster: how many nodes?")?;
+        let size: u16 = size.parse().map_err(|e| format!("{size}: {e}"))?;
+        *self = Self { now: 1_000_000, quiet: self.quiet, ..Self::default() };
+        self.rules.set("election_timer", "manual").map_err(|e| e.to_string())?;
+        for rule in rules {
+            let (name, value) = rule.split_once('=').ok_or(format!("`{rule}`: expected name=value"))?;
+            self.rules.set(name, value).map_err(|e| e.to_string())?;
+        }
+        self.nodes = (1..=size).map(|id| (NodeId(id), Node::default())).collect();
+        Ok(())
+    }
+
+    fn seed_log(&mut self, arguments: &[&str]) -> Outcome {
+        let (id, terms) = arguments.split_first().ok_or("log: whose?")?;
+        let node = self.node(id.parse()?)?;
+        for term in terms {
+            let term = term.parse().map_err(|e| format!("{term}: {e}"))?;
+            let index = node.log.len() as u64 + 1;
+            node.log.push(Entry { index, term, payload: Payload::Noop });
+            node.hard_state.term = term;
+        }
+        Ok(())
+    }
+
+    fn seed_term(&mut self, arguments: &[&str]) -> Outcome {
+        let (term, nodes) = arguments.split_first().ok_or("term: which?")?;
+        let term = term.parse().map_err(|e| format!("{term}: {e}"))?;
+        for id in self.targets(nodes)? {
+            self.node(id)?.hard_state = HardState { term, voted_for: None };
+        }
+        Ok(())
+    }
+
+    fn lose_tail(&mut self, arguments: &[&str]) -> Outcome {
+        let (count, nodes) = arguments.split_first().ok_or("lose: how many entries?")?;
+        let count: usize = count.parse().map_err(|e| format!("{count}: {e}"))?;
+        for id in self.targets(nodes)? {
+            let log = &mut self.node(id)?.log;
+            log.truncate(log.len().saturating_sub(count));
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, id: NodeId) -> Outcome {
+        let members = self.nodes.keys().copied().collect();
+        let (now, rules) = (Micros(self.now), self.rules.clone());
+        let node = self.node(id)?;
+        if node.raft.is_none() {
+            let (hard_state, log) = (node.hard_state, node.log.clone());
+            node.raft =
+                Some(Raft::new(Config { id, members, rules, hard_state, log, seed: u64::from(id.0) }, now)?);
+            let line =
+                format!("{id} starts: {}, log {}", print::hard_state(hard_state), print::terms(&node.log));
+            self.say(line);
+        }
+        Ok(())
+    }
+
+    fn crash(&mut self, id: NodeId) -> Outcome {
+        let node = self.node(id)?;
+        node.raft = None;
+        node.held = false;
+        let lost: Vec<String> =
+            node.open.drain(..).filter_map(|write| write.persist.as_ref().map(print::persist)).collect();
+        self.say(format!(
+            "{id} crashes{}",
+            if lost.is_empty() { String::new() } else { format!(", never written: {}", lost.join("; ")) }
+        ));
+        Ok(())
+    }
+
+    fn hold(&mut self, id: NodeId) -> Outcome {
+        self.node(id)?.held = true;
+        Ok(())
+    }
+
+    fn release(&mut self, id: NodeId) -> Outcome {
+        self.node(id)?.held = false;
+        self.complete_writes(id)
+    }
+
+    fn propose(&mut self, arguments: &[&str]) -> Outcome {
+        let [id, commands @ ..] = arguments else { return Err("propose: to whom?".into()) };
+        let id = id.parse()?;
+        for command in commands {
+            let request = self.request("propose");
+            self.step(id, Input::Propose { request, command: command.as_bytes().to_vec() })?;
+        }
+        Ok(())
+    }
+
+    fn wait(&mut self, arguments: &[&str]) -> Outcome {
+        let millis =
+            arguments.first().and_then(|text| text.strip_suffix("ms")).ok_or("wait: how many ms?")?;
+        let end = self.now + 1_000 * millis.parse::<u64>().map_err(|e| format!("{millis}: {e}"))?;
+        loop {
+            let due = |node: &Node| node.raft.as_ref().and_then(Raft::deadline);
+            let next = self.nodes.iter().filter_map(|(&id, node)| Some((due(node)?, id))).min();
+            match next {
+                Some((at, id)) if at.0 <= end => {
+                    self.now = self.now.max(at.0);
+                    self.step(id, Input::Tick)?;
+                }
+                _ => break,
+            }
+        }
+        self.now = end;
+        Ok(())
+    }
+
+    fn step(&mut self, id: NodeId, input: Input) -> Outcome {
+        let now = Micros(self.now);
+        let Some(raft) = self.node(id)?.raft.as_mut() else { return Ok(()) };
+        let effects = raft.step(now, input);
+        self.carry_out(id, effects)
+    }
+
+    fn carry_out(&mut self, id: NodeId, effects: Effects) -> Outcome {
+        for event in &effects.trace {
+            self.say(format!("{id} {}", print::event(event)));
+        }
+        for (to, message) in effects.send {
+            self.post(id, to, message);
+        }
+        let (events, messages) = (effects.trace_durable, effects.send_durable);
+        if effects.persist.is_some() || !events.is_empty() || !messages.is_empty() {
+            self.node(id)?.open.push_back(Write { persist: effects.persist, events, messages });
+        }
+        for (request, index) in effects.applied {
+            self.say(format!("{id} answers {}: done, entry {index}", self.names[&request]));
+        }
+        for (request, index) in effects.reads {
+            self.say(format!("{id} answers {}: the state at {index}", self.names[&request]));
+        }
+        for (request, refusal) in effects.refused {
+            self.say(format!("{id} refuses {}: {}", self.names[&request], print::refusal(&refusal)));
+        }
+        for request in effects.dropped {
+            self.say(format!("{id} cannot say what becomes of {}", self.names[&request]));
+        }
+        self.complete_writes(id)
+    }
+
+    fn complete_writes(&mut self, id: NodeId) -> Outcome {
+        while !self.node(id)?.held {
+            let Some(write) = self.node(id)?.open.pop_front() else { break };
+            let persisted = write.persist.map(|persist| self.write(id, persist)).transpose()?;
+            for event in &write.events {
+                self.say(format!("{id} {}", print::event(event)));
+            }
+            for (to, message) in write.messages {
+                self.post(id, to, message);
+            }
+            if let Some(persisted) = persisted {
+                self.step(id, Input::Persisted(persisted))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, id: NodeId, persist: Persist) -> Outcome<PersistId> {
+        self.say(format!("{id} writes {}", print::persist(&persist)));
+        let node = self.node(id)?;
+        node.hard_state = persist.hard_state.unwrap_or(node.hard_state);
+        if let Some(from) = persist.truncate_from {
+            node.log.truncate(from as usize - 1);
+        }
+        node.log.extend(persist.entries);
+        Ok(persist.id)
+    }
+
+    fn post(&mut self, from: NodeId, to: NodeId, message: Message) {
+        let lost = if self.cut.contains(&from) || self.cut.contains(&to) { " lost" } else { "" };
+        self.say(format!("{from} -> {to}{lost}: {}", print::message(&message)));
+        if lost.is_empty() {
+            self.messages.push_back(InFlight { from, to, message });
+        }
+    }
+
+    fn arrive(&mut self, InFlight { from, to, message }: InFlight) -> Outcome {
+        self.step(to, Input::Message { from, message })
+    }
+
+    /// Takes the messages that match the filters off the network.
+    fn take(&mut self, filters: &[&str]) -> Outcome<Vec<InFlight>> {
+        let mut parsed = Vec::new();
+        for filter in filters {
+            parsed.push(filter.split_once('=').ok_or(format!("`{filter}`: expected from=, to= or is="))?);
+        }
+        let matches = |m: &InFlight| {
+            parsed.iter().all(|&(key, value)| match key {
+                "from" => m.from.to_string() == value,
+                "to" => m.to.to_string() == value,
+                _ => print::message(&m.message).starts_with(value),
+            })
+        };
+        let (taken, kept) = std::mem::take(&mut self.messages).into_iter().partition(matches);
+        self.messages = kept;
+        Ok(Vec::from(taken))
+    }
+
+    fn stabilize(&mut self, arguments: &[&str]) -> Outcome {
+        let among: BTreeSet<NodeId> = self.targets(arguments)?.into_iter().collect();
+        for _ in 0..10_000 {
+            let inside = |m: &InFlight| among.contains(&m.from) && among.contains(&m.to);
+            let Some(position) = self.messages.iter().position(inside) else { return Ok(()) };
+            let Some(message) = self.messages.remove(position) else { return Ok(()) };
+            self.arrive(message)?;
+        }
+        Err("messages never end".into())
+    }
+
+    /// Puts a message on the network that its sender did not send.
+    fn forge(&mut self, arguments: &[&str]) -> Outcome {
+        let [from, to, "AppendEntries", fields @ ..] = arguments else {
+            return Err("send: expected two nodes, then AppendEntries".into());
+        };
+        let mut append =
+            AppendEntries { term: 0, prev_index: 0, prev_term: 0, entries: Vec::new(), commit: 0 };
+        for field in fields {
+            let (key, value) = field.split_once('=').ok_or(format!("`{field}`: expected key=value"))?;
+            let number = |text: &str| text.parse::<u64>().map_err(|e| format!("{text}: {e}"));
+            match key {
+                "term" => append.term = number(value)?,
+                "commit" => append.commit = number(value)?,
+                "prev" => {
+                    let (index, term) = value.split_once('/').ok_or("prev: expected index/term")?;
+                    (append.prev_index, append.prev_term) = (number(index)?, number(term)?);
+                }
+                _ => {
+                    for term in value.split(',') {
+                        let index = append.prev_index + append.entries.len() as u64 + 1;
+                        append.entries.push(Entry { index, term: number(term)?, payload: Payload::Noop });
+                    }
+                }
+            }
+        }
+        self.post(from.parse()?, to.parse()?, Message::AppendEntries(append));
+        Ok(())
+    }
+
+    fn state(&mut self) {
+        let lines: Vec<String> = self
+            .nodes
+            .iter()
+            .map(|(id, node)| match &node.raft {
+                Some(raft) => print::state(raft),
+                None => format!(
+                    "{id} is down: {}, log {}",
+                    print::hard_state(node.hard_state),
+                    print::terms(&node.log)
+                ),
+            })
+            .collect();
+        self.out.extend(lines);
+    }
+}

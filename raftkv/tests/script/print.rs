@@ -1,0 +1,114 @@
+//! Short forms of everything that a script shows. An entry is `index/term`.
+
+use raftkv::raft::Raft;
+use raftkv::raft::io::{HardState, NodeId, Persist, Refusal};
+use raftkv::raft::log::Entry;
+use raftkv::raft::message::{AppendOutcome, Ballot, Message};
+use raftkv::raft::trace::{EntryMark, Event, EventKind, Role};
+
+fn nodes(nodes: &[NodeId]) -> String {
+    nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+fn marks(marks: &[EntryMark]) -> String {
+    marks.iter().map(|EntryMark(index, term, _)| format!("{index}/{term}")).collect::<Vec<_>>().join(" ")
+}
+
+fn entries(entries: &[Entry]) -> String {
+    marks(&entries.iter().map(EntryMark::from).collect::<Vec<_>>())
+}
+
+pub(super) fn terms(log: &[Entry]) -> String {
+    let terms: Vec<String> = log.iter().map(|entry| entry.term.to_string()).collect();
+    format!("[{}]", terms.join(" "))
+}
+
+pub(super) fn hard_state(state: HardState) -> String {
+    let vote = state.voted_for.map_or("nobody".to_owned(), |node| node.to_string());
+    format!("term {} vote {vote}", state.term)
+}
+
+pub(super) fn persist(persist: &Persist) -> String {
+    let parts = [
+        persist.hard_state.map(hard_state),
+        persist.truncate_from.map(|from| format!("truncation from {from}")),
+        (!persist.entries.is_empty()).then(|| format!("entries {}", entries(&persist.entries))),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+pub(super) fn refusal(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::NotLeader { leader: Some(leader) } => format!("{leader} leads"),
+        Refusal::NotLeader { leader: None } => "no leader is known".to_owned(),
+        Refusal::Busy(why) => (*why).to_owned(),
+    }
+}
+
+pub(super) fn event(event: &Event) -> String {
+    match &event.kind {
+        EventKind::Boot(boot) => format!("boots for the {}. time", boot.boot),
+        EventKind::Role(Role::Leader, votes) => {
+            format!("becomes leader of term {} by {}", event.term, nodes(votes))
+        }
+        EventKind::Role(role, _) => format!("becomes {role} in term {}", event.term),
+        EventKind::Term => format!("enters term {}", event.term),
+        EventKind::Vote(vote) => format!("votes for {} in term {}", vote.to, event.term),
+        EventKind::Append(entries) => format!("appends {}", marks(entries)),
+        EventKind::Truncate(from) => format!("truncates from {from}"),
+        EventKind::Fsync(fsync) => format!("is durable up to {}", fsync.index),
+        EventKind::Ack(to, index) => format!("vouches to {to} for {index}"),
+        EventKind::Commit(commit) => {
+            let acks = commit.acks.as_ref().map(|acks| format!(" on {}", nodes(acks))).unwrap_or_default();
+            format!("commits {}/{}{acks}", commit.index, commit.entry_term)
+        }
+        EventKind::Apply(entries) => format!("applies {}", marks(entries)),
+        EventKind::Read(mode, index) => format!("reads by {mode} at {index}"),
+    }
+}
+
+pub(super) fn message(message: &Message) -> String {
+    match message {
+        Message::RequestPreVote(m) => {
+            format!("RequestPreVote term {} last {}/{}", m.term, m.last_index, m.last_term)
+        }
+        Message::RequestVote(m) => {
+            format!("RequestVote term {} last {}/{}", m.term, m.last_index, m.last_term)
+        }
+        Message::VoteReply(m) => {
+            let name = if m.ballot == Ballot::PreVote { "PreVoteReply" } else { "VoteReply" };
+            format!("{name} term {} {}", m.term, if m.granted { "granted" } else { "refused" })
+        }
+        Message::AppendEntries(m) => {
+            let (prev, new) = (format!("{}/{}", m.prev_index, m.prev_term), entries(&m.entries));
+            format!("AppendEntries term {} prev {prev} entries [{new}] commit {}", m.term, m.commit)
+        }
+        Message::AppendReply(m) => match &m.outcome {
+            AppendOutcome::Matched(index) => format!("AppendReply term {} matched {index}", m.term),
+            AppendOutcome::Rejected(r) => {
+                format!(
+                    "AppendReply term {} rejected {} hint {}/{}",
+                    m.term, r.prev_index, r.hint_index, r.hint_term
+                )
+            }
+            AppendOutcome::StaleTerm => format!("AppendReply term {} stale", m.term),
+        },
+        Message::Heartbeat(m) => format!("Heartbeat term {} commit {} round {}", m.term, m.commit, m.round),
+        Message::HeartbeatReply(m) => {
+            format!("HeartbeatReply term {} round {} last {}", m.term, m.round, m.last_index)
+        }
+    }
+}
+
+pub(super) fn state(raft: &Raft) -> String {
+    let status = raft.status();
+    let vote = status.voted_for.map_or("nobody".to_owned(), |node| node.to_string());
+    format!(
+        "{} {} term {} vote {vote} commit {} log {}",
+        status.id,
+        status.role,
+        status.term,
+        status.commit,
+        terms(raft.log().range(1, status.last_index))
+    )
+}

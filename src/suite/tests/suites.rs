@@ -1,0 +1,94 @@
+//! The suites of this repository and the examples of the registries, against the real vocabulary.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::schema::{invalid, yaml};
+use crate::suite::{Suite, read, schema, vocabulary};
+
+fn suites(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).expect("the suites can be listed") {
+        let path = entry.expect("the suites can be listed").path();
+        if path.is_dir() {
+            suites(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "yaml") {
+            found.push(path);
+        }
+    }
+}
+
+fn accept(source: &str) -> Suite {
+    read("suite.yaml", source.as_bytes(), &[], &vocabulary())
+        .unwrap_or_else(|problems| panic!("{source}\n{problems}"))
+}
+
+#[test]
+fn every_suite_is_read_and_valid() {
+    let mut found = Vec::new();
+    suites(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/suites")), &mut found);
+    assert!(found.len() >= 7, "{found:?}");
+    let schema = schema(&vocabulary());
+    for path in found {
+        let source = fs::read_to_string(&path).expect("a suite can be read");
+        println!("{}", path.display());
+        accept(&source);
+        assert_eq!(invalid(&schema, &yaml(&source), "suite"), None);
+        let comments = source.lines().take_while(|line| line.starts_with("# ")).count();
+        assert_eq!(comments, 2, "{}: a suite opens with what it shows, in two lines", path.display());
+    }
+}
+
+#[test]
+fn every_example_is_read_and_its_own() {
+    let words = vocabulary();
+    let head = "version: 1\nname: example\nduration: 30s\n";
+    for system in &words.systems {
+        let example = &system.entry.example;
+        let suite = accept(&format!("{head}system: {example}\nworkload: {{ kind: register }}\n"));
+        assert_eq!(suite.system.system, system.entry.name);
+    }
+    let head = format!("{head}system: {{ use: raftkv }}\n");
+    for workload in &words.workloads {
+        let suite = accept(&format!("{head}{}", workload.entry.example));
+        assert_eq!(suite.workload.kind, workload.entry.name);
+    }
+    let head = format!("{head}workload: {{ kind: register }}\n");
+    for fault in &words.faults {
+        let example = fault.entry.example.lines().map(|line| format!("    {line}\n")).collect::<String>();
+        let suite = accept(&format!("{head}faults:\n  every: 3s\n  mix:\n{example}"));
+        assert!(
+            suite.faults.expect("there are faults").mix.iter().any(|used| used.fault == fault.entry.name)
+        );
+    }
+    for check in &words.checks {
+        let suite = accept(&format!("{head}{}\n", check.entry.example));
+        assert!(suite.checks.iter().any(|used| used.check == check.entry.name), "{}", check.entry.example);
+    }
+}
+
+/// Every setting without a value, every preset and every listed value of a rule is something that the reader takes.
+#[test]
+fn defaults_and_listed_values_are_accepted() {
+    let words = vocabulary();
+    assert!(!words.systems.is_empty() && !words.faults.is_empty() && !words.checks.is_empty());
+    for system in &words.systems {
+        let Some(book) = &system.rules else { continue };
+        assert!(book.presets.iter().any(|(preset, _)| *preset == book.default_preset));
+        for rule in &book.rules {
+            for value in rule.values.iter().chain([&rule.default]) {
+                assert_eq!((book.check)(&rule.name, value), Ok(()), "{}: {value}", rule.name);
+            }
+            assert!(rule.values.is_empty() != rule.form.is_empty(), "{}: words or a form", rule.name);
+        }
+    }
+    for fault in
+        words.faults.iter().filter(|fault| fault.entry.settings.iter().all(|set| set.default.is_some()))
+    {
+        let source = format!(
+            "version: 1\nname: x\nduration: 30s\nsystem: {{ use: raftkv }}\nworkload: {{ kind: set }}\n\
+             faults: {{ every: 3s, mix: [{}] }}\n",
+            fault.entry.name
+        );
+        accept(&source);
+    }
+}
