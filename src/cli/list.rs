@@ -134,7 +134,7 @@ fn rules(book: &suite::RuleBook) -> Vec<Item> {
             let values = if rule.values.is_empty() { rule.form.clone() } else { rule.values.join(" | ") };
             let page =
                 format!("{}: {}\n\nvalues: {values}\ndefault: {}\n", rule.name, rule.summary, rule.default);
-            Item { name: rule.name.clone(), summary: format!("[{}] {values}", rule.default), page }
+            Item { name: rule.name.clone(), summary: format!("[{}] {}", rule.default, rule.summary), page }
         })
         .collect()
 }

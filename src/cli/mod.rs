@@ -97,6 +97,9 @@ pub fn main() -> Exit {
             return if asked { Exit::AsExpected } else { Exit::Usage };
         }
     };
+    if !matches!(cli.command, Command::Node(_) | Command::NodeEdit(_)) {
+        log();
+    }
     match cli.command {
         Command::Run(args) => run::main(&args),
         Command::Check(args) => check::main(&args),
@@ -113,6 +116,13 @@ pub fn main() -> Exit {
         Command::NodeEdit(args) => node(raftkv::offline::run(&args)),
         Command::Inside(args) => crate::inside::main(&args),
     }
+}
+
+/// Sends what raftcheck has to say of itself to standard error: warnings, or what RAFTCHECK_LOG asks for.
+fn log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("RAFTCHECK_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }
 
 fn node<E: std::fmt::Display>(result: Result<(), E>) -> Exit {

@@ -9,7 +9,7 @@ use checker::verdict::Verdict;
 use super::{Reporter, Style};
 use crate::events::RunEvent;
 use crate::exit::Exit;
-use crate::judge::{Check, Expected, Judged};
+use crate::judge::{Check, Expected, Judged, Threshold};
 use crate::plan::Plan;
 
 /// The reporter for people.
@@ -113,7 +113,7 @@ fn terminal_width() -> usize {
         let mut size: libc::winsize = std::mem::zeroed();
         (libc::ioctl(libc::STDERR_FILENO, libc::TIOCGWINSZ, &mut size) == 0).then_some(size)
     };
-    size.map_or(100, |size| usize::from(size.ws_col)).max(20)
+    size.filter(|size| size.ws_col > 0).map_or(100, |size| usize::from(size.ws_col)).max(20)
 }
 
 /// The word that a run ends with.
@@ -196,12 +196,17 @@ fn details(judged: &Judged, style: Style) -> String {
     for check in &judged.checks {
         text.push_str(&line(check, style));
     }
-    for threshold in &judged.thresholds {
+    // That anything happened at all is only news if nothing did.
+    let news = |threshold: &&Threshold| !threshold.kept || threshold.bound != "count>=1";
+    for threshold in judged.thresholds.iter().filter(news) {
         let mark = if threshold.kept { style.good("ok") } else { style.bad("missed") };
         let _ = writeln!(text, "  {mark} {} {}: {}", threshold.measure, threshold.bound, threshold.measured);
     }
     for remark in &judged.remarks {
         let _ = writeln!(text, "  {} {remark}", style.warn("note"));
+    }
+    if let Some(missing) = &judged.unavailable {
+        let _ = writeln!(text, "  {} {}", style.warn("unavailable:"), missing.replace('\n', "\n    "));
     }
     if let Some(failure) = &judged.harness_failure {
         let _ = writeln!(text, "  {} {}", style.bad("harness failure:"), failure.replace('\n', "\n    "));
@@ -211,10 +216,11 @@ fn details(judged: &Judged, style: Style) -> String {
 
 fn line(check: &Check, style: Style) -> String {
     let mark = match (&check.verdict, check.expected) {
-        (Verdict::Holds(_), Expected::Holds) | (Verdict::Violated(_), Expected::Violated) => style.good("ok"),
+        (_, Expected::Tolerated) => style.faint("--"),
+        (Verdict::Holds(_), Expected::Holds) => style.good("ok"),
+        (Verdict::Violated(_), Expected::Violated) => style.good("found"),
         (Verdict::Holds(_), Expected::Violated) => style.warn("--"),
         (Verdict::Violated(_), Expected::Holds) => style.bad("!!"),
-        (_, Expected::Tolerated) => style.faint("--"),
         (Verdict::Inconclusive(_), _) => style.warn("??"),
     };
     let body = checker::verdict::render(&check.name, &check.verdict);

@@ -26,11 +26,11 @@ const UNSAFE: &str = include_str!("unsafe.yaml");
 const SAFE: &str = include_str!("safe.yaml");
 
 const BEFORE: &str = "\
-A leader that is cut off from the others does not know that they have elected a new one. If it answers reads from its
-own state (read_mode: local), its clients see the past. Three real nodes, a partition around the leader, real clients:
+Every node answers reads from what it has (read_mode: local). A follower lags behind, and a leader that was cut off does
+not know that the others have elected a new one. Three real nodes, partitions around the leader, real clients:
 ";
 const BETWEEN: &str = "
-Now with the rule on: before it answers, a leader asks a majority whether it still leads (read_mode: read_index).
+Now with the rule on: the leader answers, once a majority has confirmed that it still leads (read_mode: read_index).
 ";
 const AFTER: &str = "
 The same on your own: raftcheck run suites/partition.yaml; raftcheck list shows what else can be broken.
