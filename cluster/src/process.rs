@@ -16,7 +16,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
@@ -126,7 +126,8 @@ impl NodeProcess {
     /// Sends a signal to the whole group. False if the node has ended.
     pub fn signal(&self, signal: NodeSignal) -> io::Result<bool> {
         let mut inner = self.lock();
-        if inner.reaped.is_some() {
+        // One that has crashed a moment ago and is not reaped yet must not look as if this signal had ended it.
+        if inner.reaped.is_some() || has_ended(self.leader) {
             return Ok(false);
         }
         if matches!(signal, NodeSignal::Kill | NodeSignal::Terminate) {
@@ -275,11 +276,20 @@ fn number(signal: NodeSignal) -> i32 {
 
 /// A child of ours in this group that has ended, left unreaped.
 fn next_zombie_of_group(group: i32) -> Option<i32> {
+    next_zombie(libc::P_PGID, group)
+}
+
+/// Whether this child of ours has ended, all of its threads. Leaves it unreaped.
+fn has_ended(child: i32) -> bool {
+    next_zombie(libc::P_PID, child).is_some()
+}
+
+fn next_zombie(kind: libc::idtype_t, id: i32) -> Option<i32> {
     // SAFETY: all zeroes is a valid siginfo_t, and the pointer is valid for the call.
     unsafe {
         let mut info: libc::siginfo_t = std::mem::zeroed();
         let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-        let found = libc::waitid(libc::P_PGID, group as libc::id_t, &mut info, flags) == 0;
+        let found = libc::waitid(kind, id as libc::id_t, &mut info, flags) == 0;
         (found && info.si_pid() != 0).then(|| info.si_pid())
     }
 }
@@ -308,7 +318,11 @@ fn prepare(command: &NodeCommand, netns: &Netns, place: &Place) -> io::Result<Co
         .stdout(append(&place.stdout)?)
         .stderr(append(&place.stderr)?);
     let host = netns.as_fd().as_raw_fd();
+    let nothing_blocked = SigSet::empty();
     let enter_host = move || {
+        // The harness takes some signals with sigwait and has them blocked; a blocked signal stays blocked across exec,
+        // and a node would sleep through every SIGTERM.
+        nothing_blocked.thread_set_mask()?;
         // SAFETY: all four are async-signal-safe system calls; `host` stays open in the parent until the child has
         // started its program.
         unsafe {

@@ -116,6 +116,9 @@ pub fn enter() -> Result<Entered, SandboxError> {
         }
         ForkResult::Child => {
             drop(parent_end);
+            // Whoever started this may take these signals with sigwait and have them blocked. Blocked here as well, a
+            // Ctrl-C would never arrive.
+            waited_for.iter().for_each(|signal| before.remove(signal));
             become_init(&parent_lives, &before, who)?;
             Ok(Entered::Inside)
         }

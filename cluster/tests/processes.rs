@@ -20,11 +20,11 @@ use cluster::system::System;
 use cluster::system::{FileEdit, NodeId, Role};
 use cluster::systems::raftkv::RaftKv;
 use cluster::systems::{SystemOptions, registry};
-use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::unistd::Pid;
 use tokio::signal::unix::{SignalKind, signal};
 
-use common::{Play, Scene, Stage, block_on, eventually, scripts, start};
+use common::{Play, Scene, Sleeper, Stage, block_on, eventually, scripts, start};
 
 fn main() -> ExitCode {
     common::main(&[
@@ -35,10 +35,15 @@ fn main() -> ExitCode {
         },
         Scene { name: "a_kill_leaves_nothing_of_a_node", play: Play::Inside(a_kill_leaves_nothing) },
         Scene { name: "an_exit_is_reported_with_what_was_asked", play: Play::Inside(an_exit_is_reported) },
+        Scene { name: "a_crash_is_not_blamed_on_the_kill_that_came_late", play: Play::Inside(late_kill) },
         Scene { name: "levers_refuse_what_the_state_forbids", play: Play::Inside(levers_refuse) },
         Scene { name: "a_node_that_does_not_start_is_shown", play: Play::Inside(a_node_that_does_not_start) },
         Scene { name: "stopping_asks_first_and_insists_later", play: Play::Inside(stopping_asks_first) },
         Scene { name: "orphans_of_a_running_node_are_reaped", play: Play::Inside(orphans_are_reaped) },
+        Scene {
+            name: "nodes_inherit_no_blocked_signal",
+            play: Play::Inside(nodes_inherit_no_blocked_signal),
+        },
         Scene { name: "memory_is_a_medium", play: Play::Inside(memory_is_a_medium) },
         Scene {
             name: "etcd_serves_through_a_partition",
@@ -147,6 +152,37 @@ fn an_exit_is_reported(directory: &Path) {
         assert_eq!((node, status.signal(), asked), (NodeId(2), Some(15), Some(NodeSignal::Terminate)));
         cluster.stop_all(Duration::from_secs(1)).await;
         assert!(exits.try_recv().is_err());
+    });
+}
+
+/// A node that has crashed, and was not reaped yet when the next fault wanted to kill it.
+fn late_kill(directory: &Path) {
+    block_on(async {
+        let script = "touch $1/ready; while ! test -e $1/die; do sleep 0.01; done; exit 3";
+        let (cluster, mut exits) = start(scripts(script, 1, directory)).await;
+        fs::write(cluster.spec(N1).unwrap().data_dir.join("die"), "").unwrap();
+        // This thread runs the runtime as well: nobody reaps until the next await.
+        eventually("the node has crashed", || {
+            others().iter().any(|(_, name, state)| name == "sh" && *state == 'Z')
+        });
+        let late = cluster.signal(N1, NodeSignal::Kill).await;
+        assert!(matches!(late, Err(LeverError::WrongState(_))), "{late:?}");
+        let NodeExited { status, asked, .. } = exits.recv().await.unwrap();
+        assert_eq!((status.code(), asked), (Some(3), None));
+    });
+}
+
+/// A harness that takes its signals with `sigwait` has them blocked, and a blocked signal stays blocked across exec: a
+/// node would sleep through every SIGTERM.
+fn nodes_inherit_no_blocked_signal(directory: &Path) {
+    SigSet::all().thread_block().unwrap();
+    block_on(async {
+        let options = ClusterOptions { system: Arc::new(Sleeper), ..scripts("", 1, directory) };
+        let (cluster, mut exits) = start(options).await;
+        cluster.signal(N1, NodeSignal::Terminate).await.unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(20), exits.recv()).await;
+        let NodeExited { asked, .. } = ended.expect("the node obeys SIGTERM").unwrap();
+        assert_eq!(asked, Some(NodeSignal::Terminate));
     });
 }
 
@@ -556,6 +592,25 @@ fn signals_pass(stage: &Stage) {
         assert_eq!(count, "1\n", "whole group: {whole_group}");
         assert_eq!(outer.wait().unwrap().code(), Some(5));
     }
+    // Whoever starts the sandbox may have its own signals blocked, which the sandbox then inherits.
+    let mut blocked = stage.actor("count_interrupts");
+    // SAFETY: sigprocmask is async-signal-safe, and the set was made before the fork.
+    unsafe {
+        let set: SigSet = [Signal::SIGINT, Signal::SIGTERM].into_iter().collect();
+        blocked.pre_exec(move || set.thread_block().map_err(Into::into));
+    }
+    let mut outer = blocked.stdout(Stdio::piped()).spawn().unwrap();
+    drop(wait_for_line(&mut outer));
+    kill(Pid::from_raw(outer.id() as i32), Signal::SIGTERM).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while outer.try_wait().unwrap().is_none() {
+        if Instant::now() > deadline {
+            outer.kill().unwrap();
+            panic!("a signal that was blocked outside never arrives inside");
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(outer.wait().unwrap().code(), Some(5));
     let mut outer = stage.actor("early_interrupt").stdout(Stdio::piped()).spawn().unwrap();
     wait_for_line(&mut outer);
     kill(Pid::from_raw(outer.id() as i32), Signal::SIGINT).unwrap();

@@ -35,11 +35,6 @@ impl Claims {
     pub fn holder(&self, node: NodeId) -> Option<FaultId> {
         self.0.iter().find(|(_, target)| target.processes().contains(&node)).map(|(id, _)| *id)
     }
-
-    /// Whether an active fault takes this node down: its exit is then no finding.
-    pub fn expects_exit(&self, node: NodeId) -> bool {
-        self.0.iter().any(|(_, target)| target.ends(node))
-    }
 }
 
 /// The stronger of two rules for one link.

@@ -123,15 +123,9 @@ impl Nemesis {
         self.book().ledger.active().to_vec()
     }
 
-    /// What the active faults hold, for a [`crate::picture::Picture`] and for telling an expected exit from a crash.
+    /// What the active faults hold, for a [`crate::picture::Picture`].
     pub fn claims(&self) -> Claims {
         self.book().all_claims()
-    }
-
-    /// Whether a fault, an active one or one that was never confirmed, explains that this node's process ends.
-    pub fn expects_exit(&self, node: NodeId) -> bool {
-        let book = self.book();
-        book.all_claims().expects_exit(node) || book.unconfirmed.iter().any(|target| target.ends(node))
     }
 
     /// Writes a fault to the ledger. From now on it counts as active, and [`Nemesis::inject`] may follow.

@@ -78,15 +78,6 @@ impl Target {
         }
     }
 
-    /// Whether it ends the process of this node.
-    pub fn ends(&self, node: NodeId) -> bool {
-        match self {
-            Target::Down(nodes) => nodes.contains(&node),
-            Target::Edited(edited) => edited.nodes.contains(&node),
-            Target::Links(_) | Target::Paused(_) => false,
-        }
-    }
-
     /// One line for the status and the report.
     pub fn describe(&self) -> String {
         match self {

@@ -8,8 +8,8 @@
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use checker::history::{Key, Op, Outcome, ProcessId, Reply, Value};
@@ -163,12 +163,34 @@ struct RaftKvClient {
     reads: Route,
     writes: Route,
     op_timeout: Duration,
+    session: Mutex<Session>,
 }
 
-/// Numbers the calls of all clients of this program. A node takes a write whose number is not above the last one of
-/// its session for a repetition and answers without applying it; with one counter for all, that cannot hit a process
-/// which goes on under another client.
-static SEQUENCE: AtomicU64 = AtomicU64::new(0);
+/// Numbers the sessions of all clients of this program.
+static SESSIONS: AtomicU64 = AtomicU64::new(0);
+
+/// What a client's present process writes under. A node takes a write whose number is not above the last one of its
+/// session for a repetition and answers without applying it, so that no two processes may share a session, nor one
+/// process that goes on under another client. And a node that has forgotten old sessions takes a new one only if it
+/// begins with its first number.
+#[derive(Default)]
+struct Session {
+    process: Option<ProcessId>,
+    id: u64,
+    sequence: u64,
+}
+
+impl Session {
+    /// The session and the number of the next write of this process.
+    fn next(&mut self, process: ProcessId) -> (u64, u64) {
+        if self.process != Some(process) {
+            let id = SESSIONS.fetch_add(1, Ordering::Relaxed) + 1;
+            *self = Self { process: Some(process), id, sequence: 0 };
+        }
+        self.sequence += 1;
+        (self.id, self.sequence)
+    }
+}
 
 impl RaftKvClient {
     fn new(members: &[(NodeId, IpAddr)], home: NodeId, op_timeout: Duration, port: u16) -> Self {
@@ -177,21 +199,29 @@ impl RaftKvClient {
             reads: Route::new(members, home, port),
             writes: Route::new(members, home, port),
             op_timeout,
+            session: Mutex::default(),
         }
+    }
+
+    /// The session and the number of a call of this process.
+    fn place(&self, process: ProcessId) -> (u64, u64) {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner).next(process)
     }
 
     async fn perform(&self, process: ProcessId, op: &Op) -> Completion {
         let deadline = Instant::now() + self.op_timeout;
         let mut tour = if op.is_read() { self.reads.tour() } else { self.writes.tour() };
-        // One number per call, also when it goes on to another node; numbers of one session only rise.
-        let sequence = SEQUENCE.fetch_add(1, Ordering::Relaxed) + 1;
+        // One number per write, also when it goes on to another node; numbers of one session only rise.
+        let place = (!op.is_read()).then(|| self.place(process));
         loop {
             let node = Some(tour.node());
             let done = |outcome| Completion { outcome, node };
-            let request = match request(tour.base(), op) {
-                Ok(request) if op.is_read() => request,
-                Ok(request) => request.header("raft-session", process.0 + 1).header("raft-seq", sequence),
-                Err(why) => return done(Outcome::Failed(why)),
+            let request = match (request(tour.base(), op), place) {
+                (Ok(request), None) => request,
+                (Ok(request), Some((session, sequence))) => {
+                    request.header("raft-session", session).header("raft-seq", sequence)
+                }
+                (Err(why), _) => return done(Outcome::Failed(why)),
             };
             let why = match self.http.send(request, deadline).await {
                 Ok(answer) => match interpret(op, &answer) {

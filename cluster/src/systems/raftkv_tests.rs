@@ -42,10 +42,19 @@ async fn calls(servers: &Servers, ops: &[Op]) -> Vec<Completion> {
     ends
 }
 
+fn header(request: &str, name: &str) -> u64 {
+    let number = request.lines().find_map(|line| line.strip_prefix(name));
+    number.expect("a write has one").parse().expect("a number")
+}
+
 /// The number that a write carried.
 fn sequence(request: &str) -> u64 {
-    let number = request.lines().find_map(|line| line.strip_prefix("raft-seq: "));
-    number.expect("a write has one").parse().expect("a number")
+    header(request, "raft-seq: ")
+}
+
+/// The session that it named.
+fn session(request: &str) -> u64 {
+    header(request, "raft-session: ")
 }
 
 fn is_unknown(end: &Completion) -> bool {
@@ -80,8 +89,9 @@ async fn requests_are_what_the_node_documents() {
     is(4, "POST /kv/r1/cas HTTP/1.1\r\n", "\r\n\r\n{\"expected\":null,\"new\":\"2\"}");
     is(5, "GET /kv/r1 HTTP/1.1\r\n", "\r\n\r\n");
     is(6, "GET /set/s HTTP/1.1\r\n", "\r\n\r\n");
-    assert!(requests[0].contains("raft-session: 5\r\n") && !requests[5].contains("raft-se"));
-    assert!((0..3).all(|n| sequence(&requests[n]) < sequence(&requests[n + 1])));
+    assert!(!requests[5].contains("raft-se"));
+    assert!((0..4).all(|n| session(&requests[n]) == session(&requests[0])));
+    assert_eq!([0, 1, 2, 3].map(|n| sequence(&requests[n])), [1, 2, 3, 4]);
 }
 
 #[tokio::test]
@@ -97,12 +107,24 @@ async fn values_are_read_as_they_were_written() {
 }
 
 #[tokio::test]
-async fn a_process_that_goes_on_under_another_client_is_not_taken_for_a_repetition() {
+async fn no_two_processes_share_a_session_and_each_begins_with_one() {
     let servers = serve(&[Some(vec![ok("{}")])]).await;
-    calls(&servers, &[write(), write()]).await;
-    calls(&servers, &[write()]).await;
-    let numbers: Vec<u64> = servers.requests().iter().map(|(_, request)| sequence(request)).collect();
-    assert!(numbers[0] < numbers[1] && numbers[1] < numbers[2], "{numbers:?}");
+    calls(&servers, &[write(), read(), write()]).await;
+    // The same process under another client, and then other processes of that client.
+    let other = client(&servers);
+    for process in [4, 10, 10, 16] {
+        other.call(ProcessId(process), &write()).await;
+    }
+    let requests = servers.requests();
+    let writes = requests.iter().filter(|(_, request)| request.starts_with("PUT"));
+    let places: Vec<(u64, u64)> = writes.map(|(_, request)| (session(request), sequence(request))).collect();
+    assert_eq!(places.iter().map(|place| place.1).collect::<Vec<_>>(), [1, 2, 1, 1, 2, 1]);
+    let mut sessions: Vec<u64> = places.iter().map(|place| place.0).collect();
+    sessions.dedup();
+    assert_eq!(sessions.len(), 4, "{places:?}");
+    sessions.sort_unstable();
+    sessions.dedup();
+    assert_eq!(sessions.len(), 4, "{places:?}");
 }
 
 #[tokio::test]

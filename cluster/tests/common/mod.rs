@@ -172,6 +172,40 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 #[allow(dead_code, reason = "not every test program starts nodes")]
 pub(crate) struct Script(pub &'static str);
 
+/// A "store" whose nodes only sleep: a program that, unlike some shells, leaves its signal mask as it inherited it.
+#[allow(dead_code, reason = "not every test program starts nodes")]
+pub(crate) struct Sleeper;
+
+impl System for Sleeper {
+    fn name(&self) -> &'static str {
+        "sleeper"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { ops: &[], trace: false, edits: false, roles: false }
+    }
+
+    fn probe(&self) -> Result<String, Unavailable> {
+        Ok("sleep".into())
+    }
+
+    fn command(&self, _: &NodeSpec) -> NodeCommand {
+        NodeCommand { program: "sleep".into(), args: vec!["1000".into()], env: vec![] }
+    }
+
+    fn edit(&self, _: &NodeSpec, _: &FileEdit) -> Option<NodeCommand> {
+        None
+    }
+
+    fn connect(&self, _: &[(NodeId, std::net::IpAddr)], _: NodeId, _: Duration) -> Arc<dyn Client> {
+        unreachable!("a sleeper has no clients")
+    }
+
+    fn observe<'a>(&'a self, _: &'a NodeSpec, _: Duration) -> BoxFuture<'a, Option<View>> {
+        Box::pin(async { Some(View::default()) })
+    }
+}
+
 impl System for Script {
     fn name(&self) -> &'static str {
         "script"
