@@ -101,7 +101,7 @@ impl RunDir {
     /// Creates `<out>/<suite>/<utc>-s<seed>/` and points `<out>/<suite>/latest` at it.
     pub fn create(out: &Path, suite: &str, seed: u64) -> io::Result<Self> {
         let parent = out.join(suite);
-        fs::create_dir_all(&parent)?;
+        fs::create_dir_all(&parent).map_err(|error| named(&parent, error))?;
         let stamp = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
         let base = format!("{stamp}-s{seed}");
         for attempt in 0..1000 {
@@ -113,7 +113,7 @@ impl RunDir {
                     return Ok(Self { path: path.canonicalize()? });
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
+                Err(error) => return Err(named(&path, error)),
             }
         }
         Err(io::Error::other(format!("no free run directory name beside {}", parent.join(base).display())))
@@ -161,10 +161,16 @@ impl RunDir {
     pub fn write_json(&self, name: &str, value: &impl Serialize) -> io::Result<()> {
         let mut text = serde_json::to_vec_pretty(value)?;
         text.push(b'\n');
+        let path = self.file(name);
         let temporary = self.file(&format!(".{name}.tmp"));
-        let mut file = File::create(&temporary)?;
-        file.write_all(&text)?;
-        fs::rename(temporary, self.file(name))
+        let written = File::create(&temporary)
+            .and_then(|mut file| file.write_all(&text))
+            .and_then(|()| fs::rename(&temporary, &path));
+        written.map_err(|error| {
+            // Half a file helps nobody, and on a full disk its place does.
+            let _ = fs::remove_file(&temporary);
+            named(&path, error)
+        })
     }
 
     /// Reads a JSON file; the error names the file.
@@ -181,8 +187,30 @@ pub fn named(path: &Path, error: io::Error) -> io::Error {
 }
 
 fn point_latest(parent: &Path, name: &str) -> io::Result<()> {
-    let temporary = parent.join(format!(".latest-{}", std::process::id()));
+    // The run's own name: runs of one suite may start side by side.
+    let temporary = parent.join(format!(".latest-{name}"));
     let _ = fs::remove_file(&temporary);
     symlink(name, &temporary)?;
     fs::rename(temporary, parent.join("latest"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn runs_of_one_suite_that_start_together_do_not_disturb_each_other() {
+        let out = tempfile::tempdir().unwrap();
+        let made: Vec<PathBuf> = std::thread::scope(|scope| {
+            let run =
+                || (0..50).map(|_| RunDir::create(out.path(), "s", 1).unwrap().path).collect::<Vec<_>>();
+            let workers: Vec<_> = (0..4).map(|_| scope.spawn(run)).collect();
+            workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+        });
+        assert_eq!(made.iter().collect::<BTreeSet<_>>().len(), 200, "each has its own directory");
+        let latest = out.path().join("s/latest").canonicalize().unwrap();
+        assert!(made.contains(&latest), "{}", latest.display());
+    }
 }

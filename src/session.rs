@@ -66,6 +66,10 @@ impl Session<'_> {
     fn write_inputs(&self, dir: &RunDir) -> io::Result<()> {
         let suite = dir.file("suite.yaml");
         std::fs::write(&suite, self.suite_text).map_err(|error| named(&suite, error))?;
+        // For people: what the suite came to mean, with every default filled in.
+        let resolved = dir.file("resolved.yaml");
+        let text = serde_yaml::to_string(&self.plan.suite).map_err(io::Error::other)?;
+        std::fs::write(&resolved, text).map_err(|error| named(&resolved, error))?;
         dir.write_json("plan.json", self.plan)?;
         dir.write_json("env.json", &environment(self.system_version))
     }

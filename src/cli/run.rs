@@ -94,7 +94,8 @@ pub(super) fn main(args: &Args) -> Exit {
         exit = exit.worst(Exit::Harness);
     }
     exit = judged.iter().fold(exit, |exit, judged| exit.worst(judged.exit));
-    if interrupt::interrupted() {
+    // Ctrl-C is how nodes that were kept running are let go; a run that it cut short says so itself.
+    if interrupt::interrupted() && !args.keep_running {
         exit = exit.worst(Exit::Interrupted);
     }
     exit.worst(super::junit(&args.output, &judged))

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use cluster::levers::Levers;
+use nemesis::baseline::Difference;
 use nemesis::claims::{Claims, FaultId};
 use nemesis::fault::{Choice, Fault, Injection};
 use nemesis::nemesis::{Ended, Healed, Nemesis, NemesisError};
@@ -235,6 +236,16 @@ impl Faults {
             .collect();
         if !broken.is_empty() {
             return Err(format!("could not undo {}", broken.join("; ")));
+        }
+        let (links, processes): (Vec<_>, Vec<_>) =
+            healed.differences.iter().partition(|difference| matches!(difference, Difference::Link(..)));
+        // A node that ended by itself is a finding, and is reported as one.
+        for difference in processes {
+            tracing::warn!("after healing, {difference}");
+        }
+        if !links.is_empty() {
+            let links: Vec<String> = links.iter().map(ToString::to_string).collect();
+            return Err(format!("after healing, {}", links.join("; ")));
         }
         Ok(lines)
     }

@@ -137,7 +137,7 @@ impl Timeline {
         if due <= self.clock.now() {
             return self.incoming.try_recv().ok();
         }
-        let until = self.clock.instant(due).map_or_else(Instant::now, |instant| instant);
+        let until = self.clock.instant(due).unwrap_or_else(Instant::now);
         tokio::select! {
             biased;
             incoming = self.incoming.recv() => incoming,
@@ -338,7 +338,7 @@ impl Timeline {
 
     fn note_recovery(&mut self, now: Nanos, op: &Op, outcome: &Outcome) {
         let Some(last) = self.state.phases.last() else { return };
-        let after_healing = matches!(last.phase, Phase::Recovery | Phase::FinalReads);
+        let after_healing = matches!(last.phase, Phase::Recovery | Phase::Settling | Phase::FinalReads);
         if after_healing
             && self.state.recovered_after.is_none()
             && !op.is_read()
@@ -350,8 +350,9 @@ impl Timeline {
     }
 
     fn note_exit(&mut self, now: Nanos, exited: NodeExited) {
-        let expected = exited.asked.is_some() || self.faults.claims().expects_exit(exited.node);
-        if !expected {
+        // A lever notes on the process what it asks of it. That a fault holds the node is no excuse: a node that cannot
+        // start again at the end of one has ended by itself.
+        if exited.asked.is_none() {
             let (node, status) = (exited.node.to_string(), exited.status.to_string());
             output::event(&RunEvent::NodeExited { at: now, node: node.clone(), status: status.clone() });
             let last = self.cluster.last_output(exited.node);

@@ -130,18 +130,34 @@ fn read_traces(dir: &RunDir, recorded: &mut Recorded) {
             return;
         }
     };
+    let mut without = Vec::new();
+    let count = nodes.len();
     for (node, directory) in nodes {
-        if let Err(error) = read_trace(&mut builder, &node, &trace_file(&directory)) {
-            recorded.trace_damage = Some(error);
+        match read_trace(&mut builder, &node, &trace_file(&directory)) {
+            Ok(Found::Trace) => {}
+            Ok(Found::Nothing) => without.push(node),
+            Err(error) => recorded.trace_damage = Some(error),
         }
+    }
+    // A store without traces has none at all. Where only some are missing, what they would have told is.
+    if !without.is_empty() && without.len() < count {
+        recorded.trace_damage.get_or_insert(format!("there is no trace of {}", without.join(", ")));
     }
     recorded.trace = builder.finish();
 }
 
-fn read_trace(builder: &mut TraceBuilder, node: &str, path: &Path) -> Result<(), String> {
-    let Some(mut lines) = Lines::open(path).map_err(|error| error.to_string())? else { return Ok(()) };
+/// Whether a node left a trace.
+enum Found {
+    Trace,
+    Nothing,
+}
+
+fn read_trace(builder: &mut TraceBuilder, node: &str, path: &Path) -> Result<Found, String> {
+    let Some(mut lines) = Lines::open(path).map_err(|error| error.to_string())? else {
+        return Ok(Found::Nothing);
+    };
     builder.read(&format!("the trace of {node}"), lines.by_ref()).map_err(|error| error.to_string())?;
-    lines.finish()
+    lines.finish().map(|()| Found::Trace)
 }
 
 /// The lines of a file, one at a time: traces are large.
@@ -180,5 +196,33 @@ impl Iterator for Lines {
                 None
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_that_is_missing_is_missed() {
+        let boot = "{\"t\":1,\"n\":\"n1\",\"term\":0,\"ev\":\"boot\",\"boot\":1}\n";
+        let damage = |traces: &[&str]| {
+            let out = tempfile::tempdir().unwrap();
+            let dir = RunDir::create(out.path(), "s", 1).unwrap();
+            dir.write_json("started.json", &serde_json::json!({ "clock_origin": 0, "unix_ns": 0 })).unwrap();
+            for node in ["n1", "n2", "n3"] {
+                let directory = dir.file("nodes").join(node);
+                std::fs::create_dir_all(&directory).unwrap();
+                if traces.contains(&node) {
+                    std::fs::write(trace_file(&directory), boot).unwrap();
+                }
+            }
+            let mut recorded = Recorded::default();
+            read_traces(&dir, &mut recorded);
+            (recorded.trace_damage, recorded.trace.events.len())
+        };
+        assert_eq!(damage(&["n1", "n2", "n3"]), (None, 3));
+        assert_eq!(damage(&[]), (None, 0));
+        assert_eq!(damage(&["n1", "n3"]), (Some("there is no trace of n2".to_owned()), 2));
     }
 }

@@ -45,14 +45,20 @@ pub(super) fn result(
     if circumstances.interrupted {
         return (Exit::Interrupted, "interrupted; no violation in what was recorded".to_owned());
     }
+    let undecided = |expected| {
+        names(checks, |check| matches!(check.verdict, Verdict::Inconclusive(_)) && check.expected == expected)
+    };
     if !wanted.is_empty() {
+        // Where one of them could not be decided, nobody can say that the violation did not appear.
+        let open = undecided(Expected::Violated);
+        if !open.is_empty() {
+            return (Exit::Inconclusive, format!("could not be decided: {}", open.join(", ")));
+        }
         return (Exit::Differs, format!("did not reproduce: no violation of {}", wanted.join(" or ")));
     }
-    let undecided = names(checks, |check| {
-        matches!(check.verdict, Verdict::Inconclusive(_)) && check.expected != Expected::Tolerated
-    });
-    if !undecided.is_empty() {
-        return (Exit::Inconclusive, format!("could not be decided: {}", undecided.join(", ")));
+    let open = undecided(Expected::Holds);
+    if !open.is_empty() {
+        return (Exit::Inconclusive, format!("could not be decided: {}", open.join(", ")));
     }
     let missed = |meaning| {
         let missed = thresholds.iter().filter(|threshold| !threshold.kept && threshold.meaning == meaning);
@@ -129,8 +135,10 @@ mod tests {
         assert_eq!(exit(&expected, &[], Circumstances::default()), Exit::AsExpected);
         let other = [check("a", Expected::Violated, violated()), check("c", Expected::Holds, violated())];
         assert_eq!(exit(&other, &[], Circumstances::default()), Exit::Differs);
-        let none = [check("a", Expected::Violated, holds()), check("b", Expected::Violated, undecided())];
+        let none = [check("a", Expected::Violated, holds()), check("b", Expected::Violated, holds())];
         assert_eq!(exit(&none, &[], Circumstances::default()), Exit::Differs);
+        let open = [check("a", Expected::Violated, holds()), check("b", Expected::Violated, undecided())];
+        assert_eq!(exit(&open, &[], Circumstances::default()), Exit::Inconclusive);
     }
 
     #[test]

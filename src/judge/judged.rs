@@ -41,6 +41,9 @@ pub struct Judged {
     pub first_violation: Option<u64>,
     /// Why the harness itself failed, if it did.
     pub harness_failure: Option<String>,
+    /// What this host lacks for the run, and how to get it, if that ended it.
+    #[serde(default)]
+    pub unavailable: Option<String>,
     /// What else a reader should know: a history that is cut off, a fault that had no effect.
     pub remarks: Vec<String>,
     /// The command that runs the same plan again.

@@ -74,7 +74,9 @@ fn switch_figures(begun: Instant) -> Result<Vec<Sample>, String> {
     cuts.sort();
     let milliseconds = |duration: Duration| duration.as_secs_f64() * 1e3;
     let mut samples = vec![Sample { figure: SANDBOX.to_owned(), value: milliseconds(ready) }];
-    samples.extend(cuts.into_iter().map(|cut| Sample { figure: CUT.to_owned(), value: milliseconds(cut) }));
+    samples.extend(
+        cuts.into_iter().map(|cut| Sample { figure: CUT.to_owned(), value: cut.as_secs_f64() * 1e6 }),
+    );
     Ok(samples)
 }
 

@@ -37,7 +37,7 @@ const LOAD: &str = "\
 version: 1
 name: bench-load
 system: { use: raftkv, nodes: 3, data: memory }
-workload: { kind: register, clients: 64, keys: 64, mix: { read: 1, write: 1 }, op-timeout: 2s }
+workload: { kind: register, clients: 64, rate: max, keys: 64, mix: { read: 1, write: 1 }, op-timeout: 2s }
 duration: 5s
 quiesce: 5s
 checks: [linearizable]
