@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 use checker::history::{Event, EventBody, History, Key, Op, Outcome, ProcessId, Reply, Value, jsonl};
 use checker::linearizability::{FailedCas, check};
@@ -169,5 +170,107 @@ fn judge(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, judge);
+/// A register of five values under many clients: reads, writes and CAS in equal parts.
+#[derive(Clone, Copy)]
+struct Contention {
+    operations: usize,
+    clients: usize,
+    /// How many of a hundred updates end unknown.
+    unknown: u32,
+    /// How many acknowledged writes are lost.
+    lost: usize,
+}
+
+fn contended(of: Contention) -> History {
+    let mut rng = ChaCha8Rng::seed_from_u64(11);
+    let mut events = Vec::with_capacity(of.operations * 2);
+    let (mut time, mut started, mut next_process) = (0, 0, of.clients as u64);
+    let mut open: Vec<Option<(Op, Option<Outcome>)>> = vec![None; of.clients];
+    let mut processes: Vec<u64> = (0..next_process).collect();
+    let (mut state, mut to_lose) = (Value::Nil, of.lost);
+    while started < of.operations || open.iter().any(Option::is_some) {
+        time += 1;
+        let client = rng.random_range(0..of.clients);
+        let key = Key::new("r");
+        let process = ProcessId(processes[client]);
+        let mut event = |process, body| events.push(Event { time, process, node: None, body });
+        match open[client].take() {
+            None if started == of.operations => {}
+            None => {
+                started += 1;
+                let value = Value::Int(rng.random_range(1..=5));
+                let op = match rng.random_range(0..3) {
+                    0 => Op::Read { key },
+                    1 => Op::Write { key, value },
+                    _ => Op::Cas { key, expected: Value::Int(rng.random_range(1..=5)), new: value },
+                };
+                event(process, EventBody::Invoke(op.clone()));
+                open[client] = Some((op, None));
+            }
+            Some((op, None)) => {
+                let unknown = !op.is_read() && rng.random_range(0..100) < of.unknown;
+                let reply = match &op {
+                    Op::Read { .. } => Reply::Value(state.clone()),
+                    Op::Cas { expected, .. } if *expected != state => Reply::Mismatch(None),
+                    Op::Write { .. } if to_lose > 0 && started > of.operations / 2 => {
+                        to_lose -= 1;
+                        Reply::Done
+                    }
+                    Op::Cas { new: value, .. } | Op::Write { value, .. } => {
+                        state = value.clone();
+                        Reply::Done
+                    }
+                    _ => unreachable!("not generated"),
+                };
+                let outcome =
+                    if unknown { Outcome::Unknown("timed out".to_owned()) } else { Outcome::Ok(reply) };
+                open[client] = Some((op, Some(outcome)));
+            }
+            Some((_, Some(outcome))) => {
+                if matches!(outcome, Outcome::Unknown(_)) {
+                    processes[client] = next_process;
+                    next_process += 1;
+                }
+                event(process, EventBody::Complete(outcome));
+            }
+        }
+    }
+    History { events }
+}
+
+/// Judges each of these once, with 60 s and 2 GiB at most, and prints a line: some take too long to repeat.
+fn contention(_: &mut Criterion) {
+    let (none, some) = (0, 10);
+    for (operations, clients, unknown, lost) in [
+        (300, 10, 7, none),
+        (300, 10, 7, some),
+        (1_000, 25, 0, none),
+        (1_000, 25, 0, some),
+        (10_000, 10, 5, none),
+        (10_000, 10, 5, some),
+        (10_000, 50, 0, none),
+        (10_000, 50, 5, none),
+        (100_000, 50, 0, none),
+        (100_000, 50, 5, none),
+    ] {
+        let history = contended(Contention { operations, clients, unknown, lost });
+        for failed_cas in [FailedCas::Drop, FailedCas::Observe] {
+            let start = Instant::now();
+            let expired = || start.elapsed() > Duration::from_secs(60);
+            let verdict = check(&history, failed_cas, &Budget { expired: &expired, memory_bytes: 2 << 30 });
+            let said = match verdict {
+                Verdict::Holds(_) => "holds".to_owned(),
+                Verdict::Violated(found) => format!("violated, {} operations", found.evidence.len()),
+                Verdict::Inconclusive(cause) => format!("{cause:?}"),
+            };
+            println!(
+                "5 values, {operations} operations, {clients} clients, {unknown} % unknown, {lost} writes lost, \
+                 refused CAS {failed_cas:?}: {:?}, {said}",
+                start.elapsed()
+            );
+        }
+    }
+}
+
+criterion_group!(benches, judge, contention);
 criterion_main!(benches);

@@ -4,6 +4,7 @@
 //! [`history::History`] (and, for the protocol properties, a [`trace::Trace`]) and a budget, and gets a
 //! [`verdict::Verdict`]. That is what lets a recorded run be judged again, years later, to the same answer.
 
+pub mod generate;
 pub mod history;
 pub mod linearizability;
 pub mod model;

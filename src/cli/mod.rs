@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod demo;
 mod doctor;
+mod generate;
 mod list;
 mod run;
 
@@ -37,8 +38,10 @@ pub struct Cli {
 enum Command {
     /// Run suites and judge them
     Run(run::Args),
-    /// Judge a recorded run again
+    /// Judge a recorded run again, or a history that another tool recorded
     Check(check::Args),
+    /// Write a history whose verdict is known
+    Generate(generate::Args),
     /// Show in 15 seconds what raftcheck finds: one rule of Raft switched off, then on
     Demo(demo::Args),
     /// List systems, workloads, faults, checks and rules
@@ -103,6 +106,7 @@ pub fn main() -> Exit {
     match cli.command {
         Command::Run(args) => run::main(&args),
         Command::Check(args) => check::main(&args),
+        Command::Generate(args) => generate::main(&args),
         Command::Demo(args) => demo::main(&args),
         Command::List(args) => list::main(&args),
         Command::Doctor(args) => doctor::main(&args),

@@ -2,15 +2,20 @@
 //! answered (Herlihy & Wing 1990), decided key by key.
 //!
 //! The order of attack per key: an exact polynomial rule where the values are unique ([`unique`], [`lists`],
-//! [`sets`]), then the search of Wing & Gong with Lowe's memo ([`search`]). Invariant: "holds" rests on a witness order
-//! that [`witness::replay`] accepted, "violated" on a complete argument; whatever ran out of budget is inconclusive.
-//! A violation of one key outweighs an inconclusive other, because locality makes each key's verdict final.
+//! [`sets`]); then for lists and sets the search of Wing & Gong with Lowe's memo ([`search`]); for registers a little of
+//! that search, which is fastest where the history is easy, then the pruned frontier ([`frontier`]), and the rest of
+//! the search where that is beyond the frontier. Invariant: "holds" rests on a witness order that [`witness::replay`]
+//! accepted, "violated" on a complete argument; whatever ran out of budget is inconclusive.
+//! A violation of one key outweighs an inconclusive other, because locality makes each key's verdict final; so every key
+//! gets a small part of the budget before any gets a large one.
 //!
 //! Deliberately lacking: models that span keys.
 
 mod calls;
+mod frontier;
 mod lists;
 mod placement;
+mod ration;
 mod search;
 mod sets;
 mod shrink;
@@ -27,10 +32,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rustc_hash::FxHashMap;
 
+use ration::with_ration;
+
 pub(crate) use calls::{Call, OPEN};
 
 use crate::history::{History, Key, Op, Operation, Reply, Value};
-use crate::model::{GrowSet, List, Model, Register};
+use crate::model::{GrowSet, List, Register};
 use crate::verdict::{Budget, Cause, Counterexample, Coverage, Evidence, Verdict};
 
 /// What a CAS that found another value says.
@@ -53,11 +60,20 @@ enum Kind {
 
 impl Kind {
     /// Its exact rule.
-    fn rule(self) -> fn(&[Call<'_>]) -> Ruling {
+    fn rule(self, calls: &[Call<'_>], budget: &Budget<'_>) -> Ruling {
         match self {
-            Kind::Register => unique::judge,
-            Kind::List => lists::judge,
-            Kind::Set => sets::judge,
+            Kind::Register => unique::judge(calls, budget),
+            Kind::List => lists::judge(calls),
+            Kind::Set => sets::judge(calls),
+        }
+    }
+
+    /// Its search, for what the rule does not cover.
+    fn search(self, calls: &[Call<'_>], budget: &Budget<'_>) -> search::Found {
+        match self {
+            Kind::Register => search_register(calls, budget),
+            Kind::List => search::search(calls, &List, budget),
+            Kind::Set => search::search(calls, &GrowSet, budget),
         }
     }
 }
@@ -122,35 +138,77 @@ pub fn check_operations(operations: &[Operation<'_>], failed_cas: FailedCas, bud
 /// Fewer calls than this are judged before a second thread would have started.
 const WORTH_A_THREAD: usize = 20_000;
 
-/// The rulings on the keys, in their order, up to the first violation; the keys are shared out between two threads.
+/// How often the judgement of one key may look at the budget, round after round; after these, as often as it wants.
+const ROUNDS: [u64; 3] = [64, 64 * 16, 64 * 256];
+
+/// The rulings on the keys, in their order; only those up to the first violation, if there is one.
+///
+/// No key can hide the violation of another by its difficulty: all are judged with a small ration first, then those
+/// that are left with larger and larger ones.
+fn judge_keys(keys: &[(&Key, Vec<Call<'_>>)], budget: &Budget<'_>) -> Vec<Ruling> {
+    let mut rulings: Vec<Ruling> = keys.iter().map(|_| Ruling::NotCovered).collect();
+    let mut left: Vec<usize> = (0..keys.len()).collect();
+    for round in 0..=ROUNDS.len() {
+        let ration = match ROUNDS.get(round) {
+            // A single key waits for no other.
+            Some(&looks) if left.len() > 1 => Some(looks),
+            _ => None,
+        };
+        for (at, decision) in decide_all(keys, &left, ration, budget) {
+            rulings[at] = match decision {
+                Decision::Undecided(cause) => Ruling::Undecided(cause),
+                // Of what holds only that it does is needed from here on.
+                Decision::Holds(_) => Ruling::Holds(Vec::new()),
+                violated => {
+                    rulings[at] = explained(&keys[at].1, violated, budget);
+                    rulings.truncate(at + 1);
+                    return rulings;
+                }
+            };
+        }
+        let open =
+            |at: &usize| matches!(rulings[*at], Ruling::Undecided(Cause::Time { .. } | Cause::Memory { .. }));
+        left.retain(open);
+        if left.is_empty() || ration.is_none() || (budget.expired)() {
+            break;
+        }
+    }
+    rulings
+}
+
+/// Decides these keys, each within this ration, up to the first violation; they are shared out between two threads.
 ///
 /// Keys are taken in order and each one that was taken is judged to its end, so the first violation does not depend on
 /// which thread is faster.
-fn judge_keys(keys: &[(&Key, Vec<Call<'_>>)], budget: &Budget<'_>) -> Vec<Ruling> {
-    let threads = match keys.iter().map(|(_, calls)| calls.len()).sum::<usize>() >= WORTH_A_THREAD {
+fn decide_all(
+    keys: &[(&Key, Vec<Call<'_>>)],
+    which: &[usize],
+    ration: Option<u64>,
+    budget: &Budget<'_>,
+) -> Vec<(usize, Decision)> {
+    let threads = match which.iter().map(|&at| keys[at].1.len()).sum::<usize>() >= WORTH_A_THREAD {
         true => 2,
         false => 1,
     };
     let budget = Budget { memory_bytes: budget.memory_bytes / threads, ..*budget };
     let (next, found) = (AtomicUsize::new(0), AtomicBool::new(false));
     let work = || {
-        let mut rulings = Vec::new();
+        let mut decisions = Vec::new();
         while !found.load(Ordering::Relaxed) {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some((_, calls)) = keys.get(at) else { break };
-            // Of what holds only that it does is needed from here on.
-            let ruling = match judge_key(calls, &budget) {
-                Ruling::Holds(_) => Ruling::Holds(Vec::new()),
-                other => other,
+            let Some(&at) = which.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
+            let calls = &keys[at].1;
+            let decision = match ration {
+                Some(looks) => with_ration(&budget, looks, |budget| decide(calls, budget)),
+                None => decide(calls, &budget),
             };
-            if matches!(ruling, Ruling::Violated(_)) {
+            if matches!(decision, Decision::Contradicted(..) | Decision::Unexplained(_)) {
                 found.store(true, Ordering::Relaxed);
             }
-            rulings.push((at, ruling));
+            decisions.push((at, decision));
         }
-        rulings
+        decisions
     };
-    let mut rulings = match threads {
+    let mut decisions = match threads {
         1 => work(),
         _ => std::thread::scope(|scope| {
             let other = scope.spawn(work);
@@ -159,35 +217,58 @@ fn judge_keys(keys: &[(&Key, Vec<Call<'_>>)], budget: &Budget<'_>) -> Vec<Ruling
             own
         }),
     };
-    rulings.sort_by_key(|(at, _)| *at);
-    rulings.into_iter().map(|(_, ruling)| ruling).collect()
+    decisions.sort_by_key(|(at, _)| *at);
+    decisions
+}
+
+/// What one key turned out to be, before a violation is made small.
+enum Decision {
+    Holds(Vec<usize>),
+    /// Violated, as the exact rule says.
+    Contradicted(Kind, Contradiction),
+    /// Violated, as a search says.
+    Unexplained(Kind),
+    Undecided(Cause),
 }
 
 /// Decides one key: the exact rule first, the search where it does not apply.
 pub(crate) fn judge_key(calls: &[Call<'_>], budget: &Budget<'_>) -> Ruling {
+    explained(calls, decide(calls, budget), budget)
+}
+
+fn decide(calls: &[Call<'_>], budget: &Budget<'_>) -> Decision {
     let kind = match kind_of(calls) {
         Ok(kind) => kind,
-        Err(reason) => return Ruling::Undecided(Cause::Model { reason }),
+        Err(reason) => return Decision::Undecided(Cause::Model { reason }),
     };
-    match kind.rule()(calls) {
-        Ruling::Holds(order) if replays(kind, calls, &order) => Ruling::Holds(order),
-        Ruling::Violated(found) => Ruling::Violated(shrink::sharpen(calls, found, kind.rule())),
-        _ => match kind {
-            Kind::Register => search_key(calls, &Register, budget),
-            Kind::List => search_key(calls, &List, budget),
-            Kind::Set => search_key(calls, &GrowSet, budget),
+    match kind.rule(calls, budget) {
+        Ruling::Holds(order) if replays(kind, calls, &order) => Decision::Holds(order),
+        Ruling::Violated(found) => Decision::Contradicted(kind, found),
+        _ => match kind.search(calls, budget) {
+            search::Found::Holds(order) if replays(kind, calls, &order) => Decision::Holds(order),
+            search::Found::Holds(_) => {
+                let reason = "the order that a search found does not replay; please report this".to_owned();
+                Decision::Undecided(Cause::Evidence { reason })
+            }
+            search::Found::Violated => Decision::Unexplained(kind),
+            search::Found::Undecided(cause) => Decision::Undecided(cause),
         },
     }
 }
 
-fn search_key<M: Model>(calls: &[Call<'_>], model: &M, budget: &Budget<'_>) -> Ruling {
-    match search::search(calls, model, budget) {
-        search::Found::Holds(order) => Ruling::Holds(order),
-        search::Found::Violated => {
-            let core = shrink::shrink(calls, model, budget);
+/// Makes a violation small and says what it is.
+fn explained(calls: &[Call<'_>], decision: Decision, budget: &Budget<'_>) -> Ruling {
+    match decision {
+        Decision::Holds(order) => Ruling::Holds(order),
+        Decision::Undecided(cause) => Ruling::Undecided(cause),
+        Decision::Contradicted(kind, found) => {
+            Ruling::Violated(shrink::sharpen(calls, found, &|calls| kind.rule(calls, budget), budget))
+        }
+        Decision::Unexplained(kind) => {
+            let core = shrink::shrink(calls, &|calls, budget| kind.search(calls, budget), budget);
             let small: Vec<Call<'_>> = core.iter().map(|s| s.call).collect();
             // The few that are left often have unique values, and then the exact rule knows why.
-            let why = match explain(&small) {
+            let why = match explain(&small, budget) {
                 Some(why) => why,
                 None => format!(
                     "no order of these {} operations that respects their times explains what they saw",
@@ -196,12 +277,27 @@ fn search_key<M: Model>(calls: &[Call<'_>], model: &M, budget: &Budget<'_>) -> R
             };
             Ruling::Violated(Contradiction { calls: core.iter().map(|s| s.position).collect(), why })
         }
-        search::Found::Undecided(cause) => Ruling::Undecided(cause),
     }
 }
 
-fn explain(calls: &[Call<'_>]) -> Option<String> {
-    match kind_of(calls).ok()?.rule()(calls) {
+/// Decides a register whose values repeat.
+fn search_register(calls: &[Call<'_>], budget: &Budget<'_>) -> search::Found {
+    // Some steps for each call: an easy history is decided then, and a hard one has lost little.
+    let looks = 4 + calls.len() as u64 / 32;
+    let first = with_ration(budget, looks, |budget| search::search(calls, &Register, budget));
+    if !matches!(first, search::Found::Undecided(Cause::Time { .. } | Cause::Memory { .. })) {
+        return first;
+    }
+    match frontier::judge(calls, budget) {
+        None | Some(search::Found::Undecided(Cause::Memory { .. })) => {
+            search::search(calls, &Register, budget)
+        }
+        Some(found) => found,
+    }
+}
+
+fn explain(calls: &[Call<'_>], budget: &Budget<'_>) -> Option<String> {
+    match kind_of(calls).ok()?.rule(calls, budget) {
         Ruling::Violated(contradiction) => Some(contradiction.why),
         _ => None,
     }
@@ -237,6 +333,10 @@ fn kind_of(calls: &[Call<'_>]) -> Result<Kind, String> {
                 Some(other) => mixed(set, other),
                 None => Ok(Kind::Set),
             }
+        }
+        // Of a key that was only read, the reads alone tell: an empty list is what a list holds at first.
+        (None, None, None) if calls.iter().any(|c| matches!(c.observes(), Some(Value::List(_)))) => {
+            Ok(Kind::List)
         }
         (None, None, _) => Ok(Kind::Register),
     }

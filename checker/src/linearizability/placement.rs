@@ -12,6 +12,7 @@ use std::collections::BinaryHeap;
 use super::zones::Zone;
 use super::{Call, OPEN};
 use crate::history::Value;
+use crate::verdict::Budget;
 
 /// Calls that stand together, in this order, at a point in time.
 pub(super) struct Block {
@@ -34,14 +35,19 @@ pub(super) fn arrange(blocks: &[Block]) -> Vec<usize> {
 }
 
 /// How much work the local search may be, in calls looked at, before the search proper is the better way.
-const EFFORT: usize = 4_000_000;
+const EFFORT: usize = 600_000;
 
-/// An order of the blocks with the `differs` put in, and some of the `spare` writes where they help.
+/// ... and between two looks at the budget.
+const STRIDE: usize = 50_000;
+
+/// An order of the blocks with the `differs` put in, and some of the `spare` writes where they help. None is found
+/// where the budget ends first.
 pub(super) fn place(
     calls: &[Call<'_>],
     mut blocks: Vec<Block>,
     spare: &[usize],
     differs: &[usize],
+    budget: &Budget<'_>,
 ) -> Option<Vec<usize>> {
     let mut sorted = differs.to_vec();
     sorted.sort_by_key(|&at| calls[at].call);
@@ -50,8 +56,12 @@ pub(super) fn place(
     let mut draw = Draw(0x9E37_79B9_7F4A_7C15);
     let mut unused: Vec<usize> = spare.to_vec();
     let mut best = fill(calls, arrange(&blocks), &sorted);
-    for _ in 0..(EFFORT / calls.len().max(1)).clamp(20, 5_000) {
+    let stride = (STRIDE / calls.len().max(1)).max(1);
+    for round in 0..(EFFORT / calls.len().max(1)).clamp(20, 5_000) {
         let Some(&stuck) = draw.of(&best.homeless) else { return Some(best.order) };
+        if round.is_multiple_of(stride) && (budget.expired)() {
+            return None;
+        }
         let kept: Vec<(u32, bool)> = blocks.iter().map(|block| block.point).collect();
         let (from, until) = (calls[stuck].call, calls[stuck].ret);
         let near: Vec<usize> = (0..blocks.len())

@@ -55,7 +55,7 @@ pub(super) fn search<M: Model>(calls: &[Call<'_>], model: &M, budget: &Budget<'_
 
 /// How often the members of a class of unknown calls may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unknowns {
+pub(super) enum Unknowns {
     /// Once each: exact.
     Counted,
     /// Again and again: explains more than there is.
@@ -152,7 +152,7 @@ impl Plan<'_, '_> {
 /// The unknown calls that could help to explain something. One whose value nobody can have seen, neither directly nor
 /// through what other unknown calls made of it, can be left out of any order: without it, every other call finds a
 /// state that suits it as well. That fails where a call wants the state to be *different* from something.
-fn useful_unknowns<M: Model>(calls: &[Call<'_>], model: &M) -> Vec<usize> {
+pub(super) fn useful_unknowns<M: Model>(calls: &[Call<'_>], model: &M) -> Vec<usize> {
     let unknown: Vec<usize> =
         (0..calls.len()).filter(|&at| calls[at].ret == OPEN && !calls[at].is_read_only()).collect();
     let register = calls.iter().all(|call| {

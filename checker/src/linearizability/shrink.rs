@@ -7,10 +7,10 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::search::{Found, search};
+use super::ration::with_ration;
+use super::search::Found;
 use super::{Call, Contradiction, OPEN, Ruling};
 use crate::history::Value;
-use crate::model::Model;
 use crate::verdict::Budget;
 
 /// A call that is kept, with its place among the calls of its key. Its return may have been forgotten.
@@ -20,33 +20,46 @@ pub(super) struct Kept<'h> {
     pub(super) position: usize,
 }
 
-/// Shrinks calls that the search found violated.
-pub(super) fn shrink<'h, M: Model>(calls: &[Call<'h>], model: &M, budget: &Budget<'_>) -> Vec<Kept<'h>> {
+/// How often one attempt to leave something out may look at the budget: a single hard one must not use up the time
+/// of all others.
+const LOOKS_PER_ATTEMPT: u64 = 128;
+
+/// Shrinks calls that this search found violated.
+pub(super) fn shrink<'h>(
+    calls: &[Call<'h>],
+    search: &dyn Fn(&[Call<'h>], &Budget<'_>) -> Found,
+    budget: &Budget<'_>,
+) -> Vec<Kept<'h>> {
     let violated = |kept: &[Kept<'h>]| {
         let calls: Vec<Call<'h>> = kept.iter().map(|k| k.call).collect();
-        search(&calls, model, budget) == Found::Violated
+        with_ration(budget, LOOKS_PER_ATTEMPT, |budget| search(&calls, budget) == Found::Violated)
     };
     let kept = shortest_prefix(keep_all(calls), &violated, budget);
     reduce(kept, &violated, &budget.expired)
 }
 
 /// Shrinks a contradiction that an exact rule found, and words it for what is left.
-pub(super) fn sharpen(
-    calls: &[Call<'_>],
+pub(super) fn sharpen<'h>(
+    calls: &[Call<'h>],
     found: Contradiction,
-    rule: fn(&[Call<'_>]) -> Ruling,
+    rule: &dyn Fn(&[Call<'h>]) -> Ruling,
+    budget: &Budget<'_>,
 ) -> Contradiction {
-    let judge = |kept: &[Kept<'_>]| {
-        let calls: Vec<Call<'_>> = kept.iter().map(|k| k.call).collect();
+    let judge = |kept: &[Kept<'h>]| {
+        let calls: Vec<Call<'h>> = kept.iter().map(|k| k.call).collect();
         rule(&calls)
     };
-    let violated = |kept: &[Kept<'_>]| matches!(judge(kept), Ruling::Violated(_));
-    let near: Vec<Kept<'_>> = closure(calls, &found.calls);
+    let violated = |kept: &[Kept<'h>]| matches!(judge(kept), Ruling::Violated(_));
+    let near: Vec<Kept<'h>> = closure(calls, &found.calls);
     let kept = match violated(&near) {
         true => near,
         false => keep_all(calls),
     };
-    let core = reduce(kept, &violated, &|| false);
+    // Where the time is up the rule's own few calls are the better answer than what happens to be left by then.
+    let core = reduce(kept, &violated, &budget.expired);
+    if (budget.expired)() {
+        return found;
+    }
     match judge(&core) {
         Ruling::Violated(Contradiction { why, .. }) => {
             Contradiction { calls: core.iter().map(|k| k.position).collect(), why }

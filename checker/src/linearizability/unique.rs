@@ -15,6 +15,7 @@ use super::placement::Block;
 use super::zones::{self, Zone};
 use super::{Call, Contradiction, OPEN, Ruling, placement};
 use crate::history::{Op, Reply, Value};
+use crate::verdict::Budget;
 
 /// The value that nobody writes.
 const INITIAL: usize = 0;
@@ -44,8 +45,8 @@ struct Chain {
     zone: Zone,
 }
 
-/// Judges the calls of one key.
-pub(super) fn judge(calls: &[Call<'_>]) -> Ruling {
+/// Judges the calls of one key. Only the placing of refused CAS can be cut short by the budget.
+pub(super) fn judge(calls: &[Call<'_>], budget: &Budget<'_>) -> Ruling {
     let mut values = match Values::collect(calls) {
         Ok(values) => values,
         Err(ruling) => return ruling,
@@ -66,7 +67,8 @@ pub(super) fn judge(calls: &[Call<'_>]) -> Ruling {
         true => Ruling::Holds(placement::arrange(&blocks)),
         false => {
             let spare = values.unused();
-            placement::place(calls, blocks, &spare, &values.differs).map_or(Ruling::NotCovered, Ruling::Holds)
+            placement::place(calls, blocks, &spare, &values.differs, budget)
+                .map_or(Ruling::NotCovered, Ruling::Holds)
         }
     }
 }

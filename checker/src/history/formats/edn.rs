@@ -86,7 +86,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Skips white space, commas, comments and discarded values.
-    fn blank(&mut self) -> Result<(), FormatError> {
+    pub(super) fn blank(&mut self) -> Result<(), FormatError> {
         while let Some(&byte) = self.text.get(self.at) {
             match byte {
                 b' ' | b'\t' | b'\r' | b'\n' | b',' | 0x0c => self.at += 1,

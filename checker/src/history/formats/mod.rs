@@ -1,22 +1,35 @@
-//! Histories that other tools recorded: Jepsen and Maelstrom `history.edn`, Knossos files, Porcupine's logs.
+//! Histories that other tools recorded, and our own: one door for all formats.
 //!
 //! Each reader turns text into a [`History`] of our own vocabulary and nothing else; what cannot be expressed in it is an
 //! error with line and column, never a guess. A mutex is a register here: to acquire is a CAS from nil to `locked`, to
-//! release the CAS back. There are no files here; the caller hands in the bytes.
+//! release the CAS back. There are no files here; the caller hands in the bytes. Deliberately lacking: transactions.
 
+mod detect;
 mod edn;
 mod jepsen;
+mod lines;
+mod own;
 mod porcupine;
+mod specification;
 #[cfg(test)]
 mod tests;
 
-use super::History;
+pub use detect::detect;
+pub use specification::{Misfit, Specification};
+
+use super::{History, Value};
 
 /// Which format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Jepsen, Maelstrom, Knossos: EDN maps, one after the other or in one list.
+    /// `history.jsonl` of raftcheck.
+    Raftcheck,
+    /// Jepsen and Maelstrom: EDN maps, one after the other.
     JepsenEdn,
+    /// Jepsen's `history.txt`: process, type, function and value between tabs.
+    JepsenText,
+    /// Knossos: EDN maps in one vector or list.
+    KnossosEdn,
     /// `INFO  jepsen.util - 2<TAB>:invoke<TAB>:write<TAB>4`: a register with CAS, one key.
     PorcupineEtcd,
     /// `{:process 9, :type :invoke, :f :append, :key "0", :value "x 9 0 y"}`: put, append and get of strings per key.
@@ -46,8 +59,11 @@ pub enum NilReads {
 /// How many keys the values speak of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Keys {
-    /// One, unless the operations have a `:key`.
+    /// One, unless the operations have a `:key`; values that look like `[key value]` are refused, because a verdict on
+    /// the wrong reading would be worthless.
     #[default]
+    Unsaid,
+    /// One, unless the operations have a `:key`; a vector of two is a value like any other.
     One,
     /// `jepsen.independent`: every value is `[key value]`.
     Independent,
@@ -62,6 +78,40 @@ pub struct Reading {
     pub nil_reads: NilReads,
     /// How many keys there are.
     pub keys: Keys,
+}
+
+/// A history, and what its text said beside the events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// The events.
+    pub history: History,
+    /// The functions that were called, each with the place where it first was.
+    pub functions: Vec<Function>,
+    /// What the time of an event is.
+    pub clock: Clock,
+    /// The last line, if it is cut off and was left out.
+    pub cut_off: Option<usize>,
+}
+
+/// What the time of an event is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Clock {
+    /// Nanoseconds, as the recorder took them.
+    #[default]
+    Nanoseconds,
+    /// The text has none: the number of the line.
+    Lines,
+}
+
+/// A function of a history, and where it was first called. Line and column count from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Function {
+    /// As the text spells it, without a colon.
+    pub name: String,
+    /// The line.
+    pub line: usize,
+    /// The column, in bytes.
+    pub column: usize,
 }
 
 /// Why a text is no history of its format. Line and column count from 1.
@@ -86,10 +136,23 @@ impl FormatError {
 }
 
 /// Reads a history.
-pub fn read(format: Format, text: &[u8], reading: &Reading) -> Result<History, FormatError> {
+pub fn read(format: Format, text: &[u8], reading: &Reading) -> Result<Recorded, FormatError> {
     match format {
-        Format::JepsenEdn => jepsen::read(text, reading),
-        Format::PorcupineEtcd => porcupine::read_etcd(text, reading),
+        Format::Raftcheck => own::read(text, reading),
+        Format::JepsenEdn | Format::KnossosEdn => jepsen::read(text, reading),
+        Format::JepsenText => lines::read(text, reading, lines::Others::Refused),
+        Format::PorcupineEtcd => lines::read(text, reading, lines::Others::Skipped),
         Format::PorcupineKv => porcupine::read_kv(text, reading),
+    }
+}
+
+/// Reads one value, written as EDN: `0`, `nil`, `"text"`, `[1 2]`.
+pub fn value(text: &str) -> Result<Value, FormatError> {
+    let mut reader = edn::Reader::new(text.as_bytes());
+    let problem = |problem: &str| FormatError { line: 1, column: 1, problem: problem.to_owned() };
+    let first = reader.next()?.ok_or_else(|| problem("a value was expected"))?;
+    match reader.next()? {
+        Some(_) => Err(problem("one value was expected, and here are several")),
+        None => jepsen::value(&first).map_err(|why| problem(&why)),
     }
 }

@@ -1,0 +1,246 @@
+//! One history file, from its bytes to a verdict.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use checker::history::formats::{self, CasFailure, Clock, Format, Reading, Recorded, Specification};
+use checker::history::{Event, EventBody, Key, Op, Outcome, ProcessId, Reply, Tally, Value};
+use checker::linearizability::{self, FailedCas};
+use checker::verdict::{Budget, Evidence, Verdict};
+
+use super::options::Options;
+use super::show;
+use crate::cli::Format as OutputFormat;
+use crate::exit::Exit;
+
+const TIMEOUT: Duration = Duration::from_secs(60);
+const MEMORY: usize = 1 << 30;
+
+/// A judged history, and how it was understood.
+pub(super) struct Judged {
+    pub(super) file: String,
+    pub(super) format: Format,
+    pub(super) specification: Specification,
+    /// Whether the model was found in the history.
+    pub(super) detected: bool,
+    pub(super) reading: Reading,
+    pub(super) initial: Value,
+    pub(super) clock: Clock,
+    pub(super) keys: usize,
+    pub(super) calls: Tally,
+    pub(super) verdict: Verdict,
+    pub(super) took: Duration,
+    pub(super) remarks: Vec<String>,
+    pub(super) exit: Exit,
+}
+
+/// Judges the histories and shows the results.
+pub(super) fn check_all(files: &[PathBuf], options: &Options, output: OutputFormat) -> Exit {
+    let mut exit = Exit::AsExpected;
+    let mut all = Vec::new();
+    for file in files {
+        match check(file, options) {
+            Ok(judged) => {
+                exit = exit.worst(judged.exit);
+                show::judged(&judged, output);
+                all.push(show::value(&judged));
+            }
+            Err(problem) => {
+                eprintln!("error: {problem}");
+                exit = exit.worst(Exit::Usage);
+            }
+        }
+    }
+    show::finished(all, output);
+    exit
+}
+
+fn check(file: &Path, options: &Options) -> Result<Judged, String> {
+    let name = match file.as_os_str() == "-" {
+        true => "standard input".to_owned(),
+        false => file.display().to_string(),
+    };
+    let begun = Instant::now();
+    let text = bytes(file).map_err(|error| format!("{name}: {error}"))?;
+    let format = options.format(formats::detect(&text)).ok_or_else(|| {
+        format!(
+            "{name}:1:1: this begins like no history that raftcheck knows (its own, Jepsen's, Knossos' or Porcupine's); \
+             if it is one, name it with --input-format"
+        )
+    })?;
+    let reading = options.reading(format);
+    let recorded = formats::read(format, &text, &reading)
+        .map_err(|error| format!("{name}:{}:{}: {}", error.line, error.column, error.problem))?;
+    drop(text);
+    let specification = match options.specification() {
+        Some(named) => named.fits(&recorded.functions).map(|()| named),
+        None => Specification::detect(&recorded.functions),
+    };
+    let specification = specification
+        .map_err(|misfit| format!("{name}:{}:{}: {misfit}", misfit.function.line, misfit.function.column))?;
+    let initial = match &options.initial {
+        None => Value::Nil,
+        Some(typed) => initial(typed, specification, &recorded, format)?,
+    };
+    Ok(judge(name, recorded, Terms { format, specification, reading, initial, begun }, options))
+}
+
+/// How a history is understood.
+struct Terms {
+    format: Format,
+    specification: Specification,
+    reading: Reading,
+    initial: Value,
+    begun: Instant,
+}
+
+fn judge(file: String, mut recorded: Recorded, terms: Terms, options: &Options) -> Judged {
+    let Terms { format, specification, reading, initial, begun } = terms;
+    specification.settle(&mut recorded);
+    let calls = recorded.history.counts().all();
+    let keys: BTreeSet<Key> = recorded
+        .history
+        .events
+        .iter()
+        .filter_map(|event| match &event.body {
+            EventBody::Invoke(op) => Some(op.key().clone()),
+            EventBody::Complete(_) => None,
+        })
+        .collect();
+    let before = Before::put(&mut recorded, &keys, &initial);
+    let timeout = options.timeout.unwrap_or(TIMEOUT);
+    let expired = || begun.elapsed() > timeout;
+    let budget = Budget { expired: &expired, memory_bytes: options.memory.unwrap_or(MEMORY) };
+    let failed_cas = match reading.cas_failure {
+        CasFailure::NothingHappened => FailedCas::Drop,
+        CasFailure::Mismatch => FailedCas::Observe,
+    };
+    let mut verdict = linearizability::check(&recorded.history, failed_cas, &budget);
+    before.take_out(&mut verdict);
+    if specification == Specification::Mutex {
+        in_words_of_a_mutex(&mut verdict);
+    }
+    let mut remarks = Vec::new();
+    if let Some(line) = recorded.cut_off {
+        remarks
+            .push(format!("line {line} is cut off and was left out: the recorder ended while it wrote it"));
+    }
+    let exit = match &verdict {
+        Verdict::Violated(_) => {
+            let known = matches!(specification, Specification::Set | Specification::Mutex)
+                || matches!(format, Format::Raftcheck | Format::PorcupineEtcd | Format::PorcupineKv);
+            if options.initial.is_none() && !known {
+                remarks.push(
+                    "every key was taken to be nil at first; if it was not, say --initial VALUE".to_owned(),
+                );
+            }
+            Exit::Differs
+        }
+        Verdict::Inconclusive(_) => Exit::Inconclusive,
+        Verdict::Holds(_) if calls.ok == 0 => {
+            remarks
+                .push("no operation was answered, so this history could not have shown anything".to_owned());
+            Exit::Vacuous
+        }
+        Verdict::Holds(_) => Exit::AsExpected,
+    };
+    Judged {
+        file,
+        format,
+        specification,
+        detected: options.specification().is_none(),
+        reading,
+        initial,
+        clock: recorded.clock,
+        keys: keys.len(),
+        calls,
+        verdict,
+        took: begun.elapsed(),
+        remarks,
+        exit,
+    }
+}
+
+/// The judge knows a mutex as a register; its reader does not have to.
+fn in_words_of_a_mutex(verdict: &mut Verdict) {
+    let Verdict::Violated(counterexample) = verdict else { return };
+    for evidence in &mut counterexample.evidence {
+        let words: Vec<&str> = evidence.what.split_whitespace().collect();
+        let (word, key, rest) = match words.as_slice() {
+            ["cas", key, "nil", "->", "\"locked\"", rest @ ..] => ("acquire", key, rest),
+            ["cas", key, "\"locked\"", "->", "nil", rest @ ..] => ("release", key, rest),
+            _ => continue,
+        };
+        evidence.what = format!("{word} {key} {}", rest.join(" ")).trim_end().to_owned();
+    }
+}
+
+fn bytes(file: &Path) -> std::io::Result<Vec<u8>> {
+    if file.as_os_str() == "-" {
+        let mut text = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut text)?;
+        return Ok(text);
+    }
+    std::fs::read(file)
+}
+
+fn initial(
+    typed: &str,
+    specification: Specification,
+    recorded: &Recorded,
+    format: Format,
+) -> Result<Value, String> {
+    if format == Format::PorcupineKv {
+        return Err("--initial: in this format every key starts as the empty text".to_owned());
+    }
+    let value = formats::value(typed).map_err(|error| format!("--initial: {}", error.problem))?;
+    specification.initial(value, &recorded.functions).map_err(|problem| format!("--initial: {problem}"))
+}
+
+/// An initial value is a write that ended before everything else. It is no operation of the history, and whoever reads
+/// of the history does not meet it as one.
+struct Before {
+    /// Who made these writes; nobody else has this name.
+    process: ProcessId,
+    writes: u64,
+}
+
+impl Before {
+    fn put(recorded: &mut Recorded, keys: &BTreeSet<Key>, initial: &Value) -> Before {
+        let events = &mut recorded.history.events;
+        let used: BTreeSet<u64> = events.iter().map(|event| event.process.0).collect();
+        let process = ProcessId((0..).find(|id| !used.contains(id)).unwrap_or(u64::MAX));
+        if *initial == Value::Nil {
+            return Before { process, writes: 0 };
+        }
+        let time = events.first().map_or(0, |event| event.time);
+        let event = |body| Event { time, process, node: None, body };
+        let writes = keys.iter().flat_map(|key| {
+            let op = Op::Write { key: key.clone(), value: initial.clone() };
+            [event(EventBody::Invoke(op)), event(EventBody::Complete(Outcome::Ok(Reply::Done)))]
+        });
+        let writes: Vec<Event> = writes.collect();
+        events.splice(0..0, writes);
+        Before { process, writes: keys.len() as u64 }
+    }
+
+    fn take_out(&self, verdict: &mut Verdict) {
+        if self.writes == 0 {
+            return;
+        }
+        let name = format!("process {}", self.process.0);
+        match verdict {
+            Verdict::Holds(coverage) => coverage.examined = coverage.examined.saturating_sub(self.writes),
+            Verdict::Violated(counterexample) => {
+                let theirs = |evidence: &&mut Evidence| evidence.who == name;
+                for evidence in counterexample.evidence.iter_mut().filter(theirs) {
+                    evidence.who = "initially".to_owned();
+                    evidence.end = Some(evidence.start);
+                }
+            }
+            Verdict::Inconclusive(_) => {}
+        }
+    }
+}

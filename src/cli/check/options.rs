@@ -1,0 +1,171 @@
+//! How a history file is to be understood: what can be typed, and what holds where nothing is.
+
+use std::time::Duration;
+
+use checker::history::formats::{CasFailure, Format, Keys, NilReads, Reading, Specification};
+use clap::ValueEnum;
+
+use super::units;
+
+/// The formats by the names of the tools that write them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum InputFormat {
+    /// Told by the first entry of the file
+    Auto,
+    /// history.jsonl of raftcheck
+    Raftcheck,
+    /// history.edn or history.txt of Jepsen or Maelstrom
+    Jepsen,
+    /// One vector of EDN maps
+    Knossos,
+    /// A log with lines of `jepsen.util`
+    PorcupineEtcd,
+    /// EDN maps of put, append and get with a :key
+    PorcupineKv,
+}
+
+/// What the history is judged against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Model {
+    /// The narrowest one that knows all functions of the history
+    Auto,
+    /// Read and write
+    Register,
+    /// Read, write and compare-and-swap
+    CasRegister,
+    /// Get, put, compare-and-swap, delete, append
+    Kv,
+    /// A list: append, and read of the whole
+    Append,
+    /// A grow-only set: add, and read of the whole
+    Set,
+    /// Acquire and release
+    Mutex,
+}
+
+/// What a read of nil says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum NilRead {
+    /// Nothing
+    Any,
+    /// That the key was absent
+    Exact,
+}
+
+/// What a failed CAS says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum FailedCas {
+    /// Nothing
+    Drop,
+    /// That the key did not hold the expected value at some point of the call
+    Observe,
+}
+
+/// Yes or no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Answer {
+    /// They are
+    Yes,
+    /// They are not
+    No,
+}
+
+/// The options for history files.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "For history files")]
+pub(super) struct Options {
+    /// What wrote the file [default: auto]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(super) input_format: Option<InputFormat>,
+    /// What it is judged against [default: auto]
+    #[arg(long, value_enum)]
+    pub(super) model: Option<Model>,
+    /// Whether every value is a pair [key value] of jepsen.independent
+    #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "yes", value_name = "yes|no")]
+    pub(super) independent: Option<Answer>,
+    /// What every key holds before the history, as EDN [default: nil]
+    #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
+    pub(super) initial: Option<String>,
+    /// What a read of nil says [default: any for Knossos, otherwise exact]
+    #[arg(long, value_enum)]
+    pub(super) nil_reads: Option<NilRead>,
+    /// What a failed CAS says [default: observe for raftcheck and porcupine-etcd, otherwise drop]
+    #[arg(long, value_enum)]
+    pub(super) failed_cas: Option<FailedCas>,
+    /// The longest time for one history [default: 60s]
+    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    pub(super) timeout: Option<Duration>,
+    /// The most memory that one search may hold [default: 1GiB]
+    #[arg(long, value_name = "SIZE", value_parser = units::bytes)]
+    pub(super) memory: Option<usize>,
+}
+
+impl Options {
+    /// One that was typed.
+    pub(super) fn first_given(&self) -> Option<&'static str> {
+        let given = [
+            (self.input_format.is_some(), "--input-format"),
+            (self.model.is_some(), "--model"),
+            (self.independent.is_some(), "--independent"),
+            (self.initial.is_some(), "--initial"),
+            (self.nil_reads.is_some(), "--nil-reads"),
+            (self.failed_cas.is_some(), "--failed-cas"),
+            (self.timeout.is_some(), "--timeout"),
+            (self.memory.is_some(), "--memory"),
+        ];
+        given.into_iter().find(|(given, _)| *given).map(|(_, name)| name)
+    }
+
+    /// The format, if the text need not tell it: `detected` is what it looks like.
+    pub(super) fn format(&self, detected: Option<Format>) -> Option<Format> {
+        match self.input_format.unwrap_or(InputFormat::Auto) {
+            InputFormat::Auto => detected,
+            InputFormat::Raftcheck => Some(Format::Raftcheck),
+            InputFormat::Jepsen if detected == Some(Format::JepsenText) => detected,
+            InputFormat::Jepsen => Some(Format::JepsenEdn),
+            InputFormat::Knossos => Some(Format::KnossosEdn),
+            InputFormat::PorcupineEtcd => Some(Format::PorcupineEtcd),
+            InputFormat::PorcupineKv => Some(Format::PorcupineKv),
+        }
+    }
+
+    /// The model, if one was named.
+    pub(super) fn specification(&self) -> Option<Specification> {
+        match self.model? {
+            Model::Auto => None,
+            Model::Register => Some(Specification::Register),
+            Model::CasRegister => Some(Specification::CasRegister),
+            Model::Kv => Some(Specification::Kv),
+            Model::Append => Some(Specification::Append),
+            Model::Set => Some(Specification::Set),
+            Model::Mutex => Some(Specification::Mutex),
+        }
+    }
+
+    /// How a history of this format is read.
+    pub(super) fn reading(&self, format: Format) -> Reading {
+        let nil_reads = self.nil_reads.unwrap_or(match format {
+            Format::KnossosEdn => NilRead::Any,
+            _ => NilRead::Exact,
+        });
+        let failed_cas = self.failed_cas.unwrap_or(match format {
+            Format::Raftcheck | Format::PorcupineEtcd => FailedCas::Observe,
+            _ => FailedCas::Drop,
+        });
+        Reading {
+            cas_failure: match failed_cas {
+                FailedCas::Drop => CasFailure::NothingHappened,
+                FailedCas::Observe => CasFailure::Mismatch,
+            },
+            nil_reads: match nil_reads {
+                NilRead::Any => NilReads::Ignored,
+                NilRead::Exact => NilReads::Exact,
+            },
+            keys: match self.independent {
+                None => Keys::Unsaid,
+                Some(Answer::No) => Keys::One,
+                Some(Answer::Yes) => Keys::Independent,
+            },
+        }
+    }
+}

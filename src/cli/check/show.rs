@@ -1,0 +1,163 @@
+//! A judged history, for people and for programs.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use checker::history::formats::{CasFailure, Clock, Format, Keys, NilReads};
+use checker::verdict::{Counterexample, Verdict, render};
+use serde_json::json;
+
+use super::history::Judged;
+use crate::cli::Format as OutputFormat;
+use crate::report::Style;
+
+/// The name of the property in suites, here too.
+const PROPERTY: &str = "linearizable";
+
+/// Shows one history as soon as it is judged.
+pub(super) fn judged(judged: &Judged, output: OutputFormat) {
+    match output {
+        OutputFormat::Human => print(&human(judged, Style::of(&std::io::stdout()))),
+        OutputFormat::Jsonl => {
+            print(&format!("{}\n", json!({ "event": "judged-history", "result": value(judged) })))
+        }
+        OutputFormat::Json => {}
+    }
+}
+
+/// Shows all of them together, where that is asked for.
+pub(super) fn finished(all: Vec<serde_json::Value>, output: OutputFormat) {
+    if output == OutputFormat::Json {
+        let document = json!({ "format": 1, "histories": all });
+        print(&format!("{}\n", serde_json::to_string_pretty(&document).unwrap_or_default()));
+    }
+}
+
+/// A reader that has gone away is no failure.
+fn print(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// One history for programs.
+pub(super) fn value(judged: &Judged) -> serde_json::Value {
+    json!({
+        "file": judged.file,
+        "input_format": format_name(judged.format),
+        "model": judged.specification.name(),
+        "model_detected": judged.detected,
+        "independent": judged.reading.keys == Keys::Independent,
+        "initial": judged.initial.to_string(),
+        "nil_reads": nil_reads(judged),
+        "failed_cas": failed_cas(judged),
+        "times": match judged.clock { Clock::Nanoseconds => "nanoseconds", Clock::Lines => "lines" },
+        "keys": judged.keys,
+        "calls": { "ok": judged.calls.ok, "failed": judged.calls.failed, "unknown": judged.calls.unknown },
+        "property": PROPERTY,
+        "result": judged.verdict,
+        "took_ms": judged.took.as_millis() as u64,
+        "remarks": judged.remarks,
+        "exit": judged.exit.code(),
+    })
+}
+
+/// The format by the name of `--input-format`.
+fn format_name(format: Format) -> &'static str {
+    match format {
+        Format::Raftcheck => "raftcheck",
+        Format::JepsenEdn | Format::JepsenText => "jepsen",
+        Format::KnossosEdn => "knossos",
+        Format::PorcupineEtcd => "porcupine-etcd",
+        Format::PorcupineKv => "porcupine-kv",
+    }
+}
+
+fn nil_reads(judged: &Judged) -> &'static str {
+    match judged.reading.nil_reads {
+        NilReads::Exact => "exact",
+        NilReads::Ignored => "any",
+    }
+}
+
+fn failed_cas(judged: &Judged) -> &'static str {
+    match judged.reading.cas_failure {
+        CasFailure::Mismatch => "observe",
+        CasFailure::NothingHappened => "drop",
+    }
+}
+
+fn human(judged: &Judged, style: Style) -> String {
+    let mut text = String::new();
+    let found = if judged.detected { " (detected)" } else { "" };
+    let calls = &judged.calls;
+    let keys = if judged.keys == 1 { "key" } else { "keys" };
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        text,
+        "{}: format {}, model {}{found}, initially {}, --nil-reads {}, --failed-cas {}{}",
+        style.bold(&judged.file),
+        format_name(judged.format),
+        judged.specification,
+        judged.initial,
+        nil_reads(judged),
+        failed_cas(judged),
+        if judged.reading.keys == Keys::Independent { ", --independent" } else { "" },
+    );
+    let _ = writeln!(
+        text,
+        "{} operations on {} {keys}: {} ok, {} failed, {} unknown; judged in {:.3} s",
+        calls.ok + calls.failed + calls.unknown,
+        judged.keys,
+        calls.ok,
+        calls.failed,
+        calls.unknown,
+        judged.took.as_secs_f64(),
+    );
+    let (verdict, left_out) = shortened(&judged.verdict);
+    match (&verdict, judged.clock) {
+        (Verdict::Violated(counterexample), Clock::Lines) => by_lines(&mut text, counterexample),
+        (verdict, _) => text.push_str(&render(PROPERTY, verdict)),
+    }
+    if left_out > 0 {
+        let _ = writeln!(text, "  and {left_out} earlier operations, which --format json shows");
+    }
+    for remark in &judged.remarks {
+        let _ = writeln!(text, "note: {remark}");
+    }
+    text
+}
+
+/// As many operations as a person looks at.
+const SHOWN: usize = 40;
+
+/// The verdict with the last operations of its evidence, where the contradiction comes out, and how many are left out.
+fn shortened(verdict: &Verdict) -> (Verdict, usize) {
+    let mut verdict = verdict.clone();
+    let Verdict::Violated(counterexample) = &mut verdict else { return (verdict, 0) };
+    let left_out = counterexample.evidence.len().saturating_sub(SHOWN);
+    counterexample.evidence.drain(..left_out);
+    (verdict, left_out)
+}
+
+/// A violation in a history without times: the lines of the file take their place.
+fn by_lines(text: &mut String, counterexample: &Counterexample) {
+    let _ = writeln!(text, "{PROPERTY}: VIOLATED\n  {}", counterexample.summary);
+    let rows: Vec<(String, &str, &str)> = counterexample
+        .evidence
+        .iter()
+        .map(|evidence| {
+            let lines = match evidence.end {
+                _ if evidence.who == "initially" => String::new(),
+                Some(end) => format!("lines {} .. {end}", evidence.start),
+                None => format!("lines {} .. open", evidence.start),
+            };
+            (lines, evidence.who.as_str(), evidence.what.as_str())
+        })
+        .collect();
+    let widths = (
+        rows.iter().map(|row| row.0.len()).max().unwrap_or(0),
+        rows.iter().map(|row| row.1.chars().count()).max().unwrap_or(0),
+    );
+    for (lines, who, what) in rows {
+        let _ = writeln!(text, "  {lines:<a$}  {who:<b$}  {what}", a = widths.0, b = widths.1);
+    }
+}

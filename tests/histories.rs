@@ -1,0 +1,239 @@
+//! `raftcheck check` on histories that others recorded, and `raftcheck generate history`. Nothing here starts a node.
+//!
+//! Recorded histories with known verdicts are judged if `RAFTCHECK_HISTORIES` names a directory that holds them and a
+//! `verdicts.tsv` (file, tab, `ok` or `violated`).
+
+mod support;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use support::{Done, Place, ended, finish, raftcheck};
+
+const HOLDS: i32 = 0;
+const VIOLATED: i32 = 1;
+const INCONCLUSIVE: i32 = 2;
+const VACUOUS: i32 = 4;
+const USAGE: i32 = 64;
+
+fn check(file: &Path, options: &[&str]) -> Done {
+    finish(raftcheck(&["check"]).arg(file).args(options))
+}
+
+/// Judges a text under this file name.
+fn judge(name: &str, text: &str, options: &[&str]) -> Done {
+    let place = Place::new();
+    check(&place.write(name, text), options)
+}
+
+#[test]
+fn recorded_histories_get_their_known_verdicts() {
+    let Some(place) = std::env::var_os("RAFTCHECK_HISTORIES").map(PathBuf::from) else {
+        eprintln!("SKIPPED: RAFTCHECK_HISTORIES is not set, so no recorded history was judged");
+        return;
+    };
+    let table = std::fs::read_to_string(place.join("verdicts.tsv")).expect("verdicts.tsv");
+    let mut judged = 0;
+    for line in table.lines().filter(|line| !line.is_empty()) {
+        let (file, verdict) = line.split_once('\t').expect("file, tab, verdict");
+        let code = match verdict {
+            "ok" => HOLDS,
+            "violated" => VIOLATED,
+            other => panic!("{file}: {other}"),
+        };
+        let done = check(&place.join(file), &[]).exits(code);
+        let format = match file.split('/').next() {
+            Some("etcd") => "format porcupine-etcd",
+            Some("kv") => "format porcupine-kv",
+            _ => "format knossos",
+        };
+        let _ = done.prints(format).prints(if code == HOLDS { "no violation" } else { "VIOLATED" });
+        judged += 1;
+    }
+    assert!(judged > 0, "verdicts.tsv is empty");
+    println!("{judged} recorded histories were judged");
+}
+
+const STALE: &str = "{:type :invoke, :f :write, :value 1, :process 0, :time 1000000}
+{:type :ok, :f :write, :value 1, :process 0, :time 2000000}
+{:type :info, :f :start, :process :nemesis, :time 2500000}
+{:type :invoke, :f :read, :value nil, :process 1, :time 3000000}
+{:type :ok, :f :read, :value nil, :process 1, :time 4000000}
+";
+
+#[test]
+fn the_output_names_how_the_history_was_understood_and_what_contradicts_what() {
+    let done = judge("history.edn", STALE, &[]).exits(VIOLATED);
+    for text in
+        ["format jepsen, model register (detected), initially nil", "2 operations on 1 key: 2 ok", "VIOLATED"]
+    {
+        assert!(done.stdout.contains(text), "{text}\n{done}");
+    }
+    for text in ["1.000 .. 2.000 ms  process 0", "3.000 .. 4.000 ms  process 1", "--initial"] {
+        assert!(done.stdout.contains(text), "{text}\n{done}");
+    }
+    judge(
+        "history.edn",
+        &STALE.replace(":read, :value nil, :process 1, :time 4", ":read, :value 1, :process 1, :time 4"),
+        &[],
+    )
+    .exits(HOLDS)
+    .prints("no violation found in 2 operations");
+    // A vector has no times here: its lines take their place.
+    let vector = format!("[{}]", STALE.replace(":time", ":index"));
+    judge("k.edn", &vector, &["--nil-reads", "exact"])
+        .exits(VIOLATED)
+        .prints("lines 1 .. 2")
+        .prints("knossos");
+    judge("k.edn", &vector, &[]).exits(HOLDS).prints("--nil-reads any");
+}
+
+#[test]
+fn programs_get_one_document() {
+    let done = judge("history.edn", STALE, &["--format", "json"]).exits(VIOLATED);
+    let document: serde_json::Value = serde_json::from_str(&done.stdout).expect("JSON");
+    let history = &document["histories"][0];
+    assert_eq!(history["result"]["verdict"], "violated");
+    assert_eq!(history["model"], "register");
+    assert_eq!(history["exit"], 1);
+    assert_eq!(history["result"]["evidence"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn standard_input_and_a_jepsen_store_directory_are_histories_too() {
+    let mut child =
+        raftcheck(&["check", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("spawn");
+    child.stdin.take().expect("piped").write_all(STALE.as_bytes()).expect("written");
+    assert_eq!(ended(&mut child).code(), Some(VIOLATED));
+    let place = Place::new();
+    place.write("history.txt", "0\t:invoke\t:write\t1\n0\t:ok\t:write\t1\n");
+    check(place.path(), &[]).exits(HOLDS).prints("history.txt: format jepsen");
+    place.write("history.edn", STALE);
+    check(place.path(), &[]).exits(VIOLATED).prints("history.edn: format jepsen");
+}
+
+#[test]
+fn options_change_the_verdict_as_they_say() {
+    judge("h.edn", STALE, &["--nil-reads", "any"]).exits(HOLDS);
+    let zero = "{:type :invoke, :f :read, :process 0}\n{:type :ok, :f :read, :value 0, :process 0}\n";
+    judge("h.edn", zero, &[]).exits(VIOLATED);
+    judge("h.edn", zero, &["--initial", "0"]).exits(HOLDS).prints("initially 0").prints("in 1 operations");
+    let nil = zero.replace(":value 0", ":value nil");
+    judge("h.edn", &nil, &[]).exits(HOLDS);
+    judge("h.edn", &nil, &["--initial", "7"]).exits(VIOLATED).prints("initially  write x = 7");
+    let failed = "{:type :invoke, :f :cas, :value [nil 1], :process 0}\n{:type :fail, :f :cas, :process 0}\n\
+                  {:type :invoke, :f :write, :value 1, :process 0}\n{:type :ok, :f :write, :value 1, :process 0}\n";
+    judge("h.edn", failed, &[]).exits(HOLDS).prints("--failed-cas drop");
+    judge("h.edn", failed, &["--failed-cas", "observe"]).exits(VIOLATED);
+    let keys = "{:type :invoke, :f :write, :value [1 5], :process 0}\n{:type :ok, :f :write, :value [1 5], :process 0}\n\
+                {:type :invoke, :f :read, :value [2 nil], :process 0}\n{:type :ok, :f :read, :value [2 nil], :process 0}\n";
+    judge("h.edn", keys, &[]).exits(USAGE).complains("--independent");
+    judge("h.edn", keys, &["--independent"]).exits(HOLDS).prints("on 2 keys");
+    judge("h.edn", keys, &["--independent=no"]).exits(VIOLATED);
+}
+
+/// A hundred times locked and released, and then locked by two.
+#[test]
+fn a_mutex_speaks_of_itself_and_a_long_proof_is_cut() {
+    let call =
+        |f: &str| format!("{{:type :invoke, :f :{f}, :process 0}}\n{{:type :ok, :f :{f}, :process 0}}\n");
+    let fair = [call("acquire"), call("release")].concat().repeat(100);
+    judge("h.edn", &fair, &[]).exits(HOLDS).prints("model mutex (detected)");
+    judge("h.edn", &fair, &["--initial", "locked"]).exits(VIOLATED).prints("initially \"locked\"");
+    let text = fair + &call("acquire").repeat(2);
+    let done = judge("h.edn", &text, &[]).exits(VIOLATED);
+    assert!(done.stdout.contains("acquire x") && !done.stdout.contains("cas x"), "{done}");
+    assert!(done.stdout.lines().count() <= 50, "{done}");
+    let all = judge("h.edn", &text, &["--format", "json"]).exits(VIOLATED);
+    assert!(all.stdout.contains("\"acquire x\""), "{all}");
+}
+
+#[test]
+fn a_history_and_a_model_that_do_not_fit_are_refused() {
+    let locks = format!("{STALE}{{:type :invoke, :f :acquire, :process 3, :time 9000000}}\n");
+    judge("h.edn", &locks, &["--model", "register"])
+        .exits(USAGE)
+        .complains("h.edn:6:1: this history has :acquire at line 6, and the model is register");
+    judge("h.edn", &locks, &[]).exits(USAGE).complains("no model knows it together with :write (line 1)");
+    judge("h.edn", STALE, &["--model", "set"])
+        .exits(USAGE)
+        .complains(":write at line 1, and the model is set");
+    let transaction = "{:type :invoke, :f :txn, :value [[:r 1 nil]], :process 0}";
+    judge("h.edn", transaction, &[]).exits(USAGE).complains("h.edn:1:1: transactions");
+    judge("h.edn", STALE, &["--junit", "x.xml"]).exits(USAGE).complains("--junit");
+    let place = Place::new();
+    place.write("plan.json", "{}");
+    check(place.path(), &["--model", "register"]).exits(USAGE).complains("--model is for history files");
+}
+
+#[test]
+fn damage_has_a_file_a_line_and_a_column() {
+    judge("h.edn", "{:type :invoke, :f :read, :process 0}\n  {:type :ok ]", &[])
+        .exits(USAGE)
+        .complains("h.edn:2:14: ");
+    let header = "{\"format\":\"raftcheck-history\",\"version\":1}\n";
+    judge("h.jsonl", &format!("{header}{{\"t\":x}}\n{{}}\n"), &[]).exits(USAGE).complains("h.jsonl:2:");
+    judge("h.txt", "hello\n", &[]).exits(USAGE).complains("h.txt:1:1: ");
+    judge("h.txt", "", &[]).exits(USAGE).complains("--input-format");
+    judge("h.txt", "hello\n", &["--input-format", "jepsen"]).exits(USAGE).complains("h.txt:1:1: ");
+    judge("h.edn", STALE, &["--timeout", "60"]).exits(USAGE).complains("unit");
+    let cut = format!(
+        "{header}{{\"t\":1,\"p\":0,\"type\":\"invoke\",\"f\":\"read\",\"key\":\"a\"}}\n{{\"t\":2,\"p\""
+    );
+    judge("h.jsonl", &cut, &[])
+        .exits(VACUOUS)
+        .prints("line 3 is cut off")
+        .prints("could not have shown anything");
+}
+
+#[test]
+fn what_no_model_decides_is_inconclusive() {
+    let mixed = "{:type :invoke, :f :append, :value 1, :process 0}\n{:type :ok, :f :append, :process 0}\n\
+                 {:type :invoke, :f :cas, :value [1 2], :process 0}\n{:type :ok, :f :cas, :process 0}\n";
+    judge("h.edn", mixed, &[]).exits(INCONCLUSIVE).prints("model kv (detected)").prints("inconclusive");
+}
+
+/// Generates with these arguments into a file, and judges it.
+fn generated(arguments: &str, options: &[&str]) -> (Done, Done) {
+    let place = Place::new();
+    let file = place.path().join("generated");
+    let mut command = raftcheck(&["generate", "history", "--seed", "11", "--out"]);
+    let told = finish(command.arg(&file).args(arguments.split_whitespace())).exits(0);
+    (told, check(&file, options))
+}
+
+#[test]
+fn a_generated_history_has_the_verdict_that_it_was_given() {
+    for model in ["register", "cas-register", "append", "set"] {
+        for violation in ["none", "stale", "lost", "reordered"] {
+            for rest in [
+                "--format jsonl --values unique --unknown 5%",
+                "--format edn --values 3 --keys 2",
+                "--format edn --values unique",
+            ] {
+                let keys: &[&str] = if rest.contains("--keys") { &["--independent"] } else { &[] };
+                let arguments =
+                    format!("--model {model} --violation {violation} --operations 120 --clients 4 {rest}");
+                let (told, done) = generated(&arguments, keys);
+                let (code, truth) = match violation {
+                    "none" => (HOLDS, "truth: linearizable"),
+                    _ => (VIOLATED, "truth: not linearizable: key"),
+                };
+                assert!(told.stderr.contains(truth), "{arguments}: {told}");
+                assert_eq!(done.code(), code, "{arguments}: {told}{done}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_seed_is_one_file() {
+    let generate = |seed: &str| {
+        finish(&mut raftcheck(&["generate", "history", "--unknown", "5%", "--seed", seed])).exits(0)
+    };
+    assert_eq!(generate("3").stdout, generate("3").stdout);
+    assert_ne!(generate("3").stdout, generate("4").stdout);
+    let one = ["generate", "history", "--values", "1", "--violation", "stale"];
+    finish(&mut raftcheck(&one)).exits(USAGE).complains("two values");
+}
