@@ -9,8 +9,8 @@
 //! * Hiding: an open write may sit unseen just before any blind write that takes effect while it is open.
 //! * A write takes effect early only if an open call needs its value, directly or through unknown CAS.
 //! * Absorbing: an open write whose remaining readers are all open sits with them just before the next blind write.
-//! * Of open calls that are alike the one that returns first takes effect first. (With appends that fails where that one
-//!   can be hidden and the other cannot; with writes the one that takes effect makes the other one hideable.)
+//! * Of open calls that are alike the one that returns first takes effect first, unless it can be hidden and the other
+//!   cannot. (Of writes nobody has found a history that needs the exception; with appends there are some.)
 //! * A value that nobody will look for is like any other such; a value that is looked for, is gone, and cannot be made
 //!   again ends a configuration.
 //!

@@ -360,7 +360,7 @@ impl<'a, 'b> Sweep<'a, 'b> {
                 Act::Cas(expected, _) => expected == from.state,
                 Act::Read(_) | Act::Differs(_) => false,
             };
-            if useful && (other == slot || !self.after_its_like(candidates, other)) {
+            if useful && (other == slot || !self.after_its_like(from, candidates, other)) {
                 into.extend(self.place(from, act, Actor::Slot(other)).map(|next| (next, 0)));
             }
         }
@@ -369,12 +369,14 @@ impl<'a, 'b> Sweep<'a, 'b> {
         }
     }
 
-    /// Whether an equal open call that returns earlier should take effect before this one.
-    fn after_its_like(&self, candidates: u128, this: usize) -> bool {
+    /// Whether an equal open call that returns earlier should take effect before this one. It should not where it can be
+    /// hidden and this one cannot: then it is this one that needs the place.
+    fn after_its_like(&self, from: &Configuration, candidates: u128, this: usize) -> bool {
         let Slot { act, ret, .. } = self.slots[this];
+        let hideable = |slot: usize| from.hideable >> slot & 1 == 1;
         bits(candidates & !(1 << this)).any(|other| {
             let like = &self.slots[other];
-            like.act == act && (like.ret, other) < (ret, this)
+            like.act == act && (like.ret, other) < (ret, this) && (hideable(this) || !hideable(other))
         })
     }
 
