@@ -104,16 +104,8 @@ impl Durability {
 
 #[cfg(test)]
 mod tests {
-    use super::super::log::Payload;
+    use super::super::log::log_of;
     use super::*;
-
-    fn log_of(terms: &[u64]) -> Log {
-        let mut log = Log::default();
-        for &term in terms {
-            log.push(term, Payload::Noop);
-        }
-        log
-    }
 
     #[test]
     fn nothing_to_write_means_no_write() {

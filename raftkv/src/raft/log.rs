@@ -237,17 +237,19 @@ impl Log {
     }
 }
 
+/// A log of empty entries with these terms.
+#[cfg(test)]
+pub(super) fn log_of(terms: &[u64]) -> Log {
+    let mut log = Log::default();
+    for &term in terms {
+        log.push(term, Payload::Noop);
+    }
+    log
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn log_of(terms: &[u64]) -> Log {
-        let mut log = Log::default();
-        for &term in terms {
-            log.push(term, Payload::Noop);
-        }
-        log
-    }
 
     #[test]
     fn terms_and_ranges() {
