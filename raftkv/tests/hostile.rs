@@ -2,6 +2,7 @@
 //! panics.
 
 use proptest::prelude::*;
+use raftkv::raft::control::Order;
 use raftkv::raft::io::{HardState, Input, Micros, NodeId, PersistId, RequestId};
 use raftkv::raft::log::{Entry, Payload};
 use raftkv::raft::message::*;
@@ -87,7 +88,7 @@ fn input() -> impl Strategy<Value = Input> {
         2 => any::<u64>().prop_map(|id| Input::Propose { request: RequestId(id), command: vec![1] }),
         2 => any::<u64>().prop_map(|id| Input::Read { request: RequestId(id) }),
         1 => Just(Input::Tick),
-        1 => Just(Input::Campaign),
+        1 => Just(Input::Order { request: RequestId(0), order: Order::Campaign }),
     ]
 }
 

@@ -22,12 +22,12 @@ impl Raft {
         };
         let match_index =
             |node: NodeId| leading.progress.get(&node).map_or(own, |progress| progress.match_index);
-        let Some(index) = self.configuration.reached(match_index) else { return };
+        let Some(index) = self.configuration().reached(match_index) else { return };
         if index <= self.commit || !self.may_commit_by_counting(index) {
             return;
         }
         let has_it = |&node: &NodeId| match_index(node) >= index;
-        let acks = self.configuration.voters().iter().copied().filter(has_it).collect();
+        let acks = self.configuration().voters().iter().copied().filter(has_it).collect();
         self.raise_commit(index, Some(acks));
     }
 

@@ -258,7 +258,7 @@ impl Raft {
             Votes::Set => self.tally.voters.len(),
             Votes::Counter => self.tally.grants,
         };
-        if !self.configuration.elects(count) {
+        if !self.configuration().elects(count) {
             return;
         }
         match self.role {
@@ -275,7 +275,7 @@ impl Raft {
             now,
             self.heartbeat_due(now),
             self.log.last_index(),
-            self.configuration.others(self.id),
+            self.configuration().others(self.id),
         ));
         self.change_role(Role::Leader);
         // The honest law: a new leader commits a blank entry, because it cannot count the replicas of older
@@ -359,7 +359,7 @@ impl Raft {
     fn has_lost_its_quorum(&self, now: Micros) -> bool {
         let Some(leading) = &self.leading else { return false };
         let heard = |node| leading.progress.get(&node).map_or(now, |progress| progress.heard);
-        let quorum_heard = self.configuration.reached(heard).unwrap_or(now);
+        let quorum_heard = self.configuration().reached(heard).unwrap_or(now);
         // The honest law: "a leader steps down if an election timeout elapses without a successful round of
         // heartbeats to a majority of its cluster" (thesis, section 6.2).
         self.rules.vote.check_quorum == Toggle::On && now.millis_since(quorum_heard) > self.patience.range.max
@@ -375,6 +375,6 @@ impl Raft {
 
     /// All members but this node.
     pub(super) fn peers(&self) -> Vec<NodeId> {
-        self.configuration.others(self.id).collect()
+        self.configuration().others(self.id).collect()
     }
 }

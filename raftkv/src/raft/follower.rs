@@ -73,10 +73,12 @@ impl Raft {
         if from <= self.log.last_index() {
             self.log.truncate_from(from);
             self.durability.truncated(from);
+            self.configurations.truncated(from);
             self.trace(EventKind::Truncate(from));
         }
         if !new.is_empty() {
             self.log.extend(new);
+            self.configurations.appended(new);
             self.trace(EventKind::Append(new.iter().map(EntryMark::from).collect()));
         }
     }

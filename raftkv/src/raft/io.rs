@@ -9,6 +9,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::control::{Order, OrderOutcome};
 use super::log::Entry;
 use super::message::Message;
 use super::trace::Event;
@@ -89,8 +90,13 @@ pub enum Input {
     },
     /// Everything up to and including this [`Persist`] is durable.
     Persisted(PersistId),
-    /// Start an election now, whatever the timers say. Nothing happens on a leader.
-    Campaign,
+    /// An operator orders something. Answered through [`Effects::ordered`].
+    Order {
+        /// Returned with the answer.
+        request: RequestId,
+        /// What is to be done.
+        order: Order,
+    },
 }
 
 /// The part of a node's state that must survive a crash beside the log (figure 2 of the paper).
@@ -154,6 +160,8 @@ pub struct Effects {
     /// Reads that may be answered from the state machine once it has applied this index; never above the last
     /// index of `apply` or of an earlier one.
     pub reads: Vec<(RequestId, u64)>,
+    /// Orders that are done or refused.
+    pub ordered: Vec<(RequestId, OrderOutcome)>,
     /// Requests that are refused, provably without effect.
     pub refused: Vec<(RequestId, Refusal)>,
     /// Proposals that this node can no longer speak for (it was deposed while they were open): their outcome

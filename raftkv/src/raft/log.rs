@@ -11,6 +11,8 @@ use std::sync::Arc;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::quorum::Configuration;
+
 /// The bytes of a client's command, shared by everything that holds the entry, so that a copy costs no
 /// allocation.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -77,6 +79,8 @@ pub enum Payload {
     Noop,
     /// A command of a client, opaque to the core.
     Command(Command),
+    /// The members from here on.
+    Configuration(Configuration),
 }
 
 /// One entry of the log.
@@ -110,6 +114,10 @@ impl Entry {
                     word(u64::from_le_bytes(bytes));
                 }
             }
+            Payload::Configuration(configuration) => {
+                word(2);
+                configuration.words(&mut word);
+            }
         }
         state ^= state >> 32;
         state = state.wrapping_mul(0xd6e8_feb8_6659_fd93);
@@ -121,6 +129,7 @@ impl Entry {
         match &self.payload {
             Payload::Noop => 16,
             Payload::Command(command) => 16 + command.as_bytes().len(),
+            Payload::Configuration(configuration) => 16 + configuration.size_bytes(),
         }
     }
 }

@@ -8,7 +8,8 @@
 //! | what a leader sends and what its followers keep | `replication`, `follower`, `progress` |
 //! | what is committed and applied | `commit` |
 //! | linearizable reads | `reads` |
-//! | who counts | `quorum` |
+//! | who counts, and which configuration is in force | `quorum`, `membership` |
+//! | what an operator may order | `control` |
 //! | what must be on disk before what may be said | `durability` |
 //!
 //! Invariant: [`Raft::steps`] is a function of the node's state, the time and the inputs. A node never panics
@@ -20,6 +21,7 @@
 
 use std::collections::VecDeque;
 
+pub mod control;
 pub mod io;
 pub mod log;
 pub mod message;
@@ -33,6 +35,7 @@ mod commit;
 mod durability;
 mod election;
 mod follower;
+mod membership;
 mod progress;
 mod reads;
 mod replication;
@@ -41,6 +44,7 @@ use durability::Durability;
 use election::{OwnVote, Patience, Tally, Timer};
 use io::{Effects, HardState, Input, Micros, NodeId, Persist};
 use log::{Entry, Log};
+use membership::Configurations;
 use message::Message;
 use quorum::Configuration;
 use replication::Leading;
@@ -68,7 +72,7 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub struct Raft {
     id: NodeId,
-    configuration: Configuration,
+    configurations: Configurations,
     rules: Rules,
 
     term: u64,
@@ -114,7 +118,7 @@ impl Raft {
         let election_due = now.plus_millis(patience.draw(&mut random));
         Ok(Self {
             id: config.id,
-            configuration,
+            configurations: Configurations::recovered(0, configuration, log.range(1, u64::MAX)),
             rules: config.rules,
             term: hard_state.term,
             voted_for: hard_state.voted_for,
@@ -143,10 +147,15 @@ impl Raft {
             last_index: self.log.last_index(),
             last_term: self.log.last_term(),
             snapshot_index: 0,
-            members: self.configuration.voters().to_vec(),
+            members: self.configuration().voters().to_vec(),
             rules: self.rules.clone(),
         };
         Event { term: self.term, kind: EventKind::Boot(Box::new(boot)) }
+    }
+
+    /// Who counts at present.
+    fn configuration(&self) -> &Configuration {
+        self.configurations.active()
     }
 
     /// When the first [`Input::Tick`] is due.
@@ -195,12 +204,12 @@ impl Raft {
                 self.durability.persisted(id);
                 self.count_own_vote(now);
             }
-            Input::Campaign => self.campaign(now),
+            Input::Order { request, order } => self.order(now, request, order),
         }
     }
 
     fn receive(&mut self, now: Micros, from: NodeId, message: Message) {
-        if from == self.id || !self.configuration.contains(from) {
+        if from == self.id || !self.configuration().contains(from) {
             return;
         }
         match message {

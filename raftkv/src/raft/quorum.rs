@@ -4,12 +4,28 @@
 //! asks here.
 //! Reference: section 5.2 of the paper.
 
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
 use super::io::NodeId;
 
-/// The members whose votes and acknowledgements count.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The members of a cluster and what each of them counts for.
+///
+/// It is part of the log (chapter 4 of the thesis) and of snapshots, so its encoding is an interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Configuration {
+    /// Whose votes and acknowledgements count, ascending; C-new while `outgoing` is not empty.
     voters: Vec<NodeId>,
+    /// C-old of a joint configuration (section 6 of the paper): both need a majority. Empty otherwise.
+    outgoing: Vec<NodeId>,
+    /// Who gets the log and does not count (thesis, section 4.2.1).
+    learners: Vec<NodeId>,
+    /// Those of the voters that keep no state machine.
+    witnesses: Vec<NodeId>,
+    /// Where members are, for the transport; opaque to the core. A member that is not named is where the node's
+    /// arguments say.
+    addresses: BTreeMap<NodeId, String>,
 }
 
 impl Configuration {
@@ -17,10 +33,10 @@ impl Configuration {
     pub fn new(mut voters: Vec<NodeId>) -> Self {
         voters.sort_unstable();
         voters.dedup();
-        Self { voters }
+        Self { voters, ..Self::default() }
     }
 
-    /// All members in ascending order.
+    /// All voters in ascending order.
     pub fn voters(&self) -> &[NodeId] {
         &self.voters
     }
@@ -33,6 +49,26 @@ impl Configuration {
     /// All members but `node`.
     pub fn others(&self, node: NodeId) -> impl Iterator<Item = NodeId> + '_ {
         self.voters.iter().copied().filter(move |&voter| voter != node)
+    }
+
+    /// Everything that it says as numbers, each list led by its length, for a hash that never changes.
+    pub(super) fn words(&self, word: &mut impl FnMut(u64)) {
+        for nodes in [&self.voters, &self.outgoing, &self.learners, &self.witnesses] {
+            word(nodes.len() as u64);
+            nodes.iter().for_each(|node| word(u64::from(node.0)));
+        }
+        word(self.addresses.len() as u64);
+        for (node, address) in &self.addresses {
+            word(u64::from(node.0));
+            word(address.len() as u64);
+            address.bytes().for_each(|byte| word(u64::from(byte)));
+        }
+    }
+
+    /// About how many bytes it takes in a message.
+    pub fn size_bytes(&self) -> usize {
+        let named = self.voters.len() + self.outgoing.len() + self.learners.len() + self.witnesses.len();
+        2 * named + self.addresses.values().map(|address| 4 + address.len()).sum::<usize>()
     }
 
     /// Whether so many different members are enough to elect a leader.

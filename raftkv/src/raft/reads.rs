@@ -124,7 +124,7 @@ impl Raft {
         // The honest law: the round must begin after the read's arrival and be answered by a majority
         // (thesis, section 6.4, step 3); a leader's own belief may be out of date.
         match self.rules.read.read_index_confirm {
-            ReadIndexConfirm::FreshRound => self.configuration.reached(round).unwrap_or(0),
+            ReadIndexConfirm::FreshRound => self.configuration().reached(round).unwrap_or(0),
             ReadIndexConfirm::None => u64::MAX,
         }
     }

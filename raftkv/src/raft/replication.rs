@@ -108,6 +108,7 @@ impl Raft {
     pub(super) fn append_own(&mut self, payload: Payload) -> u64 {
         let entry = self.log.push(self.term, payload);
         let (index, mark) = (entry.index, EntryMark::from(entry));
+        self.configurations.appended(std::slice::from_ref(entry));
         // One line for all entries of a step.
         match self.out.trace.last_mut().map(|event| &mut event.kind) {
             Some(EventKind::Append(marks)) => marks.push(mark),

@@ -62,7 +62,7 @@ impl Raft {
             last_index: self.log.last_index(),
             last_term: self.log.last_term(),
             durable_index: self.durability.durable_index(),
-            members: self.configuration.voters().to_vec(),
+            members: self.configuration().voters().to_vec(),
             progress: self.leading.as_ref().map(|leading| leading.peer_statuses()).unwrap_or_default(),
         }
     }

@@ -25,6 +25,7 @@ mod print;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use raftkv::raft::control::{Order, OrderOutcome};
 use raftkv::raft::io::{Effects, HardState, Input, Micros, NodeId, Persist, PersistId, RequestId};
 use raftkv::raft::log::{Entry, Payload};
 use raftkv::raft::message::{AppendEntries, Message};
@@ -61,6 +62,7 @@ pub(crate) struct Script {
     nodes: BTreeMap<NodeId, Node>,
     messages: VecDeque<InFlight>,
     cut: BTreeSet<NodeId>,
+    requests: u64,
     names: BTreeMap<RequestId, String>,
     quiet: bool,
     out: Vec<String>,
@@ -88,9 +90,10 @@ impl Script {
             "crash" => self.targets(arguments)?.into_iter().try_for_each(|id| self.crash(id)),
             "hold" => self.targets(arguments)?.into_iter().try_for_each(|id| self.hold(id)),
             "release" => self.targets(arguments)?.into_iter().try_for_each(|id| self.release(id)),
-            "campaign" => {
-                self.targets(arguments)?.into_iter().try_for_each(|id| self.step(id, Input::Campaign))
-            }
+            "campaign" => self
+                .targets(arguments)?
+                .into_iter()
+                .try_for_each(|id| self.order(id, "campaign", Order::Campaign)),
             "propose" => self.propose(arguments),
             "read" => self.targets(arguments)?.into_iter().try_for_each(|id| {
                 let request = self.request("read");
@@ -154,9 +157,17 @@ impl Script {
     }
 
     fn request(&mut self, kind: &str) -> RequestId {
-        let request = RequestId(self.names.len() as u64 + 1);
+        self.requests += 1;
+        let request = RequestId(self.requests);
         self.names.insert(request, format!("{kind} {}", request.0));
         request
+    }
+
+    /// Orders are not counted among the requests of clients.
+    fn order(&mut self, id: NodeId, name: &str, order: Order) -> Outcome {
+        let request = RequestId(u64::MAX - self.names.len() as u64);
+        self.names.insert(request, name.to_owned());
+        self.step(id, Input::Order { request, order })
     }
 
     fn cluster(&mut self, arguments: &[&str]) -> Outcome {
@@ -293,6 +304,11 @@ impl Script {
         }
         for (request, index) in effects.reads {
             self.say(format!("{id} answers {}: the state at {index}", self.names[&request]));
+        }
+        for (request, outcome) in effects.ordered {
+            if let OrderOutcome::Refused(reason) = outcome {
+                self.say(format!("{id} refuses {}: {reason}", self.names[&request]));
+            }
         }
         for (request, refusal) in effects.refused {
             self.say(format!("{id} refuses {}: {}", self.names[&request], print::refusal(&refusal)));

@@ -7,146 +7,25 @@
 //! Deliberately without behaviour: this file says what can be chosen and what the choice breaks, nothing
 //! else.
 
-use std::fmt::{self, Write};
-
 use serde::de::Error as _;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::switch::switch;
+mod commit;
+mod error;
+mod log;
+mod preset;
+mod read;
+mod vote;
+
+pub use commit::*;
+pub use error::RuleError;
+pub use log::*;
+pub use preset::PRESETS;
+pub use read::*;
+pub use vote::*;
+
 pub use super::switch::{Count, ElectionTimer, Millis, MillisRange, Switch, Toggle};
-
-switch! {
-    /// Where a vote lives.
-    PersistVote {
-        /// On disk, before the reply leaves.
-        Durable = "durable",
-        /// In memory: a restart forgets it, the term stays.
-        Memory = "memory",
-    }
-}
-
-switch! {
-    /// How a voter compares the candidate's log with its own.
-    VoteCompare {
-        /// By last term, then by last index.
-        Raft = "raft",
-        /// By last index alone.
-        IndexOnly = "index_only",
-        /// By last term alone.
-        TermOnly = "term_only",
-        /// Both must be at least the voter's.
-        BothGe = "both_ge",
-        /// The candidate's log must be strictly newer.
-        StrictGt = "strict_gt",
-    }
-}
-
-switch! {
-    /// Whether a candidate rehearses, and what a voter demands of the rehearsal.
-    PreVote {
-        /// No rehearsal.
-        Off = "off",
-        /// A log that is as new as the voter's.
-        LogOnly = "log_only",
-        /// That, and the voter has not heard of a leader lately.
-        Full = "full",
-        /// A log that is strictly newer than the voter's.
-        StrictGt = "strict_gt",
-    }
-}
-
-switch! {
-    /// How a candidate counts.
-    Votes {
-        /// Voters, each once.
-        Set = "set",
-        /// Granting replies.
-        Counter = "counter",
-    }
-}
-
-switch! {
-    /// When a follower removes the entries behind the one that agrees.
-    AppendConflict {
-        /// Only from the first entry that differs.
-        OnConflict = "on_conflict",
-        /// Always.
-        TruncateAlways = "truncate_always",
-    }
-}
-
-switch! {
-    /// What a leader takes from a successful reply.
-    MatchFrom {
-        /// The index that the follower named.
-        Ack = "ack",
-        /// Its own idea of what it has sent so far.
-        NextIndex = "next_index",
-    }
-}
-
-switch! {
-    /// How far a follower follows the leader's commit index in AppendEntries.
-    FollowerCommitCap {
-        /// To the last entry that the message vouches for.
-        LastNew = "last_new",
-        /// To the end of its own log.
-        OwnLast = "own_last",
-    }
-}
-
-switch! {
-    /// How a leader searches for the point where a follower's log agrees.
-    Backtrack {
-        /// One entry per message.
-        One = "one",
-        /// One term per message.
-        TermHint = "term_hint",
-    }
-}
-
-switch! {
-    /// Which commit index a heartbeat carries.
-    HeartbeatCommit {
-        /// At most what the follower is known to have.
-        MinMatch = "min_match",
-        /// The leader's own.
-        Raw = "raw",
-    }
-}
-
-switch! {
-    /// When a leader counts its own copy of an entry.
-    LeaderCountsSelf {
-        /// Once it is durable.
-        AfterFsync = "after_fsync",
-        /// At once.
-        Immediately = "immediately",
-    }
-}
-
-switch! {
-    /// How a read is made linearizable, or not.
-    ReadMode {
-        /// It goes through the log like a write.
-        Log = "log",
-        /// The leader confirms that it still leads, then answers at the commit index of the read's arrival.
-        ReadIndex = "read_index",
-        /// Any node answers from what it has.
-        Local = "local",
-    }
-}
-
-switch! {
-    /// What confirms a leader for a read.
-    ReadIndexConfirm {
-        /// A quorum of answers to heartbeats that were sent after the read arrived.
-        FreshRound = "fresh_round",
-        /// Its own belief.
-        None = "none",
-    }
-}
 
 /// One row of the reference page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -291,116 +170,21 @@ rules! {
         read_index_requires_current_term_commit: bool = true,
             "a new leader answers from before the last writes that its predecessor acknowledged";
     }
-}
-
-/// A rule or value that does not exist.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RuleError(String);
-
-impl fmt::Display for RuleError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+    /// What is on disk when, and what a node believes of it.
+    storage: StorageRules {
+    }
+    /// Clients, their sessions, and what is applied when.
+    client: ClientRules {
+    }
+    /// Who counts, and how that changes.
+    membership: MembershipRules {
+    }
+    /// Snapshots and compaction.
+    snapshot: SnapshotRules {
     }
 }
-
-impl std::error::Error for RuleError {}
-
-impl RuleError {
-    fn value(name: &str, value: &str, values: Vec<&'static str>) -> Self {
-        let mut text = format!("rule `{name}` has no value `{value}`: expected {}", values.join(", "));
-        suggest(&mut text, value, &values);
-        Self(text)
-    }
-
-    fn name(name: &str) -> Self {
-        let names: Vec<&str> = Rules::describe().into_iter().map(|rule| rule.name).collect();
-        let mut text = format!("there is no rule `{name}`");
-        suggest(&mut text, name, &names);
-        let _ = write!(text, "; the rules are {}", names.join(", "));
-        Self(text)
-    }
-}
-
-/// Adds the candidate that is nearest to what was written, if any is near.
-fn suggest(text: &mut String, written: &str, candidates: &[&'static str]) {
-    let nearest = candidates.iter().map(|name| (edit_distance(written, name), name)).min();
-    if let Some((distance, name)) = nearest
-        && distance > 0
-        && distance <= name.len().div_ceil(3)
-    {
-        let _ = write!(text, "; did you mean `{name}`?");
-    }
-}
-
-/// The number of inserted, removed and replaced bytes between two words (Levenshtein).
-fn edit_distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
-/// The named combinations, with what they are.
-pub const PRESETS: &[(&str, &str)] = &[
-    ("production", "every honest law: the defaults"),
-    ("paper", "the protocol of the paper alone: no pre-vote, no check of the quorum, no stickiness"),
-    ("thesis", "the paper's protocol with the leader stickiness of chapter 4 of the thesis"),
-    ("etcd-like", "what etcd does when it is configured for production: the defaults"),
-    (
-        "naive-6824",
-        "a typical course solution: the paper without a no-op, one step back at a time, reads in the log",
-    ),
-];
 
 impl Rules {
-    /// A named combination.
-    pub fn preset(name: &str) -> Result<Self, RuleError> {
-        let changes: &[(&str, &str)] = match name {
-            "production" | "etcd-like" => &[],
-            "paper" => &[("pre_vote", "off"), ("check_quorum", "off"), ("leader_stickiness", "off")],
-            "thesis" => &[("pre_vote", "off"), ("check_quorum", "off")],
-            "naive-6824" => &[
-                ("pre_vote", "off"),
-                ("check_quorum", "off"),
-                ("leader_stickiness", "off"),
-                ("noop_on_election", "false"),
-                ("backtrack", "one"),
-                ("read_mode", "log"),
-            ],
-            _ => {
-                let names: Vec<&str> = PRESETS.iter().map(|preset| preset.0).collect();
-                let mut text = format!("there is no preset `{name}`: expected {}", names.join(", "));
-                suggest(&mut text, name, &names);
-                return Err(RuleError(text));
-            }
-        };
-        let mut rules = Self::default();
-        for (name, value) in changes {
-            rules.set(name, value)?;
-        }
-        Ok(rules)
-    }
-
-    /// Refuses combinations with which no cluster could work, and says why.
-    pub fn validate(&self) -> Result<(), RuleError> {
-        let patience = super::election::Patience::of(self);
-        let (longest, heartbeat) = (patience.range.max, self.vote.heartbeat_interval.0);
-        if patience.timer == super::election::Timer::Armed && heartbeat >= longest {
-            return Err(RuleError(format!(
-                "heartbeat_interval is {heartbeat}ms, but followers wait at most {longest}ms (election_timeout, \
-                 election_timer): every leader would be deposed; make the heartbeat shorter"
-            )));
-        }
-        Ok(())
-    }
-
     /// The rules as a JSON object, in the order of the reference page.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a map of strings is always JSON")

@@ -1,0 +1,103 @@
+//! Orders of an operator or of an experiment: what a client of the store never asks.
+//!
+//! Invariant: an order is carried out by the same code as what the protocol does by itself, or refused with the reason.
+
+use super::Raft;
+use super::io::{Micros, NodeId, RequestId};
+
+/// What can be ordered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Start an election now, whatever the timers say.
+    Campaign,
+    /// Hand leadership to this member, or to the one that is furthest.
+    Transfer(Option<NodeId>),
+    /// Change who the members are.
+    Change(Change),
+    /// Take a snapshot now.
+    Snapshot,
+    /// Overwrite what a leader believes of a follower: the experiment of the corrupted index.
+    Poke(Poke),
+}
+
+/// A change of the members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Add a member.
+    Add {
+        /// Who.
+        node: NodeId,
+        /// Where it is, for the transport.
+        address: String,
+        /// What it is to be.
+        part: Part,
+    },
+    /// Make a learner a voter.
+    Promote(NodeId),
+    /// Remove a member.
+    Remove(NodeId),
+    /// Exactly these voters; the addresses of new ones.
+    Replace(Vec<(NodeId, Option<String>)>),
+}
+
+/// What a member is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// It counts.
+    Voter,
+    /// It gets the log and does not count.
+    Learner,
+    /// It counts and keeps no state machine.
+    Witness,
+}
+
+/// An index that a leader is made to believe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Poke {
+    /// The next entry to send.
+    NextIndex(NodeId, u64),
+    /// The last entry that the follower is known to have.
+    MatchIndex(NodeId, u64),
+}
+
+/// How an order ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OrderOutcome {
+    /// It was carried out, or begun where it takes longer; the index of the entry that it made, if it made one.
+    Done(Option<u64>),
+    /// Nothing was done.
+    Refused(String),
+}
+
+impl Raft {
+    /// Takes an order. It is answered through `Effects::ordered`, at once or when it is done.
+    pub(super) fn order(&mut self, now: Micros, request: RequestId, order: Order) {
+        match order {
+            Order::Campaign => {
+                self.campaign(now);
+                self.out.ordered.push((request, OrderOutcome::Done(None)));
+            }
+            Order::Poke(poke) => {
+                let outcome = self.poke(poke);
+                self.out.ordered.push((request, outcome));
+            }
+            Order::Transfer(_) | Order::Change(_) | Order::Snapshot => {
+                let reason = "this node does not know that order".to_owned();
+                self.out.ordered.push((request, OrderOutcome::Refused(reason)));
+            }
+        }
+    }
+
+    fn poke(&mut self, poke: Poke) -> OrderOutcome {
+        let (Poke::NextIndex(peer, _) | Poke::MatchIndex(peer, _)) = poke;
+        let progress = self.leading.as_mut().and_then(|leading| leading.progress.get_mut(&peer));
+        let Some(progress) = progress else {
+            return OrderOutcome::Refused(format!("this node does not lead {peer}"));
+        };
+        match poke {
+            Poke::NextIndex(_, index) => progress.next_index = index,
+            Poke::MatchIndex(_, index) => progress.match_index = index,
+        }
+        OrderOutcome::Done(None)
+    }
+}

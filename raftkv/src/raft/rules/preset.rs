@@ -1,0 +1,59 @@
+//! The named combinations of rules, and the combinations that are refused.
+
+use super::Rules;
+use super::error::{RuleError, suggest};
+
+/// The named combinations, with what they are.
+pub const PRESETS: &[(&str, &str)] = &[
+    ("production", "every honest law: the defaults"),
+    ("paper", "the protocol of the paper alone: no pre-vote, no check of the quorum, no stickiness"),
+    ("thesis", "the paper's protocol with the leader stickiness of chapter 4 of the thesis"),
+    ("etcd-like", "what etcd does when it is configured for production: the defaults"),
+    (
+        "naive-6824",
+        "a typical course solution: the paper without a no-op, one step back at a time, reads in the log",
+    ),
+];
+
+impl Rules {
+    /// A named combination.
+    pub fn preset(name: &str) -> Result<Self, RuleError> {
+        let changes: &[(&str, &str)] = match name {
+            "production" | "etcd-like" => &[],
+            "paper" => &[("pre_vote", "off"), ("check_quorum", "off"), ("leader_stickiness", "off")],
+            "thesis" => &[("pre_vote", "off"), ("check_quorum", "off")],
+            "naive-6824" => &[
+                ("pre_vote", "off"),
+                ("check_quorum", "off"),
+                ("leader_stickiness", "off"),
+                ("noop_on_election", "false"),
+                ("backtrack", "one"),
+                ("read_mode", "log"),
+            ],
+            _ => {
+                let names: Vec<&str> = PRESETS.iter().map(|preset| preset.0).collect();
+                let mut text = format!("there is no preset `{name}`: expected {}", names.join(", "));
+                suggest(&mut text, name, &names);
+                return Err(RuleError(text));
+            }
+        };
+        let mut rules = Self::default();
+        for (name, value) in changes {
+            rules.set(name, value)?;
+        }
+        Ok(rules)
+    }
+
+    /// Refuses combinations with which no cluster could work, and says why.
+    pub fn validate(&self) -> Result<(), RuleError> {
+        let patience = super::super::election::Patience::of(self);
+        let (longest, heartbeat) = (patience.range.max, self.vote.heartbeat_interval.0);
+        if patience.timer == super::super::election::Timer::Armed && heartbeat >= longest {
+            return Err(RuleError(format!(
+                "heartbeat_interval is {heartbeat}ms, but followers wait at most {longest}ms (election_timeout, \
+                 election_timer): every leader would be deposed; make the heartbeat shorter"
+            )));
+        }
+        Ok(())
+    }
+}
