@@ -20,6 +20,7 @@ use crate::driver::{Driver, Happening, Ways, micros_since};
 use crate::http::{Http, HttpConfig};
 use crate::peers::{Peers, PeersConfig};
 use crate::raft::io::NodeId;
+use crate::raft::quorum::Configuration;
 use crate::raft::rules::{RuleError, Rules};
 use crate::raft::{Config, Raft};
 use crate::tracefile::TraceFile;
@@ -184,7 +185,7 @@ impl Node {
         let epoch = Instant::now();
         let config = Config {
             id: args.id,
-            members: cluster.members.keys().copied().collect(),
+            members: Configuration::new(cluster.members.keys().copied().collect()),
             rules: rules.clone(),
             hard_state: recovered.hard_state,
             log: recovered.entries,

@@ -6,6 +6,7 @@ use raftkv::raft::control::Order;
 use raftkv::raft::io::{HardState, Input, Micros, NodeId, PersistId, RequestId};
 use raftkv::raft::log::{Entry, Payload};
 use raftkv::raft::message::*;
+use raftkv::raft::quorum::Configuration;
 use raftkv::raft::rules::Rules;
 use raftkv::raft::{Config, Raft};
 use raftkv::sim::UNSAFE_RULES;
@@ -112,7 +113,7 @@ proptest! {
         size in 1_u16..=4,
         inputs in proptest::collection::vec((input(), 0_u64..100_000), 1..120),
     ) {
-        let members = (1..=size).map(NodeId).collect();
+        let members = Configuration::new((1..=size).map(NodeId).collect());
         let config = Config { id: NodeId(1), members, rules, hard_state: HardState::default(), log: Vec::new(), seed: 7 };
         let mut raft = Raft::new(config, Micros(0)).unwrap();
         let (mut now, mut applied) = (0, 0);

@@ -20,14 +20,13 @@ impl Raft {
             LeaderCountsSelf::AfterFsync => self.durability.durable_index(),
             LeaderCountsSelf::Immediately => self.log.last_index(),
         };
-        let match_index =
-            |node: NodeId| leading.progress.get(&node).map_or(own, |progress| progress.match_index);
-        let Some(index) = self.configuration().reached(match_index) else { return };
+        let match_index = self.of_members(leading, own, 0, |progress| progress.match_index);
+        let Some(index) = self.replicated(match_index) else { return };
         if index <= self.commit || !self.may_commit_by_counting(index) {
             return;
         }
         let has_it = |&node: &NodeId| match_index(node) >= index;
-        let acks = self.configuration().voters().iter().copied().filter(has_it).collect();
+        let acks = self.configuration().all_voters().into_iter().filter(has_it).collect();
         self.raise_commit(index, Some(acks));
     }
 
@@ -43,8 +42,9 @@ impl Raft {
     pub(super) fn raise_commit(&mut self, index: u64, acks: Option<Vec<NodeId>>) {
         let Some(entry_term) = self.log.term(index) else { return };
         if index > self.commit {
-            self.commit = index;
+            let before = std::mem::replace(&mut self.commit, index);
             self.trace(EventKind::Commit(Commit { index, entry_term, acks }));
+            self.configurations_committed(before);
         }
     }
 

@@ -7,7 +7,7 @@
 //! Reference: section 5.2 and 5.4.1 of the paper; section 4.2.3, 6.2 and 9.6 of the thesis for stickiness,
 //! the check of the quorum and pre-vote.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::io::{Micros, NodeId, PersistId, Refusal};
 use super::message::{Ballot, Message, VoteReply, VoteRequest};
@@ -58,14 +58,13 @@ impl Patience {
 /// The votes of one election or rehearsal.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
-    voters: BTreeSet<NodeId>,
-    grants: usize,
+    /// How often each voter granted.
+    voters: BTreeMap<NodeId, usize>,
 }
 
 impl Tally {
     fn add(&mut self, voter: NodeId) {
-        self.voters.insert(voter);
-        self.grants += 1;
+        *self.voters.entry(voter).or_default() += 1;
     }
 }
 
@@ -93,6 +92,10 @@ impl Raft {
     /// The node's patience has ended, or it was ordered to: it tries to become leader.
     pub(super) fn campaign(&mut self, now: Micros) {
         if self.role == Role::Leader {
+            return;
+        }
+        if self.may_campaign().is_err() {
+            self.election_due = now.plus_millis(self.patience.draw(&mut self.random));
             return;
         }
         self.leader = None;
@@ -254,11 +257,13 @@ impl Raft {
         self.tally.add(voter);
         // The honest law: "votes from a majority of the servers", each at most one vote per term (section
         // 5.2).
-        let count = match self.rules.vote.votes {
-            Votes::Set => self.tally.voters.len(),
-            Votes::Counter => self.tally.grants,
+        let counts_at_most = match self.rules.vote.votes {
+            Votes::Set => 1,
+            Votes::Counter => usize::MAX,
         };
-        if !self.configuration().elects(count) {
+        let votes_of =
+            |node: NodeId| self.tally.voters.get(&node).map_or(0, |&grants| grants.min(counts_at_most));
+        if !self.is_elected_by(votes_of) {
             return;
         }
         match self.role {
@@ -312,7 +317,7 @@ impl Raft {
         if self.role != role {
             self.role = role;
             let votes = match role {
-                Role::Leader => self.tally.voters.iter().copied().collect(),
+                Role::Leader => self.tally.voters.keys().copied().collect(),
                 Role::Follower | Role::PreCandidate | Role::Candidate => Vec::new(),
             };
             self.trace(EventKind::Role(role, votes));
@@ -358,8 +363,8 @@ impl Raft {
 
     fn has_lost_its_quorum(&self, now: Micros) -> bool {
         let Some(leading) = &self.leading else { return false };
-        let heard = |node| leading.progress.get(&node).map_or(now, |progress| progress.heard);
-        let quorum_heard = self.configuration().reached(heard).unwrap_or(now);
+        let heard = self.of_members(leading, now, Micros(0), |progress| progress.heard);
+        let quorum_heard = self.led(heard).unwrap_or(now);
         // The honest law: "a leader steps down if an election timeout elapses without a successful round of
         // heartbeats to a majority of its cluster" (thesis, section 6.2).
         self.rules.vote.check_quorum == Toggle::On && now.millis_since(quorum_heard) > self.patience.range.max
@@ -373,7 +378,7 @@ impl Raft {
         self.election_due = now.plus_millis(self.patience.drawn);
     }
 
-    /// All members but this node.
+    /// Everybody that counts but this node.
     pub(super) fn peers(&self) -> Vec<NodeId> {
         self.configuration().others(self.id).collect()
     }

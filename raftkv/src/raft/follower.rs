@@ -73,13 +73,13 @@ impl Raft {
         if from <= self.log.last_index() {
             self.log.truncate_from(from);
             self.durability.truncated(from);
-            self.configurations.truncated(from);
             self.trace(EventKind::Truncate(from));
+            self.configurations_truncated(from);
         }
         if !new.is_empty() {
             self.log.extend(new);
-            self.configurations.appended(new);
             self.trace(EventKind::Append(new.iter().map(EntryMark::from).collect()));
+            self.configurations_appended(new);
         }
     }
 

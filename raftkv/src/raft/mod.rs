@@ -54,10 +54,11 @@ use trace::{Boot, Event, EventKind, Fsync, Role};
 /// What a node starts with.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Who it is; must be one of `members`.
+    /// Who it is; must be one of `members`, unless they are unknown.
     pub id: NodeId,
-    /// The members of the cluster.
-    pub members: Vec<NodeId>,
+    /// The configuration that the cluster began with; later ones are in the log. Empty for a node that learns
+    /// everything from a leader: it never starts an election before.
+    pub members: Configuration,
     /// The rules that it follows.
     pub rules: Rules,
     /// The recovered term and vote.
@@ -100,8 +101,8 @@ impl Raft {
     /// A node that starts at `now` with what it recovered. Its commit index is 0 and is learned again: figure
     /// 2 of the paper counts it among the volatile state.
     pub fn new(config: Config, now: Micros) -> Result<Self, String> {
-        let configuration = Configuration::new(config.members);
-        if !configuration.contains(config.id) {
+        let configuration = config.members;
+        if !configuration.contains(config.id) && !configuration.is_empty() {
             return Err(format!("{} is not one of the members {:?}", config.id, configuration.voters()));
         }
         config.rules.validate().map_err(|error| error.to_string())?;
@@ -116,7 +117,7 @@ impl Raft {
         let mut patience = Patience::of(&config.rules);
         let mut random = Random(config.seed);
         let election_due = now.plus_millis(patience.draw(&mut random));
-        Ok(Self {
+        let this = Self {
             id: config.id,
             configurations: Configurations::recovered(0, configuration, log.range(1, u64::MAX)),
             rules: config.rules,
@@ -136,7 +137,11 @@ impl Raft {
             own_vote: OwnVote::None,
             leading: None,
             out: Effects::default(),
-        })
+        };
+        match this.impossible_quorum(&this.configurations.at(0).1) {
+            Some(reason) => Err(reason),
+            None => Ok(this),
+        }
     }
 
     /// The trace line for this start, the `boot`th of its data directory; to be written before anything else.
@@ -147,15 +152,10 @@ impl Raft {
             last_index: self.log.last_index(),
             last_term: self.log.last_term(),
             snapshot_index: 0,
-            members: self.configuration().voters().to_vec(),
+            members: self.configuration().all_voters(),
             rules: self.rules.clone(),
         };
         Event { term: self.term, kind: EventKind::Boot(Box::new(boot)) }
-    }
-
-    /// Who counts at present.
-    fn configuration(&self) -> &Configuration {
-        self.configurations.active()
     }
 
     /// When the first [`Input::Tick`] is due.
@@ -209,7 +209,7 @@ impl Raft {
     }
 
     fn receive(&mut self, now: Micros, from: NodeId, message: Message) {
-        if from == self.id || !self.configuration().contains(from) {
+        if from == self.id {
             return;
         }
         match message {
@@ -263,6 +263,7 @@ impl Raft {
     /// Draws the conclusions from what was taken in, and hands out what has to be done.
     fn finish(&mut self, now: Micros) -> Effects {
         self.commit_what_a_quorum_has();
+        self.feed_members(now);
         self.send_appends(now);
         self.hand_out_committed();
         self.answer_reads();

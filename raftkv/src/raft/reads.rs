@@ -120,11 +120,11 @@ impl Raft {
     /// The last round of heartbeats that a majority has answered.
     fn confirmed_round(&self) -> u64 {
         let Some(leading) = &self.leading else { return 0 };
-        let round = |node| leading.progress.get(&node).map_or(leading.round, |progress| progress.round);
+        let round = self.of_members(leading, leading.round, 0, |progress| progress.round);
         // The honest law: the round must begin after the read's arrival and be answered by a majority
         // (thesis, section 6.4, step 3); a leader's own belief may be out of date.
         match self.rules.read.read_index_confirm {
-            ReadIndexConfirm::FreshRound => self.configuration().reached(round).unwrap_or(0),
+            ReadIndexConfirm::FreshRound => self.confirmed(round).unwrap_or(0),
             ReadIndexConfirm::None => u64::MAX,
         }
     }

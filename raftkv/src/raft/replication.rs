@@ -53,6 +53,8 @@ pub(super) struct Leading {
     /// In the order of their indices.
     pub(super) open: VecDeque<Open>,
     pub(super) reads: Reads,
+    /// Which state of the configurations `progress` reflects.
+    pub(super) members_as_of: Option<(u64, u64)>,
 }
 
 impl Leading {
@@ -69,6 +71,7 @@ impl Leading {
             round: 0,
             open: VecDeque::new(),
             reads: Reads::default(),
+            members_as_of: None,
         }
     }
 
@@ -108,12 +111,13 @@ impl Raft {
     pub(super) fn append_own(&mut self, payload: Payload) -> u64 {
         let entry = self.log.push(self.term, payload);
         let (index, mark) = (entry.index, EntryMark::from(entry));
-        self.configurations.appended(std::slice::from_ref(entry));
+        let configuration = matches!(entry.payload, Payload::Configuration(_)).then(|| entry.clone());
         // One line for all entries of a step.
         match self.out.trace.last_mut().map(|event| &mut event.kind) {
             Some(EventKind::Append(marks)) => marks.push(mark),
             _ => self.trace(EventKind::Append(vec![mark])),
         }
+        self.configurations_appended(configuration.as_slice());
         index
     }
 

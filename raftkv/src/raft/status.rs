@@ -29,8 +29,18 @@ pub struct Status {
     pub last_term: u64,
     /// How far its log is on disk.
     pub durable_index: u64,
-    /// The members of the cluster.
+    /// The members that count; of a joint configuration those of C-new.
     pub members: Vec<NodeId>,
+    /// The members that count as well, as C-old, in a joint configuration.
+    pub outgoing: Vec<NodeId>,
+    /// The members that get the log and do not count.
+    pub learners: Vec<NodeId>,
+    /// Those that keep no state machine.
+    pub witnesses: Vec<NodeId>,
+    /// Where in the log the configuration in force stands; 0 for the initial one.
+    pub config_index: u64,
+    /// Whether that is committed, as far as the node knows.
+    pub config_committed: bool,
     /// On a leader: how far each other member is.
     pub progress: Vec<PeerStatus>,
 }
@@ -51,6 +61,7 @@ pub struct PeerStatus {
 impl Raft {
     /// The node's state now.
     pub fn status(&self) -> Status {
+        let (config_index, configuration) = self.in_force();
         Status {
             id: self.id,
             role: self.role.as_str(),
@@ -62,7 +73,12 @@ impl Raft {
             last_index: self.log.last_index(),
             last_term: self.log.last_term(),
             durable_index: self.durability.durable_index(),
-            members: self.configuration().voters().to_vec(),
+            members: configuration.voters().to_vec(),
+            outgoing: configuration.outgoing().to_vec(),
+            learners: configuration.learners().to_vec(),
+            witnesses: configuration.witnesses().to_vec(),
+            config_index,
+            config_committed: config_index <= self.commit,
             progress: self.leading.as_ref().map(|leading| leading.peer_statuses()).unwrap_or_default(),
         }
     }

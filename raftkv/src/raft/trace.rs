@@ -10,6 +10,7 @@ use std::fmt::{self, Write};
 
 use super::io::NodeId;
 use super::log::Entry;
+use super::quorum::Configuration;
 use super::rules::Rules;
 
 /// One event, in the term that the node had after it.
@@ -92,6 +93,39 @@ pub struct Commit {
     pub acks: Option<Vec<NodeId>>,
 }
 
+/// What became of a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigState {
+    /// It was added to the log.
+    Append,
+    /// It was committed.
+    Commit,
+    /// A later one was removed from the log, and it is the latest again.
+    Rollback,
+}
+
+impl ConfigState {
+    /// Its name in the trace.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ConfigState::Append => "append",
+            ConfigState::Commit => "commit",
+            ConfigState::Rollback => "rollback",
+        }
+    }
+}
+
+/// A configuration of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where it stands.
+    pub index: u64,
+    /// What it says.
+    pub configuration: Configuration,
+    /// What became of it.
+    pub state: ConfigState,
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventKind {
@@ -117,6 +151,8 @@ pub enum EventKind {
     Apply(Vec<EntryMark>),
     /// A read was answered: the mode, and the index that the answer reflects at least.
     Read(&'static str, u64),
+    /// A configuration came into the log, was committed, or is the latest again.
+    Config(Box<Config>),
 }
 
 /// A vote that was given.
@@ -191,9 +227,26 @@ impl fmt::Display for Line<'_> {
             }
             EventKind::Apply(entries) => write!(f, "apply\",\"entries\":{}", Marks(entries))?,
             EventKind::Read(mode, index) => write!(f, "read\",\"mode\":\"{mode}\",\"index\":{index}")?,
+            EventKind::Config(config) => write_config(f, config)?,
         }
         f.write_str("}")
     }
+}
+
+/// What a configuration does not have is left out.
+fn write_config(f: &mut fmt::Formatter<'_>, config: &Config) -> fmt::Result {
+    let Config { index, configuration, state } = config;
+    let (members, state) = (Nodes(configuration.voters()), state.as_str());
+    write!(f, "config\",\"index\":{index},\"members\":{members},\"state\":\"{state}\"")?;
+    let lists = [
+        ("outgoing", configuration.outgoing()),
+        ("learners", configuration.learners()),
+        ("witnesses", configuration.witnesses()),
+    ];
+    for (name, nodes) in lists.into_iter().filter(|(_, nodes)| !nodes.is_empty()) {
+        write!(f, ",\"{name}\":{}", Nodes(nodes))?;
+    }
+    Ok(())
 }
 
 fn write_boot(f: &mut fmt::Formatter<'_>, boot: &Boot) -> fmt::Result {
@@ -254,6 +307,13 @@ mod tests {
             rules: Rules::default(),
         };
         let commit = |acks| EventKind::Commit(Commit { index: 4, entry_term: 2, acks });
+        let plain = Configuration::new(vec![NodeId(1), NodeId(2)]);
+        let joint = Configuration::new(vec![NodeId(1)]).with_learner(NodeId(3)).with_witness(NodeId(2));
+        let joint = joint.joint_with(&joint.with_voter(NodeId(2)).with_witness(NodeId(2)));
+        let config = |configuration: &Configuration| {
+            let configuration = configuration.clone();
+            EventKind::Config(Box::new(Config { index: 3, configuration, state: ConfigState::Append }))
+        };
         let cases: Vec<(EventKind, &str, &[&str])> = vec![
             (
                 EventKind::Boot(Box::new(boot)),
@@ -276,6 +336,8 @@ mod tests {
             (commit(Some(vec![NodeId(1), NodeId(3)])), "commit", &["index", "entry_term", "acks"]),
             (EventKind::Apply(vec![]), "apply", &["entries"]),
             (EventKind::Read("log", 3), "read", &["mode", "index"]),
+            (config(&plain), "config", &["index", "members", "state"]),
+            (config(&joint), "config", &["index", "members", "state", "outgoing", "learners", "witnesses"]),
         ];
         for (kind, name, fields) in cases {
             let line = Event { term: 5, kind }.line(17, NodeId(2));

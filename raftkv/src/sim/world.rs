@@ -16,6 +16,7 @@ use super::{Demand, Report, Shape};
 use crate::raft::io::{Effects, Input, Micros, NodeId, RequestId};
 use crate::raft::log::Payload;
 use crate::raft::message::Message;
+use crate::raft::quorum::Configuration;
 use crate::raft::rules::{Count, Rules};
 use crate::raft::trace::Role;
 use crate::raft::{Config, Raft};
@@ -251,7 +252,7 @@ impl World {
         self.witness.saw_start(id, &log);
         let config = Config {
             id,
-            members: self.ids(),
+            members: Configuration::new(self.ids()),
             rules: self.rules.clone(),
             hard_state,
             log,

@@ -29,6 +29,7 @@ use raftkv::raft::control::{Order, OrderOutcome};
 use raftkv::raft::io::{Effects, HardState, Input, Micros, NodeId, Persist, PersistId, RequestId};
 use raftkv::raft::log::{Entry, Payload};
 use raftkv::raft::message::{AppendEntries, Message};
+use raftkv::raft::quorum::Configuration;
 use raftkv::raft::rules::Rules;
 use raftkv::raft::trace::Event;
 use raftkv::raft::{Config, Raft};
@@ -215,7 +216,7 @@ impl Script {
     }
 
     fn start(&mut self, id: NodeId) -> Outcome {
-        let members = self.nodes.keys().copied().collect();
+        let members = Configuration::new(self.nodes.keys().copied().collect());
         let (now, rules) = (Micros(self.now), self.rules.clone());
         let node = self.node(id)?;
         if node.raft.is_none() {

@@ -4,10 +4,25 @@ use raftkv::raft::Raft;
 use raftkv::raft::io::{HardState, NodeId, Persist, Refusal};
 use raftkv::raft::log::Entry;
 use raftkv::raft::message::{AppendOutcome, Ballot, Message};
-use raftkv::raft::trace::{EntryMark, Event, EventKind, Role};
+use raftkv::raft::quorum::Configuration;
+use raftkv::raft::trace::{ConfigState, EntryMark, Event, EventKind, Role};
 
 fn nodes(nodes: &[NodeId]) -> String {
     nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+/// `n1 n2 n3`, behind them C-old, learners and witnesses as far as there are any.
+pub(super) fn configuration(configuration: &Configuration) -> String {
+    let mut text = nodes(configuration.voters());
+    let lists = [
+        ("and", configuration.outgoing()),
+        ("learners", configuration.learners()),
+        ("witnesses", configuration.witnesses()),
+    ];
+    for (name, members) in lists.into_iter().filter(|(_, members)| !members.is_empty()) {
+        text += &format!(" {name} {}", nodes(members));
+    }
+    text
 }
 
 fn marks(marks: &[EntryMark]) -> String {
@@ -64,6 +79,14 @@ pub(super) fn event(event: &Event) -> String {
         }
         EventKind::Apply(entries) => format!("applies {}", marks(entries)),
         EventKind::Read(mode, index) => format!("reads by {mode} at {index}"),
+        EventKind::Config(config) => {
+            let what = match config.state {
+                ConfigState::Append => "counts by",
+                ConfigState::Commit => "knows as agreed upon",
+                ConfigState::Rollback => "goes back to",
+            };
+            format!("{what} configuration {}: {}", config.index, configuration(&config.configuration))
+        }
     }
 }
 

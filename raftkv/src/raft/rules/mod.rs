@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 mod commit;
 mod error;
 mod log;
+mod membership;
 mod preset;
 mod read;
 mod vote;
@@ -21,6 +22,7 @@ mod vote;
 pub use commit::*;
 pub use error::RuleError;
 pub use log::*;
+pub use membership::*;
 pub use preset::PRESETS;
 pub use read::*;
 pub use vote::*;
@@ -178,6 +180,23 @@ rules! {
     }
     /// Who counts, and how that changes.
     membership: MembershipRules {
+        /// How many members elect a leader and how many commit an entry.
+        quorum: QuorumSizes = QuorumSizes::MAJORITIES,
+            "two leaders in a term unless 2E > N, lost commits unless E + R > N; larger quorums stall sooner";
+        /// How many members must confirm a leader.
+        read_confirm_quorum: ReadConfirmQuorum = ReadConfirmQuorum::Auto,
+            "fewer than N - E + 1 do not notice that another leader was elected: stale reads";
+        /// From when on a configuration counts.
+        config_effective: ConfigEffective = ConfigEffective::OnAppend,
+            "nodes that have not applied a change count by the old members; a cluster of two cannot lose one safely";
+        /// Whether a node applies a configuration that is committed before it asks for votes.
+        campaign_guard_unapplied: bool = true,
+            "with config_effective=on_apply, a candidate asks members of long ago: two leaders in a term";
+        /// Whether a node may ask for votes although its log says that it is no member.
+        campaign_when_not_in_config: bool = true,
+            "the only node that could commit the removal of a leader never leads again: the cluster stalls";
+        /// Whether a node goes back to the configuration before when its entry is removed.
+        config_rollback: bool = true, "a node counts by members whom nobody agreed upon";
     }
     /// Snapshots and compaction.
     snapshot: SnapshotRules {
