@@ -67,6 +67,8 @@ pub enum OrderOutcome {
     Done(Option<u64>),
     /// Nothing was done.
     Refused(String),
+    /// It was begun, and this node can no longer say what becomes of it, or it does not come to its end.
+    Unknown(String),
 }
 
 impl Raft {

@@ -307,8 +307,14 @@ impl Script {
             self.say(format!("{id} answers {}: the state at {index}", self.names[&request]));
         }
         for (request, outcome) in effects.ordered {
-            if let OrderOutcome::Refused(reason) = outcome {
-                self.say(format!("{id} refuses {}: {reason}", self.names[&request]));
+            let name = &self.names[&request];
+            match outcome {
+                OrderOutcome::Done(None) => {}
+                OrderOutcome::Done(Some(index)) => self.say(format!("{id} has done {name}, entry {index}")),
+                OrderOutcome::Refused(reason) => self.say(format!("{id} refuses {name}: {reason}")),
+                OrderOutcome::Unknown(reason) => {
+                    self.say(format!("{id} cannot say what becomes of {name}: {reason}"));
+                }
             }
         }
         for (request, refusal) in effects.refused {
