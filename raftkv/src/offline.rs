@@ -67,6 +67,7 @@ pub fn truncate_log(data_dir: &Path, count: u64) -> Result<String, EditError> {
     let Some(kept) = kept else {
         return Err(EditError::Nothing(format!("cannot remove {count} entries: the log has {held}")));
     };
+    contents.pin();
     let removed = contents.entries.split_off(kept);
     wal::rewrite(&dir.wal(), &contents)?;
     let (Some(first), Some(last)) = (removed.first(), removed.last()) else {
@@ -116,7 +117,13 @@ mod tests {
         let terms = [1, 1, 2, 3, 3].into_iter().zip(1..);
         let entries = terms.map(|(term, index)| Entry { index, term, payload: Payload::Noop }).collect();
         let hard_state = Some(HardState { term: 4, voted_for: Some(NodeId(2)) });
-        wal.stage(&Persist { id: PersistId(1), hard_state, truncate_from: None, entries });
+        wal.stage(&Persist {
+            id: PersistId(1),
+            hard_state,
+            truncate_from: None,
+            entries,
+            ..Persist::default()
+        });
         wal.commit().unwrap();
         dir
     }

@@ -77,6 +77,10 @@ impl Writer {
     /// Makes a group durable, then says what depends on it. Returns the last batch in it.
     fn finish(&mut self, group: &mut Vec<Job>) -> Result<Option<PersistId>, String> {
         self.wal.commit().map_err(|error| error.to_string())?;
+        let covered = group.iter().filter_map(|job| job.persist.as_ref()?.compact).max();
+        if let Some(index) = covered {
+            self.wal.compact(index).map_err(|error| error.to_string())?;
+        }
         if let Some(trace) = &self.trace {
             let events = group.iter_mut().flat_map(|job| job.trace.drain(..)).collect();
             trace.write(&merge_syncs(events)).map_err(|error| format!("cannot write the trace: {error}"))?;

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 
 use super::io::{HardState, Persist, PersistId};
-use super::log::Log;
+use super::log::{Log, Position};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct InFlight {
@@ -24,7 +24,9 @@ pub(super) struct Durability {
     last_id: u64,
     issued_hard_state: HardState,
     issued_index: u64,
+    reset: Option<Position>,
     truncate_from: Option<u64>,
+    compact: Option<u64>,
     in_flight: VecDeque<InFlight>,
     durable_id: PersistId,
     durable_index: u64,
@@ -38,7 +40,9 @@ impl Durability {
             last_id: 0,
             issued_hard_state: hard_state,
             issued_index: last_index,
+            reset: None,
             truncate_from: None,
+            compact: None,
             in_flight: VecDeque::new(),
             durable_id: PersistId(0),
             durable_index: last_index,
@@ -58,11 +62,23 @@ impl Durability {
         }
     }
 
+    /// A durable snapshot has replaced the log up to `base`, and all of it. A crash leaves the snapshot, whatever
+    /// becomes of the entries on the disk, so everything up to `base` is durable already.
+    pub(super) fn reset(&mut self, base: Position) {
+        (self.reset, self.truncate_from, self.compact) = (Some(base), None, None);
+        (self.issued_index, self.durable_index) = (base.index, base.index);
+        for write in &mut self.in_flight {
+            write.last_index = base.index;
+        }
+    }
+
     /// What has to be written so that the disk catches up with the memory, if anything.
     pub(super) fn take(&mut self, hard_state: HardState, log: &Log) -> Option<Persist> {
         let last_index = log.last_index();
         let changed = (hard_state != self.issued_hard_state).then_some(hard_state);
-        if changed.is_none() && self.truncate_from.is_none() && last_index == self.issued_index {
+        let log_is_issued =
+            self.reset.is_none() && self.truncate_from.is_none() && last_index == self.issued_index;
+        if changed.is_none() && log_is_issued && self.compact.is_none() {
             return None;
         }
         self.last_id += 1;
@@ -71,7 +87,14 @@ impl Durability {
         self.issued_hard_state = hard_state;
         self.issued_index = last_index;
         self.in_flight.push_back(InFlight { id, last_index, hard_state: changed });
-        Some(Persist { id, hard_state: changed, truncate_from: self.truncate_from.take(), entries })
+        Some(Persist {
+            id,
+            hard_state: changed,
+            reset: self.reset.take(),
+            truncate_from: self.truncate_from.take(),
+            entries,
+            compact: self.compact.take(),
+        })
     }
 
     /// Everything up to `id` is durable.
@@ -137,6 +160,23 @@ mod tests {
         durability.truncated(3);
         let write = durability.take(hard_state, &log_of(&[1, 1])).unwrap();
         assert_eq!((write.truncate_from, write.entries.len()), (None, 1));
+    }
+
+    #[test]
+    fn a_snapshot_in_place_of_the_log_is_durable_before_the_log_knows_it() {
+        let hard_state = HardState::default();
+        let mut durability = Durability::recovered(hard_state, 0);
+        let old = durability.take(hard_state, &log_of(&[1, 1, 1])).unwrap();
+        durability.truncated(2);
+        let base = Position { index: 9, term: 2 };
+        durability.reset(base);
+        let mut log = Log::default();
+        log.reset(base);
+        assert_eq!(durability.durable_index(), 9);
+        let new = durability.take(hard_state, &log).unwrap();
+        assert_eq!((new.reset, new.truncate_from, new.entries.len()), (Some(base), None, 0));
+        durability.persisted(old.id);
+        assert_eq!(durability.durable_index(), 9, "the old log says nothing about the new one");
     }
 
     #[test]

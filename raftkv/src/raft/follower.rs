@@ -28,6 +28,8 @@ impl Raft {
             return;
         }
         self.heard_leader(now, from);
+        let trimmed = self.without_what_the_base_covers(append);
+        let append = trimmed.as_ref().unwrap_or(append);
         if !self.fits(append) {
             let (hint_index, hint_term) = self.log.agreement_bound(append.prev_index, append.prev_term);
             let rejection = Rejection { prev_index: append.prev_index, hint_index, hint_term };
@@ -45,6 +47,22 @@ impl Raft {
         self.raise_commit(append.commit.min(cap), None);
         self.trace_durable(EventKind::Ack(from, last_new));
         self.answer_append(from, AppendOutcome::Matched(last_new));
+    }
+
+    /// The same message without the entries before this log's base, if there are any: a snapshot of applied entries
+    /// covers them, so they are committed, and the leader of a current term has the same (leader completeness).
+    fn without_what_the_base_covers(&self, append: &AppendEntries) -> Option<AppendEntries> {
+        let base = self.log.base();
+        let skip = base.index.checked_sub(append.prev_index).filter(|&skip| skip > 0)?;
+        let (covered, new) = append.entries.split_at(append.entries.len().min(skip as usize));
+        // What the leader has at the base is compared if the message tells.
+        let told = covered.last().filter(|last| last.index == base.index).map_or(base.term, |last| last.term);
+        Some(AppendEntries {
+            prev_index: base.index,
+            prev_term: told,
+            entries: new.to_vec(),
+            ..append.clone()
+        })
     }
 
     /// Whether the new entries may follow what this node has.

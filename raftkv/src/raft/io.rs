@@ -10,7 +10,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::control::{Order, OrderOutcome};
-use super::log::Entry;
+use super::log::{Entry, Position};
 use super::message::Message;
 use super::trace::Event;
 
@@ -59,7 +59,7 @@ impl Micros {
 pub struct RequestId(pub u64);
 
 /// The number of a [`Persist`], counted from 1 in the order of issue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PersistId(pub u64);
 
 /// What the core can be told.
@@ -109,16 +109,46 @@ pub struct HardState {
 }
 
 /// One batch of writes to the disk. The driver may write several before one fsync (group commit).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Persist {
     /// Its number.
     pub id: PersistId,
     /// The new hard state, if it changed.
     pub hard_state: Option<HardState>,
+    /// A durable snapshot that reaches to here has replaced the log: remove all entries, and go on behind this
+    /// place. Before everything that follows.
+    pub reset: Option<Position>,
     /// Remove entries with an index >= this, before appending.
     pub truncate_from: Option<u64>,
     /// Entries to append.
     pub entries: Vec<Entry>,
+    /// Entries up to this index are not needed any more. They may be removed once all the rest is durable, and
+    /// whenever that suits: nothing depends on it.
+    pub compact: Option<u64>,
+}
+
+impl Persist {
+    /// Carries it out on a log in memory, as the disks of scripts and of the simulation hold it.
+    pub fn write_to(self, log: &mut Vec<Entry>) {
+        if self.reset.is_some() {
+            log.clear();
+        }
+        if let Some(from) = self.truncate_from {
+            log.retain(|entry| entry.index < from);
+        }
+        log.extend(self.entries);
+        if let Some(index) = self.compact {
+            log.retain(|entry| entry.index > index);
+        }
+    }
+
+    /// Whether anything in it has to become durable.
+    pub fn writes(&self) -> bool {
+        self.hard_state.is_some()
+            || self.reset.is_some()
+            || self.truncate_from.is_some()
+            || !self.entries.is_empty()
+    }
 }
 
 /// Why a request is refused. Each of these proves that it had no effect.

@@ -1,9 +1,10 @@
 //! The replicated log in memory: entries without holes, each named by its index and term.
 //!
-//! Invariant: the entry at position `k` has the index `base_index + 1 + k`. The log knows nothing about
-//! commitment or durability; who may truncate what is decided by its callers, and under weakened rules that
-//! may be a committed entry.
-//! Reference: figure 2 and section 5.3 of the Raft paper (Ongaro and Ousterhout, 2014, extended version).
+//! Invariant: the entry at position `k` has the index `base.index + 1 + k`. What lies at and before the base is
+//! covered by a snapshot; of it only the term at the base is known, and every question about the rest is
+//! answered with "not here", never with a guess. The log knows nothing about commitment or durability; who may
+//! truncate what is decided by its callers, and under weakened rules that may be a committed entry.
+//! Reference: figure 2 and sections 5.3 and 7 of the Raft paper (Ongaro and Ousterhout, 2014, extended version).
 
 use std::fmt;
 use std::sync::Arc;
@@ -134,6 +135,21 @@ impl Entry {
     }
 }
 
+/// A place in the log: an index, and the term of the entry there. Index 0 is the place before the first entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Position {
+    /// The index.
+    pub index: u64,
+    /// The term there.
+    pub term: u64,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.index, self.term)
+    }
+}
+
 /// How much of the log one message may carry.
 #[derive(Clone, Copy, Debug)]
 pub struct SliceLimit {
@@ -146,16 +162,29 @@ pub struct SliceLimit {
 /// The log of one node.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
-    base_index: u64,
-    base_term: u64,
+    base: Position,
     entries: Vec<Entry>,
 }
 
+/// Whether a recovered log and a recovered snapshot fit together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// The entries on disk go on behind the snapshot, or overlap it.
+    Joined,
+    /// The entries on disk end before the snapshot or contradict it: the snapshot replaces all of them, and the
+    /// disk has yet to be told so.
+    Voided,
+}
+
 impl Log {
-    /// The log as it was recovered from disk. Its entries must be contiguous and start at 1.
-    pub fn recovered(entries: Vec<Entry>) -> Result<Self, String> {
-        for (position, entry) in entries.iter().enumerate() {
-            let expected = position as u64 + 1;
+    /// The log as it was recovered from disk, with the place up to which the recovered snapshot reaches (the
+    /// default without one). The entries must be contiguous, and none may be missing between the two.
+    ///
+    /// A snapshot that was received replaces the log in two writes, the file first; where a crash came between
+    /// them, this finishes the job.
+    pub fn recovered(snapshot: Position, mut entries: Vec<Entry>) -> Result<(Self, Fit), String> {
+        let first = entries.first().map_or(snapshot.index + 1, |entry| entry.index);
+        for (entry, expected) in entries.iter().zip(first..) {
             if entry.index != expected {
                 return Err(format!(
                     "the recovered log has entry {} where entry {expected} belongs",
@@ -163,37 +192,71 @@ impl Log {
                 ));
             }
         }
-        Ok(Self { base_index: 0, base_term: 0, entries })
+        if first == 0 || first > snapshot.index + 1 {
+            return Err(format!(
+                "the log begins with entry {first} and the snapshot ends with entry {}: what lies between is \
+                 missing. Restore the directory from a copy, or remove the node from the cluster and add it again \
+                 with an empty directory",
+                snapshot.index
+            ));
+        }
+        let there = snapshot.index.checked_sub(first).and_then(|at| entries.get(at as usize));
+        match there.map(|entry| entry.term) {
+            // Nothing overlaps.
+            None if snapshot.index < first => Ok((Self { base: snapshot, entries }, Fit::Joined)),
+            Some(term) if term == snapshot.term => {
+                // The first entry is given up for the term before the others, unless that is known to be 0.
+                let base = if first == 1 {
+                    Position::default()
+                } else {
+                    let given_up = entries.remove(0);
+                    Position { index: given_up.index, term: given_up.term }
+                };
+                Ok((Self { base, entries }, Fit::Joined))
+            }
+            None | Some(_) => Ok((Self { base: snapshot, entries: Vec::new() }, Fit::Voided)),
+        }
     }
 
-    /// The index of the last entry, 0 for an empty log.
+    /// The place before the first entry.
+    pub fn base(&self) -> Position {
+        self.base
+    }
+
+    /// The index of the first entry that is kept, or of the next one if there is none.
+    pub fn first_index(&self) -> u64 {
+        self.base.index + 1
+    }
+
+    /// The index of the last entry, that of the base for an empty log.
     pub fn last_index(&self) -> u64 {
-        self.base_index + self.entries.len() as u64
+        self.base.index + self.entries.len() as u64
     }
 
-    /// The term of the last entry, 0 for an empty log.
+    /// The term of the last entry, that of the base for an empty log.
     pub fn last_term(&self) -> u64 {
-        self.entries.last().map_or(self.base_term, |entry| entry.term)
+        self.entries.last().map_or(self.base.term, |entry| entry.term)
     }
 
-    /// The term of the entry at `index`; 0 at index 0; `None` where the log has no entry.
+    /// The term of the entry at `index`, also at the base; 0 at index 0; `None` where the log has no entry, or
+    /// has it no more.
     pub fn term(&self, index: u64) -> Option<u64> {
-        if index == self.base_index {
-            return Some(self.base_term);
+        if index == self.base.index {
+            return Some(self.base.term);
         }
         self.get(index).map(|entry| entry.term)
     }
 
     /// The entry at `index`.
     pub fn get(&self, index: u64) -> Option<&Entry> {
-        let position = index.checked_sub(self.base_index + 1)?;
+        let position = index.checked_sub(self.base.index + 1)?;
         self.entries.get(usize::try_from(position).ok()?)
     }
 
     /// The entries from `from` to `to`, both included, as far as they exist.
     pub fn range(&self, from: u64, to: u64) -> &[Entry] {
-        let start = from.max(self.base_index + 1) - self.base_index - 1;
-        let end = to.min(self.last_index()).saturating_sub(self.base_index);
+        let start = from.max(self.base.index + 1) - self.base.index - 1;
+        let end = to.min(self.last_index()).saturating_sub(self.base.index);
         if start >= end { &[] } else { &self.entries[start as usize..end as usize] }
     }
 
@@ -228,19 +291,36 @@ impl Log {
 
     /// Removes all entries with an index >= `from`.
     pub fn truncate_from(&mut self, from: u64) {
-        let keep = from.saturating_sub(self.base_index + 1);
+        let keep = from.saturating_sub(self.base.index + 1);
         self.entries.truncate(usize::try_from(keep).unwrap_or(usize::MAX));
+    }
+
+    /// Forgets the entries up to `index`, as far as the log has them; the last of them becomes the base.
+    pub fn compact(&mut self, index: u64) {
+        let index = index.min(self.last_index());
+        let Some(term) = self.term(index).filter(|_| index > self.base.index) else { return };
+        self.entries.drain(..(index - self.base.index) as usize);
+        // A log that was long once does not keep its room.
+        self.entries.shrink_to(self.entries.len() * 2);
+        self.base = Position { index, term };
+    }
+
+    /// Forgets everything; the log goes on behind `base`.
+    pub fn reset(&mut self, base: Position) {
+        *self = Self { base, entries: Vec::new() };
     }
 
     /// The largest index <= `index` whose term is <= `term`, and that term: where two logs can agree at the
     /// latest. Both sides of a rejected append skip whole terms with it (end of section 5.3 of the paper).
+    /// Before the base terms are not known: the search ends there, and what the leader then looks for it does
+    /// not find, so that it sends a snapshot.
     pub fn agreement_bound(&self, index: u64, term: u64) -> (u64, u64) {
         let mut at = index.min(self.last_index());
         loop {
             match self.term(at) {
                 Some(own) if own > term && at > 0 => at -= 1,
                 Some(own) => return (at, own),
-                None => return (at, self.base_term),
+                None => return (at, self.base.term.min(term)),
             }
         }
     }
@@ -304,9 +384,61 @@ mod tests {
     #[test]
     fn a_hole_in_a_recovered_log_is_refused() {
         let mut entries = log_of(&[1, 1, 2]).range(1, 3).to_vec();
-        assert!(Log::recovered(entries.clone()).is_ok());
+        let nothing = Position::default();
+        assert!(Log::recovered(nothing, entries.clone()).is_ok());
         entries.remove(1);
-        assert!(Log::recovered(entries).unwrap_err().contains("entry 3 where entry 2 belongs"));
+        assert!(Log::recovered(nothing, entries).unwrap_err().contains("entry 3 where entry 2 belongs"));
+    }
+
+    /// Entries `from..` of these terms, behind a snapshot.
+    fn joined(snapshot: (u64, u64), from: u64, terms: &[u64]) -> Result<(Position, Vec<u64>, Fit), String> {
+        let entry = |(index, &term)| Entry { index, term, payload: Payload::Noop };
+        let entries = (from..).zip(terms).map(entry).collect();
+        let (log, fit) = Log::recovered(Position { index: snapshot.0, term: snapshot.1 }, entries)?;
+        Ok((log.base(), log.range(0, u64::MAX).iter().map(|entry| entry.index).collect(), fit))
+    }
+
+    #[test]
+    fn a_snapshot_and_a_log_are_joined_or_refused() {
+        let at = |index, term| Position { index, term };
+        assert_eq!(joined((0, 0), 1, &[]), Ok((at(0, 0), vec![], Fit::Joined)));
+        assert_eq!(joined((4, 2), 1, &[]), Ok((at(4, 2), vec![], Fit::Joined)), "only a snapshot");
+        assert_eq!(joined((4, 2), 5, &[2, 3]), Ok((at(4, 2), vec![5, 6], Fit::Joined)), "it follows");
+        assert_eq!(
+            joined((2, 1), 1, &[1, 1, 2]),
+            Ok((at(0, 0), vec![1, 2, 3], Fit::Joined)),
+            "the whole log"
+        );
+        assert_eq!(joined((4, 2), 3, &[1, 2, 2]), Ok((at(3, 1), vec![4, 5], Fit::Joined)), "some is kept");
+        assert_eq!(joined((4, 2), 4, &[2]), Ok((at(4, 2), vec![], Fit::Joined)));
+        assert_eq!(joined((9, 2), 1, &[1, 1]), Ok((at(9, 2), vec![], Fit::Voided)), "the log is behind");
+        assert_eq!(joined((2, 3), 1, &[1, 1, 1]), Ok((at(2, 3), vec![], Fit::Voided)), "it contradicts");
+        let message = joined((4, 2), 6, &[2]).unwrap_err();
+        assert!(message.contains("begins with entry 6 and the snapshot ends with entry 4"), "{message}");
+        assert!(joined((0, 0), 2, &[1]).is_err());
+        assert!(joined((0, 0), 0, &[1]).is_err());
+    }
+
+    #[test]
+    fn what_was_compacted_is_not_there_and_never_out_of_range() {
+        let mut log = log_of(&[1, 1, 2, 2, 3]);
+        log.compact(3);
+        assert_eq!((log.base(), log.first_index(), log.last_index()), (Position { index: 3, term: 2 }, 4, 5));
+        assert_eq!((log.term(2), log.term(3), log.term(4)), (None, Some(2), Some(2)));
+        assert_eq!((log.get(3), log.range(0, 4).len(), log.range(1, 3).len()), (None, 1, 0));
+        assert_eq!(log.slice(1, SliceLimit { entries: 9, bytes: 9_999 }).len(), 2);
+        assert_eq!(log.agreement_bound(5, 2), (4, 2));
+        assert_eq!(log.agreement_bound(5, 1), (2, 1), "below the base nothing is known");
+        assert_eq!(log.agreement_bound(1, 1), (1, 1));
+        log.compact(2);
+        assert_eq!(log.base().index, 3, "never back");
+        log.truncate_from(2);
+        assert_eq!((log.last_index(), log.last_term()), (3, 2), "the base stays");
+        assert_eq!(log.push(4, Payload::Noop).index, 4);
+        log.compact(99);
+        assert_eq!((log.base().index, log.last_index()), (4, 4));
+        log.reset(Position { index: 20, term: 7 });
+        assert_eq!((log.last_index(), log.last_term(), log.push(7, Payload::Noop).index), (20, 7, 21));
     }
 
     #[test]

@@ -43,7 +43,7 @@ mod replication;
 use durability::Durability;
 use election::{OwnVote, Patience, Tally, Timer};
 use io::{Effects, HardState, Input, Micros, NodeId, Persist};
-use log::{Entry, Log};
+use log::{Entry, Fit, Log, Position};
 use membership::Configurations;
 use message::Message;
 use quorum::Configuration;
@@ -106,7 +106,7 @@ impl Raft {
             return Err(format!("{} is not one of the members {:?}", config.id, configuration.voters()));
         }
         config.rules.validate().map_err(|error| error.to_string())?;
-        let log = Log::recovered(config.log)?;
+        let (log, fit) = Log::recovered(Position::default(), config.log)?;
         // A log that is ahead of the hard state proves a newer term. Whom this node voted for in it nobody
         // knows.
         let hard_state = if config.hard_state.term < log.last_term() {
@@ -114,6 +114,10 @@ impl Raft {
         } else {
             config.hard_state
         };
+        let mut durability = Durability::recovered(config.hard_state, log.last_index());
+        if fit == Fit::Voided {
+            durability.reset(log.base());
+        }
         let mut patience = Patience::of(&config.rules);
         let mut random = Random(config.seed);
         let election_due = now.plus_millis(patience.draw(&mut random));
@@ -123,7 +127,7 @@ impl Raft {
             rules: config.rules,
             term: hard_state.term,
             voted_for: hard_state.voted_for,
-            durability: Durability::recovered(config.hard_state, log.last_index()),
+            durability,
             log,
             role: Role::Follower,
             leader: None,
@@ -268,7 +272,7 @@ impl Raft {
         self.hand_out_committed();
         self.answer_reads();
         let persist = self.durability.take(self.hard_state(), &self.log);
-        if let Some(persist) = &persist {
+        if let Some(persist) = persist.as_ref().filter(|persist| persist.writes()) {
             self.announce(persist);
         }
         let deadline = self.deadline();

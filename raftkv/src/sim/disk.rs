@@ -53,12 +53,10 @@ impl Disk {
     }
 
     fn write(&mut self, persist: Persist) -> PersistId {
+        let id = persist.id;
         self.hard_state = persist.hard_state.unwrap_or(self.hard_state);
-        if let Some(from) = persist.truncate_from {
-            self.log.truncate(from as usize - 1);
-        }
-        self.log.extend(persist.entries);
-        persist.id
+        persist.write_to(&mut self.log);
+        id
     }
 
     /// The node crashes; the first `kept` of the open writes reach the disk, whoever waited for them.

@@ -15,6 +15,7 @@
 //! write, here as in any log without a second copy; it is told once another frame stands behind it, which is after the
 //! next start at the latest.
 
+mod compact;
 mod frame;
 mod record;
 mod recover;
@@ -118,6 +119,7 @@ pub struct Wal {
     /// The last hard state that was staged, for the head of the next segment.
     hard_state: HardState,
     boot: u64,
+    spans: compact::Spans,
     next: Option<JoinHandle<Result<File, WalError>>>,
     poisoned: bool,
 }
@@ -133,7 +135,7 @@ impl Wal {
         }
         let (recovered, end) = match recover::replay(directory)? {
             Some((recovered, end)) => (recovered, end),
-            None => (Recovered::default(), recover::create(directory, sizes.first)?),
+            None => (Recovered::blank(), recover::create(directory, sizes.first)?),
         };
         let mut wal = Self {
             directory: directory.into(),
@@ -146,6 +148,7 @@ impl Wal {
             buffer: Vec::new(),
             hard_state: recovered.hard_state,
             boot: recovered.boot,
+            spans: end.spans,
             next: None,
             poisoned: false,
         };
@@ -170,12 +173,16 @@ impl Wal {
             self.hard_state = hard_state;
             record::encode(&Record::HardState(hard_state), &mut self.buffer);
         }
+        if let Some(base) = batch.reset {
+            record::encode(&Record::Base(base), &mut self.buffer);
+        }
         if let Some(from) = batch.truncate_from {
             record::encode(&Record::Truncate(from), &mut self.buffer);
         }
         for entry in &batch.entries {
             record::encode(&Record::Entry(Cow::Borrowed(entry)), &mut self.buffer);
         }
+        self.spans.staged(batch);
     }
 
     /// The size of what is staged, in bytes.
@@ -232,6 +239,7 @@ impl Wal {
         file.write_all_at(&head, 0).map_err(|e| WalError::io("write", &path, e))?;
         file.sync_data().map_err(|e| WalError::io("sync", &path, e))?;
         segment::publish(&self.directory, sequence)?;
+        self.spans.rolled(self.sequence);
         self.file = file;
         self.sequence = sequence;
         self.capacity = capacity;

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::raft::io::HardState;
-use crate::raft::log::Entry;
+use crate::raft::log::{Entry, Position};
 
 /// The version of the format that this code writes and reads.
 pub(super) const FORMAT: u32 = 1;
@@ -25,6 +25,8 @@ pub(super) enum Record<'a> {
     Entry(Cow<'a, Entry>),
     /// The node was started for the n-th time.
     Boot(u64),
+    /// A snapshot that reaches to here replaces all entries before this record; the log goes on behind it.
+    Base(Position),
 }
 
 /// How a segment begins.

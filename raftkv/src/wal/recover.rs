@@ -7,23 +7,47 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use super::compact::Spans;
 use super::frame::{self, Found};
 use super::record::{self, Continuity, FORMAT, Record, SegmentStart};
 use super::{WalError, head_frame, segment};
 use crate::raft::io::HardState;
-use crate::raft::log::Entry;
+use crate::raft::log::{Entry, Position};
 
 /// What a log holds.
 #[derive(Debug, Default)]
 pub struct Recovered {
     /// Term and vote.
     pub hard_state: HardState,
+    /// The place before the first entry; `None` if the front of the log was removed, so that only the first entry tells
+    /// where it begins.
+    pub base: Option<Position>,
     /// The entries, with consecutive indexes.
     pub entries: Vec<Entry>,
     /// How often the node was started, without the start under way.
     pub boot: u64,
     /// A write that the last stop cut short.
     pub torn: Option<TornTail>,
+}
+
+impl Recovered {
+    /// A log in which nothing was ever written.
+    pub(super) fn blank() -> Self {
+        Self { base: Some(Position::default()), ..Self::default() }
+    }
+
+    /// Where the first entry that is there, or comes next, stands; `None` if the log does not tell.
+    pub fn first_index(&self) -> Option<u64> {
+        let begins = self.entries.first().map(|entry| entry.index);
+        begins.or(self.base.map(|base| base.index + 1))
+    }
+
+    /// Writes down where the log begins, before entries are taken out of it by hand. The term there is not known any more
+    /// if the front was removed, and nobody asks for it.
+    pub fn pin(&mut self) {
+        let before = self.first_index().map(|first| Position { index: first - 1, term: 0 });
+        self.base = self.base.or(before);
+    }
 }
 
 /// A write that never became durable.
@@ -44,6 +68,7 @@ pub(super) struct End {
     pub(super) capacity: u64,
     pub(super) offset: u64,
     pub(super) ordinal: u64,
+    pub(super) spans: Spans,
 }
 
 /// Reads the log of a stopped node without changing it. `None` if there is none.
@@ -83,10 +108,12 @@ pub(super) fn create(directory: &Path, size: u64) -> Result<End, WalError> {
     file.write_all_at(&head, 0).map_err(|e| WalError::io("write", &path, e))?;
     file.sync_data().map_err(|e| WalError::io("sync", &path, e))?;
     segment::publish(directory, sequence)?;
-    Ok(End { file, sequence, capacity: size.max(head.len() as u64), offset: head.len() as u64, ordinal: 2 })
+    let (capacity, offset) = (size.max(head.len() as u64), head.len() as u64);
+    Ok(End { file, sequence, capacity, offset, ordinal: 2, spans: Spans::default() })
 }
 
-/// The position of the newest base segment in `sequences`.
+/// The position of the newest base segment in `sequences`. Without one the front of the log was removed behind a snapshot,
+/// and the replay begins with what is left.
 fn find_base(directory: &Path, sequences: &[u64]) -> Result<Option<usize>, WalError> {
     for (position, &sequence) in sequences.iter().enumerate().rev() {
         let path = segment::path(directory, sequence);
@@ -94,14 +121,7 @@ fn find_base(directory: &Path, sequences: &[u64]) -> Result<Option<usize>, WalEr
             return Ok(Some(position));
         }
     }
-    match sequences.first() {
-        None => Ok(None),
-        Some(&first) => Err(WalError::corrupt(
-            &segment::path(directory, first),
-            0,
-            "the segments before this one are missing",
-        )),
-    }
+    Ok((!sequences.is_empty()).then_some(0))
 }
 
 /// The first record of a segment.
@@ -125,9 +145,9 @@ fn read_start(path: &Path) -> Result<SegmentStart, WalError> {
     }
 }
 
-/// Replays consecutive segments, of which the first is a base.
+/// Replays consecutive segments.
 fn replay_from(directory: &Path, sequences: &[u64]) -> Result<(Recovered, End), WalError> {
-    let mut replay = Replay { recovered: Recovered::default(), ordinal: None };
+    let mut replay = Replay { recovered: Recovered::default(), ordinal: None, spans: Spans::default() };
     let mut end = None;
     for (position, &sequence) in sequences.iter().enumerate() {
         let path = segment::path(directory, sequence);
@@ -137,6 +157,9 @@ fn replay_from(directory: &Path, sequences: &[u64]) -> Result<(Recovered, End), 
         }
         let tail = if position + 1 == sequences.len() { Tail::MayBeTorn } else { Tail::MustBeWhole };
         let bytes = fs::read(&path).map_err(|e| WalError::io("read", &path, e))?;
+        if position > 0 {
+            replay.spans.rolled(sequence - 1);
+        }
         let offset = replay.segment(&path, sequence, &bytes, tail)?;
         end = Some((path, sequence, bytes.len() as u64, offset as u64));
     }
@@ -144,7 +167,7 @@ fn replay_from(directory: &Path, sequences: &[u64]) -> Result<(Recovered, End), 
     let file =
         OpenOptions::new().read(true).write(true).open(&path).map_err(|e| WalError::io("open", &path, e))?;
     let ordinal = replay.ordinal.expect("a segment has at least one frame") + 1;
-    Ok((replay.recovered, End { file, sequence, capacity, offset, ordinal }))
+    Ok((replay.recovered, End { file, sequence, capacity, offset, ordinal, spans: replay.spans }))
 }
 
 /// What the end of a segment may look like.
@@ -161,6 +184,7 @@ struct Replay {
     recovered: Recovered,
     /// The number of the last frame.
     ordinal: Option<u64>,
+    spans: Spans,
 }
 
 impl Replay {
@@ -218,7 +242,11 @@ impl Replay {
     /// Replays one record.
     fn record(&mut self, record: Record<'_>, sequence: u64, is_first: bool) -> Result<(), String> {
         match record {
-            Record::Segment(start) if is_first && start.sequence == sequence => {}
+            Record::Segment(start) if is_first && start.sequence == sequence => {
+                if start.continues == Continuity::Base {
+                    self.recovered.base = Some(Position::default());
+                }
+            }
             Record::Segment(start) => {
                 return Err(format!("the start of segment {} stands here", start.sequence));
             }
@@ -229,17 +257,25 @@ impl Replay {
                 let entries = &mut self.recovered.entries;
                 let kept = entries.partition_point(|entry| entry.index < from);
                 entries.truncate(kept);
+                self.spans.truncated(from);
             }
             Record::Entry(entry) => {
                 let last = self.recovered.entries.last();
-                let expected = last.map_or(1, |last| last.index + 1);
+                let before = last.map(|last| last.index).or(self.recovered.base.map(|base| base.index));
+                let expected = before.map_or(entry.index, |before| before + 1);
                 if entry.index != expected {
                     return Err(format!("entry {} stands where entry {expected} belongs", entry.index));
                 }
                 if last.is_some_and(|last| entry.term < last.term) {
                     return Err(format!("entry {} has a lower term than the one before it", entry.index));
                 }
+                self.spans.appended(entry.index);
                 self.recovered.entries.push(entry.into_owned());
+            }
+            Record::Base(base) => {
+                self.recovered.entries.clear();
+                self.recovered.base = Some(base);
+                self.spans.reset(base.index);
             }
         }
         Ok(())

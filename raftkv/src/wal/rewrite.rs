@@ -10,6 +10,7 @@ use std::path::Path;
 use super::record::{self, Continuity, FORMAT, Record, SegmentStart};
 use super::recover::{Recovered, remove_superseded};
 use super::{HEAD_ROOM, WalError, frame, head_frame, segment};
+use crate::raft::log::Position;
 
 /// Makes `contents` the contents of the log in `directory`. The caller holds the lock on the data directory.
 pub fn rewrite(directory: &Path, contents: &Recovered) -> Result<(), WalError> {
@@ -23,6 +24,15 @@ pub fn rewrite(directory: &Path, contents: &Recovered) -> Result<(), WalError> {
     let mut bytes = head_frame(start, contents.hard_state, contents.boot, &[], 1);
     let mut ordinal = 1;
     let mut buffer = vec![0; frame::HEADER];
+    if let Some(first) = contents.first_index().filter(|&first| first > 1) {
+        let known = contents.base.filter(|base| base.index + 1 == first);
+        let base = known.unwrap_or(Position { index: first - 1, term: 0 });
+        record::encode(&Record::Base(base), &mut buffer);
+        ordinal += 1;
+        frame::seal(&mut buffer, ordinal);
+        bytes.append(&mut buffer);
+        buffer.resize(frame::HEADER, 0);
+    }
     for (position, entry) in contents.entries.iter().enumerate() {
         record::encode(&Record::Entry(std::borrow::Cow::Borrowed(entry)), &mut buffer);
         if buffer.len() >= FRAME || position + 1 == contents.entries.len() {

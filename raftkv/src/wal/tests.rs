@@ -31,10 +31,7 @@ impl Model {
         if let Some(hard_state) = batch.hard_state {
             self.hard_state = hard_state;
         }
-        if let Some(from) = batch.truncate_from {
-            self.entries.retain(|entry| entry.index < from);
-        }
-        self.entries.extend(batch.entries.iter().cloned());
+        batch.clone().write_to(&mut self.entries);
     }
 }
 
@@ -73,7 +70,7 @@ fn batch(draft: &Draft, number: usize, model: &Model) -> Persist {
         };
         entries.push(Entry { index, term: term.max(1), payload });
     }
-    Persist { id: PersistId(number as u64 + 1), hard_state, truncate_from, entries }
+    Persist { id: PersistId(number as u64 + 1), hard_state, truncate_from, entries, ..Persist::default() }
 }
 
 fn recovered(directory: &Path) -> Model {

@@ -346,12 +346,10 @@ impl Script {
     fn write(&mut self, id: NodeId, persist: Persist) -> Outcome<PersistId> {
         self.say(format!("{id} writes {}", print::persist(&persist)));
         let node = self.node(id)?;
+        let written = persist.id;
         node.hard_state = persist.hard_state.unwrap_or(node.hard_state);
-        if let Some(from) = persist.truncate_from {
-            node.log.truncate(from as usize - 1);
-        }
-        node.log.extend(persist.entries);
-        Ok(persist.id)
+        persist.write_to(&mut node.log);
+        Ok(written)
     }
 
     fn post(&mut self, from: NodeId, to: NodeId, message: Message) {
