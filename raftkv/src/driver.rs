@@ -1,24 +1,31 @@
 //! The only loop around the core: takes what happens, steps the core, carries its effects out in their order.
 //!
-//! Invariant: the fields of [`Effects`] are carried out in the order in which they are declared, and nothing here decides
-//! anything about the protocol. The loop never waits for the disk or the network: writes go to the writer's thread,
-//! messages to the peers' queues.
+//! It is a task of the node's one thread, beside the tasks of HTTP and of the peers. Tokio runs every task that is ready
+//! before it comes back to this one, so each round takes whatever all ready sockets brought; the answers and messages of a
+//! step wake the tasks that write them. No request changes threads on its way. Only the disk has a thread of its own, the
+//! writer's.
+//!
+//! Invariant: the fields of [`Effects`] are carried out in the order in which they are declared, in [`Driver::carry_out`]
+//! and nowhere else, and nothing here decides anything about the protocol. The loop never waits for the disk or the
+//! network: writes go to the writer's thread, messages to the peers' queues.
 //! What it lacks on purpose: retries. A request whose entry the core gave up on is answered as unknown.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
+use tokio::time::{Sleep, sleep_until};
 
+use crate::inbox::{Answer, Arrivals, Ask, Call, Happening, NodeStatus};
 use crate::peers::{Backlog, Outbox};
 use crate::raft::Raft;
 use crate::raft::io::{Effects, Input, Micros, NodeId, PersistId, Refusal, RequestId};
 use crate::raft::log::{Entry, Payload};
 use crate::raft::message::Message;
-use crate::raft::status::Status;
 use crate::raft::trace::{Event, EventKind};
 use crate::store::{Reply, Store};
 use crate::tracefile::TraceFile;
@@ -26,73 +33,10 @@ use crate::writer::{Job, Report};
 
 /// Requests that may be open at once; more are refused as busy.
 const PENDING_MAX: usize = 16_384;
-/// At most so many inputs share one step, so that messages and answers are not held back.
+/// At most so many happenings share one step, so that messages and answers are not held back.
 const BATCH_MAX: usize = 1024;
 /// How often requests that nobody waits for any more are forgotten.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
-
-/// What can happen to a node.
-#[derive(Debug)]
-pub(crate) enum Happening {
-    /// A peer's message arrived.
-    Peer(NodeId, Message),
-    /// A client asks for something.
-    Call(Call),
-    /// Somebody wants to know the state.
-    Status(oneshot::Sender<NodeStatus>),
-    /// The writer has something to say.
-    Writer(Report),
-    /// The node is to stop.
-    Stop,
-}
-
-/// A client's request.
-#[derive(Debug)]
-pub(crate) struct Call {
-    /// What it asks.
-    pub(crate) ask: Ask,
-    /// Where the answer goes.
-    pub(crate) answer: oneshot::Sender<Answer>,
-}
-
-/// What a client asks.
-#[derive(Debug)]
-pub(crate) enum Ask {
-    /// A command through the log.
-    Propose(Vec<u8>),
-    /// A read of a key through the log, whatever the rules say.
-    ReadLog(Vec<u8>),
-    /// A read of a key, as the rules say.
-    Read(String),
-    /// A read of a key from what this node has, whatever the rules say.
-    ReadLocal(String),
-}
-
-/// How a request ended.
-#[derive(Debug)]
-pub(crate) enum Answer {
-    /// The state machine's reply, at this index of the log.
-    Done { index: u64, reply: Reply },
-    /// Refused without effect.
-    Refused(Refusal),
-    /// Nobody knows.
-    Unknown(&'static str),
-}
-
-/// The state of the node around the core.
-#[derive(Debug)]
-pub(crate) struct NodeStatus {
-    /// The core's state.
-    pub(crate) raft: Status,
-    /// The rules in force.
-    pub(crate) rules: Vec<(&'static str, String)>,
-    /// Keys in the store.
-    pub(crate) keys: usize,
-    /// Sessions in the store.
-    pub(crate) sessions: usize,
-    /// Open requests.
-    pub(crate) pending: usize,
-}
 
 /// A request that waits for its answer.
 #[derive(Debug)]
@@ -148,6 +92,35 @@ pub(crate) fn micros_since(epoch: Instant) -> Micros {
     Micros(epoch.elapsed().as_micros() as u64)
 }
 
+/// Wakes the loop at the core's deadline.
+struct Alarm {
+    sleep: Pin<Box<Sleep>>,
+    due: Option<Instant>,
+}
+
+impl Alarm {
+    fn new() -> Self {
+        Self { sleep: Box::pin(sleep_until(Instant::now().into())), due: None }
+    }
+
+    /// Rings at `due`, or never.
+    fn set(&mut self, due: Option<Instant>) {
+        if let Some(at) = due
+            && self.due != due
+        {
+            self.sleep.as_mut().reset(at.into());
+        }
+        self.due = due;
+    }
+
+    async fn rings(&mut self) {
+        match self.due {
+            Some(_) => self.sleep.as_mut().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
 impl Driver {
     /// A loop around a core that was made with the clock that began at `epoch`.
     pub(crate) fn new(raft: Raft, epoch: Instant, ways: Ways) -> Self {
@@ -168,51 +141,41 @@ impl Driver {
     }
 
     /// Runs until told to stop, or until the node cannot keep its promises any more.
-    pub(crate) fn run(mut self, happenings: &Receiver<Happening>) -> Result<(), String> {
+    pub(crate) async fn run(mut self, mut arrivals: Arrivals) -> Result<(), String> {
+        let mut taken = Vec::new();
+        let mut alarm = Alarm::new();
         loop {
-            if self.collect(happenings)? == Flow::Stop {
-                return Ok(());
+            alarm.set(self.deadline.map(|deadline| self.epoch + Duration::from_micros(deadline.0)));
+            tokio::select! {
+                biased;
+                count = arrivals.take(&mut taken, BATCH_MAX) => {
+                    if count == 0 {
+                        return Err("every other part of the node has ended".into());
+                    }
+                }
+                () = alarm.rings() => {}
             }
-            let now = micros_since(self.epoch);
-            loop {
-                let effects = self.raft.steps(now, &mut self.inputs);
-                self.carry_out(effects)?;
-                if self.inputs.is_empty() {
-                    break;
+            for happening in taken.drain(..) {
+                if self.take(happening)? == Flow::Stop {
+                    return Ok(());
                 }
             }
+            self.step()?;
             self.sweep();
         }
     }
 
-    /// Waits for something to happen, or for the deadline, and takes all that is there.
-    fn collect(&mut self, happenings: &Receiver<Happening>) -> Result<Flow, String> {
-        let mut next = self.wait(happenings)?;
-        while let Some(happening) = next {
-            if self.take(happening)? == Flow::Stop {
-                return Ok(Flow::Stop);
-            }
-            next = if self.inputs.len() < BATCH_MAX { happenings.try_recv().ok() } else { None };
-        }
+    /// Lets the core take all inputs, or see the time if there are none.
+    fn step(&mut self) -> Result<(), String> {
         if self.inputs.is_empty() {
             self.inputs.push_back(Input::Tick);
         }
-        Ok(Flow::On)
-    }
-
-    fn wait(&self, happenings: &Receiver<Happening>) -> Result<Option<Happening>, String> {
-        let received = match self.deadline {
-            None => happenings.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(deadline) => {
-                let due = self.epoch + Duration::from_micros(deadline.0);
-                happenings.recv_timeout(due.saturating_duration_since(Instant::now()))
-            }
-        };
-        match received {
-            Ok(happening) => Ok(Some(happening)),
-            Err(RecvTimeoutError::Timeout) => Ok(None),
-            Err(RecvTimeoutError::Disconnected) => Err("every other part of the node has ended".into()),
+        let now = micros_since(self.epoch);
+        while !self.inputs.is_empty() {
+            let effects = self.raft.steps(now, &mut self.inputs);
+            self.carry_out(effects)?;
         }
+        Ok(())
     }
 
     fn take(&mut self, happening: Happening) -> Result<Flow, String> {
@@ -226,9 +189,12 @@ impl Driver {
                 // Whoever asked may have gone away.
                 let _ = answer.send(self.status());
             }
-            Happening::Writer(Report::Persisted(id)) => {
-                self.persisted = Some(id);
-                self.inputs.push_back(Input::Persisted(id));
+            Happening::Writer(Report::Finished { persisted, send }) => {
+                self.send(send);
+                if let Some(id) = persisted {
+                    self.persisted = Some(id);
+                    self.inputs.push_back(Input::Persisted(id));
+                }
             }
             Happening::Writer(Report::Failed(error)) => return Err(error),
             Happening::Stop => return Ok(Flow::Stop),
@@ -269,9 +235,7 @@ impl Driver {
     /// Does what the core asks for, in its order.
     fn carry_out(&mut self, effects: Effects) -> Result<(), String> {
         self.trace(&effects.trace)?;
-        for (to, message) in effects.send {
-            self.ways.outbox.send(to, message);
-        }
+        self.send(effects.send);
         let job = Job { persist: effects.persist, trace: effects.trace_durable, send: effects.send_durable };
         self.write(job)?;
         self.apply(effects.apply, &effects.applied)?;
@@ -290,6 +254,12 @@ impl Driver {
         Ok(())
     }
 
+    fn send(&self, messages: Vec<(NodeId, Message)>) {
+        for (to, message) in messages {
+            self.ways.outbox.send(to, message);
+        }
+    }
+
     /// Hands a job to the writer; what depends on no open write is said at once.
     fn write(&mut self, job: Job) -> Result<(), String> {
         if let Some(persist) = &job.persist {
@@ -298,9 +268,7 @@ impl Driver {
             return Ok(());
         } else if self.issued == self.persisted {
             self.trace(&job.trace)?;
-            for (to, message) in job.send {
-                self.ways.outbox.send(to, message);
-            }
+            self.send(job.send);
             return Ok(());
         }
         // A writer that has ended has reported why, and the report is on its way.

@@ -3,6 +3,7 @@
 pub mod datadir;
 mod driver;
 pub mod http;
+mod inbox;
 pub mod node;
 pub mod offline;
 pub mod peers;

@@ -9,15 +9,16 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use crate::datadir::{DataDir, DataDirError, Identity};
-use crate::driver::{Driver, Happening, Ways, micros_since};
-use crate::http::{Http, HttpConfig};
+use crate::driver::{Driver, Ways, micros_since};
+use crate::http::{self, HttpConfig};
+use crate::inbox::{Arrivals, Happening, Inbox};
 use crate::peers::{Peers, PeersConfig};
 use crate::raft::io::NodeId;
 use crate::raft::quorum::Configuration;
@@ -138,31 +139,31 @@ pub fn run(args: Args) -> Result<(), NodeError> {
         .enable_io()
         .build()
         .map_err(io_error("start the runtime"))?;
+    use tokio::signal::unix::{SignalKind, signal};
+    // Before anything can be asked of the node, so that no signal is missed.
+    let entered = runtime.enter();
+    let mut terminate = signal(SignalKind::terminate()).map_err(io_error("handle SIGTERM"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(io_error("handle SIGINT"))?;
+    drop(entered);
+    let mut node = Node::start(args)?;
     runtime.block_on(async {
-        use tokio::signal::unix::{SignalKind, signal};
-        // Before anything can be asked of the node, so that no signal is missed.
-        let mut terminate = signal(SignalKind::terminate()).map_err(io_error("handle SIGTERM"))?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(io_error("handle SIGINT"))?;
-        let mut node = Node::start(args)?;
         tokio::select! {
             _ = terminate.recv() => tracing::info!("stopping: SIGTERM"),
             _ = interrupt.recv() => tracing::info!("stopping: SIGINT"),
             () = node.ended() => {}
         }
-        node.stop()
-    })
+    });
+    node.stop()
 }
 
 /// A running node. Dropping it stops it.
 #[derive(Debug)]
 pub struct Node {
     client_address: SocketAddr,
-    happenings: Sender<Happening>,
-    core: Option<JoinHandle<Result<(), String>>>,
-    core_ended: oneshot::Receiver<()>,
+    inbox: Inbox,
+    thread: Option<JoinHandle<Result<(), String>>>,
+    ended: oneshot::Receiver<()>,
     writer: Option<JoinHandle<()>>,
-    http: Option<Http>,
-    peers: Option<Peers>,
 }
 
 impl Node {
@@ -201,7 +202,7 @@ impl Node {
         Ok(node)
     }
 
-    /// Starts the threads.
+    /// Starts the threads: one for the core, the peers and HTTP, and one for the writer.
     fn assemble(args: &Args, parts: Parts) -> Result<Self, NodeError> {
         let listen = |port| {
             let address = SocketAddr::new(args.bind.unwrap_or(parts.cluster.own.ip()), port);
@@ -209,54 +210,43 @@ impl Node {
         };
         let (client_listener, peer_listener) = (listen(args.client_port)?, listen(args.peer_port)?);
         let client_address = client_listener.local_addr().map_err(io_error("look at the client port"))?;
-        let (happenings, received) = channel();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()
+            .map_err(io_error("start the runtime"))?;
+        // What is spawned here begins to run when the thread does.
+        let entered = runtime.enter();
+        let (inbox, arrivals) = Inbox::new();
         let (jobs, jobs_received) = channel::<Job>();
 
         let others = parts.cluster.peer_addresses(args);
         let peers_config = PeersConfig { id: args.id, cluster: parts.cluster.identity.clone(), others };
-        let inbox = happenings.clone();
-        let deliver = Arc::new(move |from, message| inbox.send(Happening::Peer(from, message)).is_ok());
+        let to_driver = inbox.clone();
+        let deliver = Arc::new(move |from, message| to_driver.put(Happening::Peer(from, message)));
         let peers =
-            Peers::start(peers_config, peer_listener, deliver).map_err(io_error("talk to the peers"))?;
-
-        let writer = Writer { wal: parts.wal, trace: parts.trace.clone(), outbox: peers.outbox() };
-        let (reports, data_dir) = (happenings.clone(), parts.data_dir);
-        let writer = spawn("wal", move || {
-            writer.run(&jobs_received, |report| {
-                // Nobody listens once the node has stopped.
-                let _ = reports.send(Happening::Writer(report));
-            });
-            // The directory is free only when nothing writes to it any more.
-            drop(data_dir);
-        })?;
-
-        let ways = Ways { jobs, outbox: peers.outbox(), backlog: peers.backlog(), trace: parts.trace };
-        let driver = Driver::new(parts.raft, parts.epoch, ways);
-        let (ended, core_ended) = oneshot::channel();
-        let core = spawn("core", move || {
-            let result = driver.run(&received);
-            // Whoever waits for the end may have gone away.
-            let _ = ended.send(());
-            result
-        })?;
-
+            Peers::spawn(peers_config, peer_listener, deliver).map_err(io_error("talk to the peers"))?;
         let http_config = HttpConfig {
             members: parts.cluster.members,
             boot: parts.boot,
             read_mode: rule_text(&parts.rules, "read_mode"),
             request_timeout: Duration::from_millis(args.request_timeout_ms),
         };
-        let http = Http::start(http_config, client_listener, happenings.clone())
-            .map_err(io_error("serve clients"))?;
-        Ok(Self {
-            client_address,
-            happenings,
-            core: Some(core),
-            core_ended,
-            writer: Some(writer),
-            http: Some(http),
-            peers: Some(peers),
-        })
+        http::spawn(http_config, client_listener, inbox.clone()).map_err(io_error("serve clients"))?;
+        drop(entered);
+
+        let writer = Writer { wal: parts.wal, trace: parts.trace.clone() };
+        let (writer, writer_ended) = run_writer(writer, jobs_received, inbox.clone(), parts.data_dir)?;
+        let ways = Ways { jobs, outbox: peers.outbox(), backlog: peers.backlog(), trace: parts.trace };
+        let driver = Driver::new(parts.raft, parts.epoch, ways);
+        let (tell_end, ended) = oneshot::channel();
+        let thread = spawn("node", move || {
+            let result = runtime.block_on(live(driver, arrivals, writer_ended));
+            // Whoever waits for the end may have gone away.
+            let _ = tell_end.send(());
+            result
+        })?;
+        Ok(Self { client_address, inbox, thread: Some(thread), ended, writer: Some(writer) })
     }
 
     /// Where clients turn to.
@@ -267,7 +257,7 @@ impl Node {
     /// Waits until the node ends by itself, which it only does when it cannot go on.
     pub async fn ended(&mut self) {
         // An error means that the thread has panicked, which is an end too.
-        let _ = (&mut self.core_ended).await;
+        let _ = (&mut self.ended).await;
     }
 
     /// Stops the node in order: no new requests, writes under way finished, directory free.
@@ -276,17 +266,14 @@ impl Node {
     }
 
     fn shut_down(&mut self) -> Result<(), NodeError> {
-        // A core that has ended does not listen any more.
-        let _ = self.happenings.send(Happening::Stop);
-        let result = match self.core.take().map(JoinHandle::join) {
+        // A driver that has ended does not listen any more.
+        self.inbox.put(Happening::Stop);
+        let result = match self.thread.take().map(JoinHandle::join) {
             None | Some(Ok(Ok(()))) => Ok(()),
             Some(Ok(Err(reason))) => Err(NodeError::Stopped(reason)),
-            Some(Err(_)) => Err(NodeError::Stopped("the core's thread panicked; this is a bug".into())),
+            Some(Err(_)) => Err(NodeError::Stopped("the node's thread panicked; this is a bug".into())),
         };
-        // The core's end has closed the writer's queue, so it ends when the queue is empty.
         let writer = self.writer.take().map(JoinHandle::join);
-        self.http = None;
-        self.peers = None;
         match (result, writer) {
             (Ok(()), Some(Err(_))) => {
                 Err(NodeError::Stopped("the writer's thread panicked; this is a bug".into()))
@@ -302,6 +289,37 @@ impl Drop for Node {
             tracing::error!("{error}");
         }
     }
+}
+
+/// Starts the writer's thread, and tells when it has ended.
+fn run_writer(
+    writer: Writer,
+    jobs: Receiver<Job>,
+    inbox: Inbox,
+    data_dir: DataDir,
+) -> Result<(JoinHandle<()>, oneshot::Receiver<()>), NodeError> {
+    let (tell_end, ended) = oneshot::channel();
+    let thread = spawn("wal", move || {
+        writer.run(&jobs, |report| {
+            // Nobody listens once the driver has ended.
+            inbox.put(Happening::Writer(report));
+        });
+        // The directory is free only when nothing writes to it any more.
+        drop(data_dir);
+        // The node's thread may have ended by a panic.
+        let _ = tell_end.send(());
+    })?;
+    Ok((thread, ended))
+}
+
+/// The life of a node: its driver, and then the writes that are still under way, while HTTP answers that the node stops.
+async fn live(driver: Driver, arrivals: Arrivals, writer_ended: oneshot::Receiver<()>) -> Result<(), String> {
+    // A task, because tokio runs tasks in the order in which they became ready: after the sockets that woke it.
+    let result = tokio::spawn(driver.run(arrivals)).await;
+    // The driver's end has closed the writer's queue, so the writer ends when the queue is empty. A dropped sender means that
+    // it has panicked, which whoever joins its thread will see.
+    let _ = writer_ended.await;
+    result.unwrap_or_else(|error| Err(format!("the driver panicked; this is a bug: {error}")))
 }
 
 /// What a node is made of.

@@ -1,14 +1,13 @@
 //! The thread that writes the log: group commit, and what may only be said once a write is durable.
 //!
-//! Invariants: jobs are finished in the order in which they were given; what a job says (trace lines, then messages) is
-//! said after its own write and every earlier one is durable, and the core is told last. After an error nothing more is
-//! written or said: the node stops (fail-stop).
+//! Invariants: jobs are finished in the order in which they were given; what a job says (trace lines here, then messages
+//! by the driver, to which they are handed back) is said after its own write and every earlier one is durable. After an
+//! error nothing more is written or said: the node stops (fail-stop).
 //! What it lacks on purpose: any choice. Which messages have to wait is the core's decision.
 
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use crate::peers::Outbox;
 use crate::raft::io::{NodeId, Persist, PersistId};
 use crate::raft::message::Message;
 use crate::raft::trace::{Event, EventKind, Fsync};
@@ -32,8 +31,13 @@ pub(crate) struct Job {
 /// What the writer tells the core's thread.
 #[derive(Debug)]
 pub(crate) enum Report {
-    /// Everything up to this batch is durable.
-    Persisted(PersistId),
+    /// Some jobs are done.
+    Finished {
+        /// Everything up to this batch is durable.
+        persisted: Option<PersistId>,
+        /// The messages of these jobs, which may leave now.
+        send: Vec<(NodeId, Message)>,
+    },
     /// Nothing can be written any more.
     Failed(String),
 }
@@ -44,8 +48,6 @@ pub(crate) struct Writer {
     pub(crate) wal: Wal,
     /// The trace, if one is written.
     pub(crate) trace: Option<Arc<TraceFile>>,
-    /// The way to the peers.
-    pub(crate) outbox: Outbox,
 }
 
 impl Writer {
@@ -60,8 +62,7 @@ impl Writer {
                 self.stage(next, &mut group);
             }
             match self.finish(&mut group) {
-                Ok(Some(id)) => report(Report::Persisted(id)),
-                Ok(None) => {}
+                Ok(finished) => report(finished),
                 Err(error) => return report(Report::Failed(error)),
             }
         }
@@ -74,8 +75,8 @@ impl Writer {
         group.push(job);
     }
 
-    /// Makes a group durable, then says what depends on it. Returns the last batch in it.
-    fn finish(&mut self, group: &mut Vec<Job>) -> Result<Option<PersistId>, String> {
+    /// Makes a group durable, then traces what depends on it.
+    fn finish(&mut self, group: &mut Vec<Job>) -> Result<Report, String> {
         self.wal.commit().map_err(|error| error.to_string())?;
         let covered = group.iter().filter_map(|job| job.persist.as_ref()?.compact).max();
         if let Some(index) = covered {
@@ -85,14 +86,12 @@ impl Writer {
             let events = group.iter_mut().flat_map(|job| job.trace.drain(..)).collect();
             trace.write(&merge_syncs(events)).map_err(|error| format!("cannot write the trace: {error}"))?;
         }
-        let mut last = None;
-        for job in group.drain(..) {
-            for (to, message) in job.send {
-                self.outbox.send(to, message);
-            }
-            last = job.persist.map(|persist| persist.id).or(last);
+        let (mut persisted, mut send) = (None, Vec::new());
+        for mut job in group.drain(..) {
+            send.append(&mut job.send);
+            persisted = job.persist.map(|persist| persist.id).or(persisted);
         }
-        Ok(last)
+        Ok(Report::Finished { persisted, send })
     }
 }
 

@@ -24,14 +24,9 @@ mod status;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
-use std::sync::mpsc::Sender;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::Notify;
-
-use crate::driver::Happening;
+use crate::inbox::Inbox;
 use crate::raft::io::NodeId;
 
 /// The longest body that is accepted.
@@ -55,43 +50,10 @@ pub(crate) struct HttpConfig {
     pub(crate) request_timeout: Duration,
 }
 
-/// A running server.
-#[derive(Debug)]
-pub(crate) struct Http {
-    stop: Arc<Notify>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Http {
-    /// Starts to serve in a thread of its own.
-    pub(crate) fn start(
-        config: HttpConfig,
-        listener: TcpListener,
-        node: Sender<Happening>,
-    ) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-        let stop = Arc::new(Notify::new());
-        let stopped = stop.clone();
-        let work = move || {
-            runtime.block_on(async move {
-                tokio::select! {
-                    () = serve::run(listener, config, node) => {}
-                    () = stopped.notified() => {}
-                }
-            });
-        };
-        let thread = std::thread::Builder::new().name("http".into()).spawn(work)?;
-        Ok(Self { stop, thread: Some(thread) })
-    }
-}
-
-impl Drop for Http {
-    fn drop(&mut self) {
-        self.stop.notify_one();
-        if let Some(thread) = self.thread.take() {
-            // A panic of that thread was printed by its own hook.
-            let _ = thread.join();
-        }
-    }
+/// Starts to serve, as tasks of the runtime that this is called in; they end with it.
+pub(crate) fn spawn(config: HttpConfig, listener: TcpListener, inbox: Inbox) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    tokio::spawn(serve::run(listener, config, inbox));
+    Ok(())
 }

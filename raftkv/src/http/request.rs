@@ -7,7 +7,7 @@ use hyper::{Method, StatusCode};
 use serde::{Deserialize, Deserializer};
 
 use super::KEY_MAX;
-use crate::driver::Ask;
+use crate::inbox::Ask;
 use crate::sessions::SessionCall;
 use crate::store::{Cas, Command, Proposal};
 

@@ -11,7 +11,7 @@ use hyper::{Response, StatusCode};
 use serde_json::{Value as Json, json};
 
 use super::request::{Refused, Shape};
-use crate::driver::Answer;
+use crate::inbox::Answer;
 use crate::raft::io::{NodeId, Refusal};
 use crate::store::{Reply, Value};
 

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -18,16 +17,12 @@ use tokio::time::{sleep, timeout};
 use super::request::{self, Refused, Route, Shape};
 use super::respond::{self, Whole};
 use super::{BODY_MAX, CONNECTIONS_MAX, HttpConfig, status};
-use crate::driver::{Ask, Call, Happening};
+use crate::inbox::{Ask, Call, Happening, Inbox};
 
 /// Serves, for ever.
-pub(super) async fn run(listener: std::net::TcpListener, config: HttpConfig, node: Sender<Happening>) {
-    let listener = match TcpListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => return tracing::error!("http: cannot listen: {error}"),
-    };
+pub(super) async fn run(listener: TcpListener, config: HttpConfig, inbox: Inbox) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let server = Server { config: Arc::new(config), node };
+    let server = Server { config: Arc::new(config), inbox };
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -72,7 +67,7 @@ async fn turn_away(mut stream: tokio::net::TcpStream) {
 #[derive(Clone)]
 struct Server {
     config: Arc<HttpConfig>,
-    node: Sender<Happening>,
+    inbox: Inbox,
 }
 
 impl Server {
@@ -115,7 +110,7 @@ impl Server {
     async fn ask(&self, ask: Ask, shape: Shape) -> Whole {
         let (sender, receiver) = oneshot::channel();
         // If the node has ended, the receiver learns of it.
-        let _ = self.node.send(Happening::Call(Call { ask, answer: sender }));
+        self.inbox.put(Happening::Call(Call { ask, answer: sender }));
         match timeout(self.config.request_timeout, receiver).await {
             Ok(Ok(answer)) => respond::answer(answer, shape, &self.config.members),
             Ok(Err(_)) => respond::unknown("this node is stopping"),
@@ -125,7 +120,7 @@ impl Server {
 
     async fn status(&self) -> Whole {
         let (sender, receiver) = oneshot::channel();
-        let _ = self.node.send(Happening::Status(sender));
+        self.inbox.put(Happening::Status(sender));
         match receiver.await {
             Ok(status) => respond::json_response(StatusCode::OK, status::body(&status, &self.config)),
             Err(_) => respond::unknown("this node is stopping"),

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::HttpConfig;
-use crate::driver::NodeStatus;
+use crate::inbox::NodeStatus;
 use crate::raft::io::NodeId;
 
 /// The node's state as JSON. Nodes are named `n1`, `n2`, ...

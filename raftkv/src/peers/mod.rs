@@ -21,7 +21,6 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 
 use tokio::sync::Notify;
 
@@ -43,46 +42,31 @@ pub struct PeersConfig {
 }
 
 /// The connections to all other members.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Peers {
     outbox: Outbox,
     backlog: Backlog,
-    stop: Arc<Notify>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Peers {
-    /// Starts to listen and to connect, in a thread of their own.
-    pub fn start(config: PeersConfig, listener: TcpListener, deliver: Deliver) -> io::Result<Self> {
+    /// Starts to listen and to connect, as tasks of the runtime that this is called in; they end with it.
+    pub fn spawn(config: PeersConfig, listener: TcpListener, deliver: Deliver) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        let listener = tokio::net::TcpListener::from_std(listener)?;
         let queues: BTreeMap<_, _> =
             config.others.keys().map(|&id| (id, Arc::new(Queue::default()))).collect();
-        let outbox = Outbox { queues: Arc::new(queues) };
-        let (stop, backlog) = (Arc::new(Notify::new()), Backlog::default());
-        let (stopped, queues, shared_backlog) = (stop.clone(), outbox.queues.clone(), backlog.clone());
-        let work = move || {
-            runtime.block_on(async move {
-                let hello = |to| codec::Hello {
-                    protocol: codec::PROTOCOL,
-                    cluster: config.cluster.clone(),
-                    from: config.id,
-                    to,
-                };
-                for (&id, &address) in &config.others {
-                    tokio::spawn(outbound::run(address, hello(id), queues[&id].clone()));
-                }
-                match tokio::net::TcpListener::from_std(listener) {
-                    Ok(listener) => {
-                        tokio::spawn(inbound::run(listener, config.clone(), deliver, shared_backlog));
-                    }
-                    Err(error) => tracing::error!("peers: cannot listen: {error}"),
-                }
-                stopped.notified().await;
-            });
+        let hello = |to| codec::Hello {
+            protocol: codec::PROTOCOL,
+            cluster: config.cluster.clone(),
+            from: config.id,
+            to,
         };
-        let thread = std::thread::Builder::new().name("peers".into()).spawn(work)?;
-        Ok(Self { outbox, backlog, stop, thread: Some(thread) })
+        for (&id, &address) in &config.others {
+            tokio::spawn(outbound::run(address, hello(id), queues[&id].clone()));
+        }
+        let backlog = Backlog::default();
+        tokio::spawn(inbound::run(listener, config, deliver, backlog.clone()));
+        Ok(Self { outbox: Outbox { queues: Arc::new(queues) }, backlog })
     }
 
     /// The way to the other members.
@@ -93,16 +77,6 @@ impl Peers {
     /// The count of messages that were delivered and not yet taken.
     pub fn backlog(&self) -> Backlog {
         self.backlog.clone()
-    }
-}
-
-impl Drop for Peers {
-    fn drop(&mut self) {
-        self.stop.notify_one();
-        if let Some(thread) = self.thread.take() {
-            // A panic of that thread was printed by its own hook.
-            let _ = thread.join();
-        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -22,16 +23,43 @@ fn listener() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-fn start(id: u16, listener: TcpListener, other: (u16, SocketAddr)) -> (Peers, Receiver<(NodeId, Message)>) {
+/// Peers in a thread of their own, until they are dropped.
+struct Running {
+    peers: Peers,
+    stop: Arc<Notify>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    fn outbox(&self) -> Outbox {
+        self.peers.outbox()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.notify_one();
+        self.thread.take().unwrap().join().unwrap();
+    }
+}
+
+fn start(id: u16, listener: TcpListener, other: (u16, SocketAddr)) -> (Running, Receiver<(NodeId, Message)>) {
     let (sender, received) = channel();
     let deliver = Arc::new(move |from, message| sender.send((from, message)).is_ok());
     let others = [(NodeId(other.0), other.1)].into();
     let config = PeersConfig { id: NodeId(id), cluster: "c".into(), others };
-    (Peers::start(config, listener, deliver).unwrap(), received)
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let entered = runtime.enter();
+    let peers = Peers::spawn(config, listener, deliver).unwrap();
+    drop(entered);
+    let stop = Arc::new(Notify::new());
+    let stopped = stop.clone();
+    let thread = std::thread::spawn(move || runtime.block_on(stopped.notified()));
+    (Running { peers, stop, thread: Some(thread) }, received)
 }
 
 /// Sends numbered messages until one arrives, and returns its number.
-fn send_until_received(from: &Peers, to: u16, received: &Receiver<(NodeId, Message)>) -> u64 {
+fn send_until_received(from: &Running, to: u16, received: &Receiver<(NodeId, Message)>) -> u64 {
     let began = Instant::now();
     for round in 1.. {
         from.outbox().send(NodeId(to), heartbeat(round));
