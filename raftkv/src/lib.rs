@@ -2,6 +2,7 @@
 
 pub mod datadir;
 mod driver;
+pub mod failpoints;
 pub mod http;
 mod inbox;
 pub mod node;

@@ -28,6 +28,17 @@ pub enum Command {
     Add(String, Arc<str>),
 }
 
+impl Command {
+    /// The key that it is about.
+    pub fn key(&self) -> &str {
+        match self {
+            Command::Get(key) | Command::Delete(key) => key,
+            Command::Put(key, _) | Command::Append(key, _) | Command::Add(key, _) => key,
+            Command::Cas(cas) => &cas.key,
+        }
+    }
+}
+
 /// A compare-and-set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cas {

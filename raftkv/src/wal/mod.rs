@@ -28,6 +28,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
+use crate::failpoints::{self, Point};
 use crate::raft::io::{HardState, Persist};
 use crate::raft::log::Entry;
 use record::{Continuity, FORMAT, Record, SegmentStart};
@@ -211,14 +212,24 @@ impl Wal {
             self.roll(len)?;
         }
         frame::seal(&mut self.buffer, self.ordinal);
-        self.file
-            .write_all_at(&self.buffer, self.offset)
-            .map_err(|e| WalError::io("write", &self.path(), e))?;
+        self.write_frame().map_err(|e| WalError::io("write", &self.path(), e))?;
+        failpoints::hit(Point::BeforeFsync);
         self.file.sync_data().map_err(|e| WalError::io("sync", &self.path(), e))?;
         self.offset += len;
         self.ordinal += 1;
         self.prepare_next();
         Ok(())
+    }
+
+    /// Writes the staged frame into its place: in two halves where an experiment may stop between them.
+    fn write_frame(&self) -> std::io::Result<()> {
+        let halved = failpoints::armed(Point::WalMidRecord) || failpoints::armed(Point::HardStateMidWrite);
+        let (first, second) = self.buffer.split_at(if halved { self.buffer.len() / 2 } else { 0 });
+        self.file.write_all_at(first, self.offset)?;
+        if halved && let frame::Found::Frame { payload, .. } = frame::read(&self.buffer, 0) {
+            record::hit_points(payload);
+        }
+        self.file.write_all_at(second, self.offset + first.len() as u64)
     }
 
     /// Goes on in a new segment that has room for a frame of `len` bytes.
@@ -238,6 +249,7 @@ impl Wal {
         let path = segment::temporary_path(&self.directory, sequence);
         file.write_all_at(&head, 0).map_err(|e| WalError::io("write", &path, e))?;
         file.sync_data().map_err(|e| WalError::io("sync", &path, e))?;
+        failpoints::hit(Point::SegmentRoll);
         segment::publish(&self.directory, sequence)?;
         self.spans.rolled(self.sequence);
         self.file = file;

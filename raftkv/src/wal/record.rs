@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::failpoints::{self, Point};
 use crate::raft::io::HardState;
 use crate::raft::log::{Entry, Position};
 
@@ -64,4 +65,15 @@ pub(super) fn decode(mut payload: &[u8]) -> Option<Vec<Record<'static>>> {
         payload = rest;
     }
     Some(records)
+}
+
+/// Passes the points that lie in the middle of a write with this payload.
+pub(super) fn hit_points(payload: &[u8]) {
+    for record in decode(payload).unwrap_or_default() {
+        match record {
+            Record::HardState(_) => failpoints::hit(Point::HardStateMidWrite),
+            Record::Entry(entry) => failpoints::hit_at(Point::WalMidRecord, || entry.as_ref().into()),
+            _ => {}
+        }
+    }
 }
