@@ -2,7 +2,7 @@
 //! panics.
 
 use proptest::prelude::*;
-use raftkv::raft::control::Order;
+use raftkv::raft::control::{Order, Poke};
 use raftkv::raft::io::{HardState, Input, Micros, NodeId, PersistId, RequestId};
 use raftkv::raft::log::{Entry, Payload};
 use raftkv::raft::message::*;
@@ -41,10 +41,9 @@ fn entries() -> impl Strategy<Value = (u64, u64, Vec<Entry>)> {
 
 fn message() -> impl Strategy<Value = Message> {
     let request = || {
-        (number(), number(), number()).prop_map(|(term, last_index, last_term)| VoteRequest {
-            term,
-            last_index,
-            last_term,
+        (number(), number(), number(), any::<bool>()).prop_map(|(term, last_index, last_term, handed)| {
+            let occasion = if handed { Occasion::Transfer } else { Occasion::Timeout };
+            VoteRequest { term, last_index, last_term, occasion }
         })
     };
     let vote = (number(), any::<bool>(), any::<bool>()).prop_map(|(term, rehearsal, granted)| VoteReply {
@@ -79,6 +78,7 @@ fn message() -> impl Strategy<Value = Message> {
         reply.prop_map(Message::AppendReply),
         heartbeat.prop_map(Message::Heartbeat),
         answer.prop_map(Message::HeartbeatReply),
+        number().prop_map(|term| Message::TimeoutNow(TimeoutNow { term })),
     ]
 }
 
@@ -89,7 +89,17 @@ fn input() -> impl Strategy<Value = Input> {
         2 => any::<u64>().prop_map(|id| Input::Propose { request: RequestId(id), command: vec![1] }),
         2 => any::<u64>().prop_map(|id| Input::Read { request: RequestId(id) }),
         1 => Just(Input::Tick),
-        1 => Just(Input::Order { request: RequestId(0), order: Order::Campaign }),
+        2 => order().prop_map(|order| Input::Order { request: RequestId(0), order }),
+    ]
+}
+
+fn order() -> impl Strategy<Value = Order> {
+    let node = || (0_u16..5).prop_map(NodeId);
+    prop_oneof![
+        2 => Just(Order::Campaign),
+        1 => proptest::option::of(node()).prop_map(Order::Transfer),
+        1 => (node(), number()).prop_map(|(node, index)| Order::Poke(Poke::NextIndex(node, index))),
+        1 => (node(), number()).prop_map(|(node, index)| Order::Poke(Poke::MatchIndex(node, index))),
     ]
 }
 

@@ -71,8 +71,9 @@ fn a_seed_fixes_the_run() {
     let rules = Rules::default();
     for seed in 1..20 {
         let [first, second] = [(); 2].map(|()| sim::run(seed, &rules, Demand::Safety));
-        let numbers =
-            |r: &sim::Report| (r.shape.clone(), r.steps, r.elections, r.writes, r.reads, r.crashes, r.cuts);
+        let numbers = |r: &sim::Report| {
+            (r.shape.clone(), r.steps, r.elections, r.writes, r.reads, r.crashes, r.transfers)
+        };
         assert_eq!(numbers(&first), numbers(&second));
     }
 }

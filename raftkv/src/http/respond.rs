@@ -66,6 +66,11 @@ fn not_taken(refusal: &Refusal, members: &BTreeMap<NodeId, SocketAddr>) -> Whole
         Refusal::NotLeader { leader: None } => {
             object(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": "no_leader" }))
         }
+        Refusal::TooLarge { bytes, max } => {
+            let reason =
+                format!("an entry may have {max} bytes (rule max_entry_bytes), this one would have {bytes}");
+            object(StatusCode::PAYLOAD_TOO_LARGE, &json!({ "error": "too_large", "reason": reason }))
+        }
         Refusal::Busy(reason) => {
             object(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": "busy", "reason": reason }))
         }

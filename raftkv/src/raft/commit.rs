@@ -53,6 +53,9 @@ impl Raft {
         let entries = self.log.range(self.applied + 1, self.commit).to_vec();
         let Some(last) = entries.last() else { return };
         self.applied = last.index;
+        if let Some(leading) = &mut self.leading {
+            leading.committed(&entries);
+        }
         self.trace(EventKind::Apply(entries.iter().map(EntryMark::from).collect()));
         self.out.apply.extend(entries);
         self.answer_open();

@@ -4,6 +4,7 @@
 
 use super::Raft;
 use super::io::{Micros, NodeId, RequestId};
+use super::message::Occasion;
 
 /// What can be ordered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,14 +77,15 @@ impl Raft {
     pub(super) fn order(&mut self, now: Micros, request: RequestId, order: Order) {
         match order {
             Order::Campaign => {
-                self.campaign(now);
+                self.campaign(now, Occasion::Timeout);
                 self.out.ordered.push((request, OrderOutcome::Done(None)));
             }
             Order::Poke(poke) => {
                 let outcome = self.poke(poke);
                 self.out.ordered.push((request, outcome));
             }
-            Order::Transfer(_) | Order::Change(_) | Order::Snapshot => {
+            Order::Transfer(target) => self.order_transfer(now, request, target),
+            Order::Change(_) | Order::Snapshot => {
                 let reason = "this node does not know that order".to_owned();
                 self.out.ordered.push((request, OrderOutcome::Refused(reason)));
             }
@@ -96,9 +98,11 @@ impl Raft {
         let Some(progress) = progress else {
             return OrderOutcome::Refused(format!("this node does not lead {peer}"));
         };
+        let last_index = self.log.last_index();
         match poke {
-            Poke::NextIndex(_, index) => progress.next_index = index,
-            Poke::MatchIndex(_, index) => progress.match_index = index,
+            // What is poked is what a broken leader could believe: there are no entries outside of its own log.
+            Poke::NextIndex(_, index) => progress.next_index = index.clamp(1, last_index + 1),
+            Poke::MatchIndex(_, index) => progress.believe(index.min(last_index)),
         }
         OrderOutcome::Done(None)
     }

@@ -3,16 +3,19 @@
 //! Invariant (election safety): at most one node leads in a term, because a node votes once per term, says so
 //! only when the disk knows it, and a leader needs a majority. Second invariant (half of leader
 //! completeness): a voter prefers its own log, so a majority elects only who has every committed entry.
-//! Deliberately without leadership transfer and priorities.
+//! Deliberately without the reasons to stand: a timeout, an order, a handover (`transfer`), a start (`start`).
 //! Reference: section 5.2 and 5.4.1 of the paper; section 4.2.3, 6.2 and 9.6 of the thesis for stickiness,
 //! the check of the quorum and pre-vote.
 
 use std::collections::BTreeMap;
 
 use super::io::{Micros, NodeId, PersistId, Refusal};
-use super::message::{Ballot, Message, VoteReply, VoteRequest};
+use super::message::{Ballot, Message, Occasion, VoteReply, VoteRequest};
 use super::replication::{Leading, OpenKind};
-use super::rules::{ElectionTimer, Millis, MillisRange, PreVote, Rules, Toggle, VoteCompare, Votes};
+use super::rules::{
+    ElectionTimer, Millis, MillisRange, PreVote, Rules, Toggle, UncommittedOnElection, VoteCompare, VoteSelf,
+    Votes,
+};
 use super::trace::{EventKind, Role, Vote};
 use super::{Admission, Raft, Random};
 
@@ -89,22 +92,30 @@ impl OwnVote {
 }
 
 impl Raft {
-    /// The node's patience has ended, or it was ordered to: it tries to become leader.
-    pub(super) fn campaign(&mut self, now: Micros) {
+    /// The node's patience has ended, or it was told to: it tries to become leader.
+    pub(super) fn campaign(&mut self, now: Micros, occasion: Occasion) {
         if self.role == Role::Leader {
             return;
         }
         if self.may_campaign().is_err() {
-            self.election_due = now.plus_millis(self.patience.draw(&mut self.random));
+            self.wait_again(now);
             return;
         }
         self.leader = None;
         self.leader_heard = None;
-        self.election_due = now.plus_millis(self.patience.draw(&mut self.random));
-        match self.pre_vote() {
-            PreVote::Off => self.start_election(now),
-            PreVote::LogOnly | PreVote::Full | PreVote::StrictGt => self.start_rehearsal(now),
+        self.wait_again(now);
+        match (occasion, self.pre_vote()) {
+            // The leader asked for it, so nobody is disturbed.
+            (Occasion::Transfer, _) | (Occasion::Timeout, PreVote::Off) => self.start_election(now, occasion),
+            (Occasion::Timeout, PreVote::LogOnly | PreVote::Full | PreVote::StrictGt) => {
+                self.start_rehearsal(now);
+            }
         }
+    }
+
+    /// Gives others a whole new election timeout.
+    pub(super) fn wait_again(&mut self, now: Micros) {
+        self.election_due = now.plus_millis(self.patience.draw(&mut self.random));
     }
 
     /// The honest law: a node raises its term only after a majority has said that it could win, and a member
@@ -118,30 +129,45 @@ impl Raft {
         let Some(term) = self.term.checked_add(1) else { return };
         self.change_role(Role::PreCandidate);
         self.tally = Tally::default();
-        let request = self.vote_request(term);
+        let request = self.vote_request(term, Occasion::Timeout);
         for peer in self.peers() {
             self.send(peer, Message::RequestPreVote(request.clone()));
         }
-        self.count_vote(now, self.id);
+        // It binds nobody, so nothing has to be recorded first.
+        if self.vote_self() != VoteSelf::NoCount {
+            self.count_vote(now, self.id);
+        }
     }
 
-    fn start_election(&mut self, now: Micros) {
+    fn start_election(&mut self, now: Micros, occasion: Occasion) {
         // Terms end here. To wrap around would let a later leader have a smaller term.
         let Some(term) = self.term.checked_add(1) else { return };
         self.enter_term(term);
         self.change_role(Role::Candidate);
         self.tally = Tally::default();
-        self.vote_for(self.id);
-        self.own_vote = OwnVote::Cast;
-        self.election_due = now.plus_millis(self.patience.draw(&mut self.random));
-        let request = self.vote_request(term);
+        match self.vote_self() {
+            VoteSelf::Yes => {
+                self.vote_for(self.id);
+                self.own_vote = OwnVote::Cast;
+            }
+            VoteSelf::NoCount => {}
+            VoteSelf::CountNotRecorded => self.own_vote = OwnVote::Cast,
+        }
+        self.wait_again(now);
+        let request = self.vote_request(term, occasion);
         for peer in self.peers() {
             self.send_durable(peer, Message::RequestVote(request.clone()));
         }
     }
 
-    fn vote_request(&self, term: u64) -> VoteRequest {
-        VoteRequest { term, last_index: self.log.last_index(), last_term: self.log.last_term() }
+    /// The honest law: a candidate "votes for itself" (section 5.2 of the paper). It needs not, but a vote that it counts
+    /// must be recorded like any other, or it gives the same vote to somebody else as well.
+    fn vote_self(&self) -> VoteSelf {
+        self.rules.vote.vote_self
+    }
+
+    fn vote_request(&self, term: u64, occasion: Occasion) -> VoteRequest {
+        VoteRequest { term, last_index: self.log.last_index(), last_term: self.log.last_term(), occasion }
     }
 
     /// A candidate counts its own vote once the disk has it.
@@ -169,7 +195,8 @@ impl Raft {
     }
 
     pub(super) fn on_vote_request(&mut self, now: Micros, from: NodeId, request: &VoteRequest) {
-        if request.term > self.term && self.is_loyal(now) {
+        // A leader that hands over has released its voters.
+        if request.term > self.term && request.occasion == Occasion::Timeout && self.is_loyal(now) {
             return;
         }
         let admission = self.admit_request(now, request.term);
@@ -183,7 +210,7 @@ impl Raft {
         if self.voted_for.is_none() {
             self.vote_for(from);
         }
-        self.election_due = now.plus_millis(self.patience.draw(&mut self.random));
+        self.wait_again(now);
         self.send_durable(from, Message::VoteReply(reply));
     }
 
@@ -267,13 +294,29 @@ impl Raft {
             return;
         }
         match self.role {
-            Role::PreCandidate => self.start_election(now),
+            Role::PreCandidate => self.start_election(now, Occasion::Timeout),
             Role::Candidate => self.become_leader(now),
             Role::Follower | Role::Leader => {}
         }
     }
 
     fn become_leader(&mut self, now: Micros) {
+        // The honest law: "a leader never overwrites or deletes entries in its log" (figure 3). It cannot tell entries that
+        // are not committed from those whose commitment it has not heard of.
+        if self.rules.commit.uncommitted_on_election == UncommittedOnElection::Discard {
+            self.truncate_log(self.commit + 1);
+        }
+        self.lead(now);
+        // The honest law: a new leader commits a blank entry, because it cannot count the replicas of older
+        // entries (section 5.4.2) and does not know the commit index until then (section 8 of the paper).
+        if self.rules.commit.noop_on_election {
+            self.append_own(super::log::Payload::Noop);
+        }
+        // An AppendEntries goes to everybody at the end of this step and serves as the first heartbeat.
+    }
+
+    /// Begins to lead in the present term.
+    pub(super) fn lead(&mut self, now: Micros) {
         self.own_vote = OwnVote::None;
         self.leader = Some(self.id);
         self.leading = Some(Leading::new(
@@ -283,12 +326,8 @@ impl Raft {
             self.configuration().others(self.id),
         ));
         self.change_role(Role::Leader);
-        // The honest law: a new leader commits a blank entry, because it cannot count the replicas of older
-        // entries (section 5.4.2) and does not know the commit index until then (section 8 of the paper).
-        if self.rules.commit.noop_on_election {
-            self.append_own(super::log::Payload::Noop);
-        }
-        // An AppendEntries goes to everybody at the end of this step and serves as the first heartbeat.
+        self.end_transfer_with(self.id);
+        self.postpone_offer(now);
     }
 
     /// Adopts a newer term, or gives up in the present one.
@@ -299,12 +338,13 @@ impl Raft {
         if self.role == Role::Leader {
             self.leader = None;
             self.stop_leading();
-            self.election_due = now.plus_millis(self.patience.draw(&mut self.random));
+            self.stop_transfer();
+            self.wait_again(now);
         }
         self.change_role(Role::Follower);
     }
 
-    fn enter_term(&mut self, term: u64) {
+    pub(super) fn enter_term(&mut self, term: u64) {
         self.term = term;
         self.voted_for = None;
         self.leader = None;
@@ -348,6 +388,7 @@ impl Raft {
             self.become_follower(now, self.term);
             return;
         }
+        self.offer_leadership(now);
         self.send_heartbeats();
         let due = self.heartbeat_due(now);
         if let Some(leading) = &mut self.leading {
@@ -375,6 +416,8 @@ impl Raft {
         self.become_follower(now, self.term);
         self.leader = Some(leader);
         self.leader_heard = Some(now);
+        self.end_transfer_with(leader);
+        self.forget_courtesy();
         self.election_due = now.plus_millis(self.patience.drawn);
     }
 

@@ -88,16 +88,21 @@ impl Raft {
         };
         let new = &append.entries[keep..];
         let from = append.prev_index + keep as u64 + 1;
+        self.truncate_log(from);
+        if !new.is_empty() {
+            self.log.extend(new);
+            self.trace(EventKind::Append(new.iter().map(EntryMark::from).collect()));
+            self.configurations_appended(new);
+        }
+    }
+
+    /// Removes all entries with an index >= `from`.
+    pub(super) fn truncate_log(&mut self, from: u64) {
         if from <= self.log.last_index() {
             self.log.truncate_from(from);
             self.durability.truncated(from);
             self.trace(EventKind::Truncate(from));
             self.configurations_truncated(from);
-        }
-        if !new.is_empty() {
-            self.log.extend(new);
-            self.trace(EventKind::Append(new.iter().map(EntryMark::from).collect()));
-            self.configurations_appended(new);
         }
     }
 

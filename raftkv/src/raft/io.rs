@@ -161,6 +161,13 @@ pub enum Refusal {
     },
     /// It leads, but cannot take the request now (too much in flight, a transfer is under way).
     Busy(&'static str),
+    /// The entry would be larger than the rules allow.
+    TooLarge {
+        /// How many bytes it would have.
+        bytes: usize,
+        /// How many it may have.
+        max: usize,
+    },
 }
 
 /// What the driver has to do, in this order.

@@ -27,6 +27,8 @@ pub enum Message {
     Heartbeat(Heartbeat),
     /// The answer to it.
     HeartbeatReply(HeartbeatReply),
+    /// A leader's request to be replaced by the receiver, at once.
+    TimeoutNow(TimeoutNow),
 }
 
 impl Message {
@@ -39,6 +41,7 @@ impl Message {
             Message::AppendReply(m) => m.term,
             Message::Heartbeat(m) => m.term,
             Message::HeartbeatReply(m) => m.term,
+            Message::TimeoutNow(m) => m.term,
         }
     }
 }
@@ -52,6 +55,17 @@ pub struct VoteRequest {
     pub last_index: u64,
     /// The term of its last entry.
     pub last_term: u64,
+    /// Why it asks.
+    pub occasion: Occasion,
+}
+
+/// Why a candidate asks for votes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Occasion {
+    /// It has not heard of a leader for long enough.
+    Timeout,
+    /// Its leader told it to: voters need not protect that leader (thesis, section 4.2.3).
+    Transfer,
 }
 
 /// Which question a vote answers.
@@ -142,4 +156,11 @@ pub struct HeartbeatReply {
     /// The follower's last index, so that the leader learns of a log that has become shorter than
     /// acknowledged.
     pub last_index: u64,
+}
+
+/// A leader's request to be replaced (thesis, section 3.10): the receiver stands for election without waiting.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimeoutNow {
+    /// The leader's term.
+    pub term: u64,
 }

@@ -5,6 +5,7 @@
 //! | law | file |
 //! |---|---|
 //! | terms, votes, timeouts, who becomes a leader | `election` |
+//! | the role after a start, who leads if it can, handing over | `start`, `priority`, `transfer` |
 //! | what a leader sends and what its followers keep | `replication`, `follower`, `progress` |
 //! | what is committed and applied | `commit` |
 //! | linearizable reads | `reads` |
@@ -36,20 +37,25 @@ mod durability;
 mod election;
 mod follower;
 mod membership;
+mod priority;
 mod progress;
 mod reads;
 mod replication;
+mod start;
+mod transfer;
 
 use durability::Durability;
 use election::{OwnVote, Patience, Tally, Timer};
 use io::{Effects, HardState, Input, Micros, NodeId, Persist};
 use log::{Entry, Fit, Log, Position};
 use membership::Configurations;
-use message::Message;
+use message::{Message, Occasion};
+use priority::Courtesy;
 use quorum::Configuration;
 use replication::Leading;
-use rules::{PersistVote, Rules};
+use rules::{PersistVote, Rules, StartRole};
 use trace::{Boot, Event, EventKind, Fsync, Role};
+use transfer::Transfers;
 
 /// What a node starts with.
 #[derive(Clone, Debug)]
@@ -92,6 +98,10 @@ pub struct Raft {
     leader_heard: Option<Micros>,
     tally: Tally,
     own_vote: OwnVote,
+    /// The role to take up with the first input.
+    starts_as: Option<StartRole>,
+    courtesy: Courtesy,
+    transfers: Transfers,
     leading: Option<Leading>,
 
     out: Effects,
@@ -121,7 +131,7 @@ impl Raft {
         let mut patience = Patience::of(&config.rules);
         let mut random = Random(config.seed);
         let election_due = now.plus_millis(patience.draw(&mut random));
-        let this = Self {
+        let mut this = Self {
             id: config.id,
             configurations: Configurations::recovered(0, configuration, log.range(1, u64::MAX)),
             rules: config.rules,
@@ -139,9 +149,13 @@ impl Raft {
             leader_heard: None,
             tally: Tally::default(),
             own_vote: OwnVote::None,
+            starts_as: None,
+            courtesy: Courtesy::new(now),
+            transfers: Transfers::default(),
             leading: None,
             out: Effects::default(),
         };
+        this.starts_as = this.unusual_start();
         match this.impossible_quorum(&this.configurations.at(0).1) {
             Some(reason) => Err(reason),
             None => Ok(this),
@@ -162,8 +176,16 @@ impl Raft {
         Event { term: self.term, kind: EventKind::Boot(Box::new(boot)) }
     }
 
-    /// When the first [`Input::Tick`] is due.
+    /// When the next [`Input::Tick`] is due at the latest.
     pub fn deadline(&self) -> Option<Micros> {
+        if self.starts_as.is_some() {
+            return Some(Micros(0));
+        }
+        [self.role_deadline(), self.transfers.due()].into_iter().flatten().min()
+    }
+
+    /// When a leader's next heartbeat is due, or another's patience ends.
+    fn role_deadline(&self) -> Option<Micros> {
         match (&self.leading, self.patience.timer) {
             (Some(leading), _) => Some(leading.heartbeat_due),
             (None, Timer::Armed) => Some(self.election_due),
@@ -179,6 +201,7 @@ impl Raft {
     /// Takes inputs from the front for as long as they may share one write to the disk, at least one; to be
     /// called again until none are left. Many proposals in one call cost one message per peer.
     pub fn steps(&mut self, now: Micros, inputs: &mut VecDeque<Input>) -> Effects {
+        self.take_up_role(now);
         while let Some(input) = inputs.pop_front() {
             self.take(now, input);
             if inputs.front().is_some_and(|next| self.must_not_join(next)) {
@@ -224,6 +247,7 @@ impl Raft {
             Message::AppendReply(reply) => self.on_append_reply(now, from, &reply),
             Message::Heartbeat(heartbeat) => self.on_heartbeat(now, from, &heartbeat),
             Message::HeartbeatReply(reply) => self.on_heartbeat_reply(now, from, &reply),
+            Message::TimeoutNow(message) => self.on_timeout_now(now, &message),
         }
     }
 
@@ -255,12 +279,16 @@ impl Raft {
     }
 
     fn run_timers(&mut self, now: Micros) {
-        if self.deadline().is_none_or(|deadline| now < deadline) {
+        self.give_up_late_transfer(now);
+        if self.role_deadline().is_none_or(|deadline| now < deadline) {
             return;
         }
-        match self.role {
-            Role::Leader => self.keep_leading(now),
-            Role::Follower | Role::PreCandidate | Role::Candidate => self.campaign(now),
+        if self.role == Role::Leader {
+            self.keep_leading(now);
+        } else if self.gives_way() {
+            self.wait_again(now);
+        } else {
+            self.campaign(now, Occasion::Timeout);
         }
     }
 
@@ -269,6 +297,7 @@ impl Raft {
         self.commit_what_a_quorum_has();
         self.feed_members(now);
         self.send_appends(now);
+        self.advance_transfer();
         self.hand_out_committed();
         self.answer_reads();
         let persist = self.durability.take(self.hard_state(), &self.log);

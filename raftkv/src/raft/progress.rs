@@ -27,6 +27,50 @@ pub(super) enum Probe {
     Sent,
 }
 
+/// How much may be on its way to one follower.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Unanswered messages with entries.
+    pub(super) messages: usize,
+    /// The size of those entries; one message may exceed it.
+    pub(super) bytes: usize,
+}
+
+/// The unanswered messages with entries.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Inflight {
+    /// The last index and the size of each.
+    sent: VecDeque<(u64, usize)>,
+    bytes: usize,
+}
+
+impl Inflight {
+    /// How many they are.
+    pub(super) fn messages(&self) -> usize {
+        self.sent.len()
+    }
+
+    /// The size of their entries.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn push(&mut self, last: u64, bytes: usize) {
+        self.sent.push_back((last, bytes));
+        self.bytes += bytes;
+    }
+
+    /// Everything up to `matched` was answered.
+    fn answered(&mut self, matched: u64) {
+        while let Some(&(last, bytes)) = self.sent.front()
+            && last <= matched
+        {
+            self.sent.pop_front();
+            self.bytes -= bytes;
+        }
+    }
+}
+
 /// One follower as its leader sees it.
 #[derive(Clone, Debug)]
 pub(super) struct Progress {
@@ -36,12 +80,14 @@ pub(super) struct Progress {
     pub(super) next_index: u64,
     /// How to send it.
     pub(super) feeding: Feeding,
+    /// Where a search by halves ends: the follower does not have the leader's entry there.
+    refused_at: Option<u64>,
     /// How many unanswered messages with entries are allowed at present. It falls to one when messages were
     /// lost or overtook each other and doubles with every step forward, or else each such mishap would send
     /// all of them again.
     pub(super) window: usize,
-    /// The last index of each unanswered message with entries.
-    pub(super) inflight: VecDeque<u64>,
+    /// What was sent and not answered.
+    pub(super) inflight: Inflight,
     /// When anything was heard from it in this term.
     pub(super) heard: Micros,
     /// When entries were last sent or acknowledged.
@@ -57,11 +103,38 @@ impl Progress {
             match_index: 0,
             next_index: last_index + 1,
             feeding: Feeding::Probe(Probe::Ready),
+            refused_at: None,
             window: usize::MAX,
-            inflight: VecDeque::new(),
+            inflight: Inflight::default(),
             heard: now,
             moved: now,
             round: 0,
+        }
+    }
+
+    /// Whether a message may go out now.
+    pub(super) fn may_send(&self, last_index: u64, bounds: Bounds) -> bool {
+        match self.feeding {
+            Feeding::Probe(Probe::Ready) => true,
+            Feeding::Probe(Probe::Sent) => false,
+            Feeding::Pipeline => {
+                self.next_index <= last_index
+                    && self.inflight.messages() < bounds.messages.min(self.window)
+                    && self.inflight.bytes() < bounds.bytes
+            }
+        }
+    }
+
+    /// A message went out: the index of its last entry, if it has any, and the size of its entries.
+    pub(super) fn sent(&mut self, now: Micros, last: Option<u64>, bytes: usize) {
+        self.moved = now;
+        match (self.feeding, last) {
+            (Feeding::Probe(_), _) => self.feeding = Feeding::Probe(Probe::Sent),
+            (Feeding::Pipeline, Some(last)) => {
+                self.next_index = last + 1;
+                self.inflight.push(last, bytes);
+            }
+            (Feeding::Pipeline, None) => {}
         }
     }
 
@@ -70,7 +143,19 @@ impl Progress {
         self.next_index = next_index.max(1);
         self.match_index = self.match_index.min(self.next_index - 1);
         self.feeding = Feeding::Probe(Probe::Ready);
-        self.inflight.clear();
+        self.refused_at = None;
+        self.inflight = Inflight::default();
+    }
+
+    /// Whether the next probe only asks, because entries could still be sent in vain.
+    pub(super) fn is_searching(&self) -> bool {
+        self.refused_at.is_some_and(|refused| self.next_index < refused)
+    }
+
+    /// Takes for granted that the follower has everything up to `match_index`, whoever says so.
+    pub(super) fn believe(&mut self, match_index: u64) {
+        self.match_index = match_index;
+        self.next_index = self.next_index.max(match_index + 1);
     }
 
     /// The follower has everything up to `matched`.
@@ -82,11 +167,35 @@ impl Progress {
             self.window = self.window.saturating_mul(2);
         }
         self.next_index = self.next_index.max(self.match_index + 1);
-        while self.inflight.front().is_some_and(|&last| last <= matched) {
-            self.inflight.pop_front();
-        }
+        self.inflight.answered(matched);
         if answers_probe {
-            self.feeding = Feeding::Pipeline;
+            self.go_on_from_match();
+        }
+    }
+
+    /// A probe was answered: the next one if a search by halves is not at its end, entries otherwise.
+    fn go_on_from_match(&mut self) {
+        match self.refused_at {
+            Some(refused) if self.match_index + 1 < refused => {
+                self.probe_from(middle(self.match_index, refused) + 1);
+                self.refused_at = Some(refused);
+            }
+            _ => {
+                self.refused_at = None;
+                self.feeding = Feeding::Pipeline;
+            }
+        }
+    }
+
+    /// The same as [`Progress::rejected`], halving what lies between the last entry that the follower vouched for and the
+    /// first that it refused.
+    pub(super) fn rejected_by_halves(&mut self, prev_index: u64) {
+        let refused = self.refused_at.map_or(prev_index, |earlier| earlier.min(prev_index));
+        let vouched = if self.match_index < prev_index { self.match_index } else { 0 };
+        let before = (self.next_index, self.feeding);
+        self.rejected(prev_index, middle(vouched, prev_index));
+        if before != (self.next_index, self.feeding) {
+            self.refused_at = Some(refused);
         }
     }
 
@@ -123,6 +232,11 @@ impl Progress {
             && self.match_index + 1 < self.next_index
             && now.millis_since(self.moved) >= patience_ms
     }
+}
+
+/// The index in the middle, `low` if they are neighbours.
+fn middle(low: u64, high: u64) -> u64 {
+    low + high.saturating_sub(low) / 2
 }
 
 #[cfg(test)]

@@ -9,13 +9,13 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::io::{Micros, NodeId, Refusal, RequestId};
-use super::log::{Payload, SliceLimit};
+use super::log::{Entry, Payload, SliceLimit};
 use super::message::{
     AppendEntries, AppendOutcome, AppendReply, Heartbeat, HeartbeatReply, Message, Rejection,
 };
-use super::progress::{Feeding, Probe, Progress};
+use super::progress::{Bounds, Progress};
 use super::reads::Reads;
-use super::rules::{Backtrack, HeartbeatCommit, MatchFrom};
+use super::rules::{Backtrack, HeartbeatCommit, MatchFrom, Toggle};
 use super::status::PeerStatus;
 use super::trace::{EntryMark, EventKind};
 use super::{Admission, Raft};
@@ -23,8 +23,13 @@ use super::{Admission, Raft};
 /// No further entry goes into a message that is as large as this.
 const APPEND_BYTES_MAX: usize = 1 << 20;
 
-/// A leader that cannot commit takes no more entries than these.
+/// A leader that cannot commit takes no more entries than these,
 const UNCOMMITTED_ENTRIES_MAX: u64 = 1 << 16;
+/// and no more bytes than these.
+const UNCOMMITTED_BYTES_MAX: usize = 64 << 20;
+
+/// No further message with entries goes to a follower that has so many bytes to answer for.
+const INFLIGHT_BYTES_MAX: usize = 8 << 20;
 
 /// What a client waits for at an index of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +57,8 @@ pub(super) struct Leading {
     pub(super) round: u64,
     /// In the order of their indices.
     pub(super) open: VecDeque<Open>,
+    /// The size of the entries that it appended and has not handed out to be applied.
+    uncommitted_bytes: usize,
     pub(super) reads: Reads,
     /// Which state of the configurations `progress` reflects.
     pub(super) members_as_of: Option<(u64, u64)>,
@@ -70,6 +77,7 @@ impl Leading {
             heartbeat_due,
             round: 0,
             open: VecDeque::new(),
+            uncommitted_bytes: 0,
             reads: Reads::default(),
             members_as_of: None,
         }
@@ -80,14 +88,28 @@ impl Leading {
             id,
             match_index: progress.match_index,
             next_index: progress.next_index,
-            inflight: progress.inflight.len(),
+            inflight: progress.inflight.messages(),
+            inflight_bytes: progress.inflight.bytes(),
         };
         self.progress.iter().map(status).collect()
+    }
+
+    /// These entries were handed out to be applied.
+    pub(super) fn committed(&mut self, entries: &[Entry]) {
+        let bytes = entries.iter().map(Entry::size_bytes).sum();
+        self.uncommitted_bytes = self.uncommitted_bytes.saturating_sub(bytes);
     }
 }
 
 impl Raft {
     pub(super) fn propose(&mut self, request: RequestId, command: Vec<u8>) {
+        // Not a law of the paper: a large entry holds up everything behind it, heartbeats among it (thesis, section 10.1),
+        // so it is better refused while that is still without any effect.
+        let (bytes, max) = (command.len(), self.rules.log.max_entry_bytes.0);
+        if bytes > max {
+            self.out.refused.push((request, Refusal::TooLarge { bytes, max }));
+            return;
+        }
         self.append_for(request, OpenKind::Proposal, Payload::Command(command.into()));
     }
 
@@ -97,8 +119,8 @@ impl Raft {
             self.out.refused.push((request, Refusal::NotLeader { leader: self.leader }));
             return;
         }
-        if self.log.last_index().saturating_sub(self.commit) >= UNCOMMITTED_ENTRIES_MAX {
-            self.out.refused.push((request, Refusal::Busy("too many entries wait to be committed")));
+        if let Some(reason) = self.takes_no_entry() {
+            self.out.refused.push((request, Refusal::Busy(reason)));
             return;
         }
         let index = self.append_own(payload);
@@ -107,11 +129,27 @@ impl Raft {
         }
     }
 
+    /// Why this leader takes no entry at present.
+    fn takes_no_entry(&self) -> Option<&'static str> {
+        let bytes = self.leading.as_ref().map_or(0, |leading| leading.uncommitted_bytes);
+        let entries = self.log.last_index().saturating_sub(self.commit);
+        if self.hands_over() {
+            Some("leadership is being handed over")
+        } else if entries >= UNCOMMITTED_ENTRIES_MAX || bytes >= UNCOMMITTED_BYTES_MAX {
+            Some("too many entries wait to be committed")
+        } else {
+            None
+        }
+    }
+
     /// Appends an entry of this leader's term. It is sent at the end of the step.
     pub(super) fn append_own(&mut self, payload: Payload) -> u64 {
         let entry = self.log.push(self.term, payload);
-        let (index, mark) = (entry.index, EntryMark::from(entry));
+        let (index, mark, bytes) = (entry.index, EntryMark::from(entry), entry.size_bytes());
         let configuration = matches!(entry.payload, Payload::Configuration(_)).then(|| entry.clone());
+        if let Some(leading) = &mut self.leading {
+            leading.uncommitted_bytes += bytes;
+        }
         // One line for all entries of a step.
         match self.out.trace.last_mut().map(|event| &mut event.kind) {
             Some(EventKind::Append(marks)) => marks.push(mark),
@@ -123,22 +161,50 @@ impl Raft {
 
     /// Sends every follower what it can take now.
     pub(super) fn send_appends(&mut self, now: Micros) {
+        let (bounds, limit) = (self.bounds(), self.message_limit());
         let Some(leading) = &mut self.leading else { return };
-        let (window, limit) = (
-            self.rules.log.max_inflight.0,
-            SliceLimit { entries: self.rules.log.max_entries_per_append.0, bytes: APPEND_BYTES_MAX },
-        );
         for (&peer, progress) in &mut leading.progress {
-            while progress.may_send(self.log.last_index(), window) {
+            while progress.may_send(self.log.last_index(), bounds) {
                 let prev_index = progress.next_index - 1;
-                let entries = self.log.slice(progress.next_index, limit);
-                progress.sent(now, entries.last().map(|entry| entry.index));
+                let entries = if progress.is_searching() {
+                    Vec::new()
+                } else {
+                    self.log.slice(progress.next_index, limit)
+                };
+                let bytes = entries.iter().map(Entry::size_bytes).sum();
+                progress.sent(now, entries.last().map(|entry| entry.index), bytes);
                 let prev_term = self.log.term(prev_index).unwrap_or_default();
                 let append =
                     AppendEntries { term: self.term, prev_index, prev_term, entries, commit: self.commit };
                 self.out.send.push((peer, Message::AppendEntries(append)));
             }
         }
+    }
+
+    /// How much may be on its way to one follower.
+    fn bounds(&self) -> Bounds {
+        // Waiting for each answer is the plain protocol of the paper. Sending ahead is safe because the follower checks
+        // what comes before the entries of each message (thesis, section 10.2.1).
+        let messages = match self.rules.log.pipelining {
+            Toggle::On => self.rules.log.max_inflight.0,
+            Toggle::Off => return Bounds { messages: 1, bytes: INFLIGHT_BYTES_MAX },
+        };
+        // The honest law: "the leader should limit" what a slow follower has not answered, or the messages wait in the
+        // leader's memory; what is not sent costs nothing, because the log keeps it anyway.
+        match self.rules.log.flow_control {
+            Toggle::On => Bounds { messages, bytes: INFLIGHT_BYTES_MAX },
+            Toggle::Off => Bounds { messages: usize::MAX, bytes: usize::MAX },
+        }
+    }
+
+    /// How much one message may carry.
+    fn message_limit(&self) -> SliceLimit {
+        // A batch shares one message, one write of the follower and one answer (thesis, section 10.2.2).
+        let entries = match self.rules.log.batching {
+            Toggle::On => self.rules.log.max_entries_per_append.0,
+            Toggle::Off => 1,
+        };
+        SliceLimit { entries, bytes: APPEND_BYTES_MAX }
     }
 
     /// Begins a new round of heartbeats.
@@ -181,14 +247,20 @@ impl Raft {
 
     /// Goes back to where the follower's log may agree.
     fn back_up(&mut self, from: NodeId, rejection: &Rejection) {
-        // Skipping terms is the optimization at the end of section 5.3 of the paper; one step at a time is
-        // figure 2.
-        let bound = match self.rules.log.backtrack {
-            Backtrack::One => rejection.prev_index.saturating_sub(1),
-            Backtrack::TermHint => self.log.agreement_bound(rejection.hint_index, rejection.hint_term).0,
+        let Some(progress) = self.leading.as_mut().and_then(|leading| leading.progress.get_mut(&from)) else {
+            return;
         };
-        if let Some(progress) = self.leading.as_mut().and_then(|leading| leading.progress.get_mut(&from)) {
-            progress.rejected(rejection.prev_index, bound);
+        // Nobody refuses what was never sent.
+        let refused = rejection.prev_index.min(self.log.last_index());
+        // "Decrement nextIndex and retry" (figure 2 of the paper), or skip the terms in which the logs differ (end of section
+        // 5.3). The answer to the next probe is what counts, so every way is safe.
+        match self.rules.log.backtrack {
+            Backtrack::One => progress.rejected(refused, refused.saturating_sub(1)),
+            Backtrack::TermHint => {
+                let bound = self.log.agreement_bound(rejection.hint_index, rejection.hint_term).0;
+                progress.rejected(refused, bound);
+            }
+            Backtrack::Binary => progress.rejected_by_halves(refused),
         }
     }
 
@@ -220,29 +292,3 @@ impl Raft {
 /// After so long without a sign, entries are taken as lost on the way and asked about. A slow follower
 /// answers too.
 const RESEND_AFTER_MS: u64 = 40;
-
-impl Progress {
-    /// Whether a message may go out now.
-    fn may_send(&self, last_index: u64, window: usize) -> bool {
-        match self.feeding {
-            Feeding::Probe(Probe::Ready) => true,
-            Feeding::Probe(Probe::Sent) => false,
-            Feeding::Pipeline => {
-                self.next_index <= last_index && self.inflight.len() < window.min(self.window)
-            }
-        }
-    }
-
-    /// A message went out; its last entry has this index, if it has entries.
-    fn sent(&mut self, now: Micros, last: Option<u64>) {
-        self.moved = now;
-        match (self.feeding, last) {
-            (Feeding::Probe(_), _) => self.feeding = Feeding::Probe(Probe::Sent),
-            (Feeding::Pipeline, Some(last)) => {
-                self.next_index = last + 1;
-                self.inflight.push_back(last);
-            }
-            (Feeding::Pipeline, None) => {}
-        }
-    }
-}

@@ -41,6 +41,8 @@ pub struct Status {
     pub config_index: u64,
     /// Whether that is committed, as far as the node knows.
     pub config_committed: bool,
+    /// To whom leadership is being handed.
+    pub transfer: Option<NodeId>,
     /// On a leader: how far each other member is.
     pub progress: Vec<PeerStatus>,
 }
@@ -56,6 +58,8 @@ pub struct PeerStatus {
     pub next_index: u64,
     /// Unanswered messages with entries.
     pub inflight: usize,
+    /// The size of those entries.
+    pub inflight_bytes: usize,
 }
 
 impl Raft {
@@ -79,6 +83,7 @@ impl Raft {
             witnesses: configuration.witnesses().to_vec(),
             config_index,
             config_committed: config_index <= self.commit,
+            transfer: self.transfers.target(),
             progress: self.leading.as_ref().map(|leading| leading.peer_statuses()).unwrap_or_default(),
         }
     }

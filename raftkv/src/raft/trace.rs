@@ -115,6 +115,31 @@ impl ConfigState {
     }
 }
 
+/// How far a handover of leadership is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handover {
+    /// The leader has begun it.
+    Begun,
+    /// The target was told to stand for election.
+    Told,
+    /// The target leads.
+    Done,
+    /// It did not come to that.
+    GivenUp,
+}
+
+impl Handover {
+    /// Its name in the trace.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Handover::Begun => "begun",
+            Handover::Told => "told",
+            Handover::Done => "done",
+            Handover::GivenUp => "given_up",
+        }
+    }
+}
+
 /// A configuration of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -149,6 +174,8 @@ pub enum EventKind {
     Commit(Commit),
     /// Entries were applied.
     Apply(Vec<EntryMark>),
+    /// Leadership is being handed to this node.
+    Transfer(NodeId, Handover),
     /// A read was answered: the mode, and the index that the answer reflects at least.
     Read(&'static str, u64),
     /// A configuration came into the log, was committed, or is the latest again.
@@ -226,6 +253,9 @@ impl fmt::Display for Line<'_> {
                 }
             }
             EventKind::Apply(entries) => write!(f, "apply\",\"entries\":{}", Marks(entries))?,
+            EventKind::Transfer(to, state) => {
+                write!(f, "transfer\",\"to\":\"{to}\",\"state\":\"{}\"", state.as_str())?;
+            }
             EventKind::Read(mode, index) => write!(f, "read\",\"mode\":\"{mode}\",\"index\":{index}")?,
             EventKind::Config(config) => write_config(f, config)?,
         }
@@ -335,6 +365,7 @@ mod tests {
             (commit(None), "commit", &["index", "entry_term"]),
             (commit(Some(vec![NodeId(1), NodeId(3)])), "commit", &["index", "entry_term", "acks"]),
             (EventKind::Apply(vec![]), "apply", &["entries"]),
+            (EventKind::Transfer(NodeId(3), Handover::GivenUp), "transfer", &["to", "state"]),
             (EventKind::Read("log", 3), "read", &["mode", "index"]),
             (config(&plain), "config", &["index", "members", "state"]),
             (config(&joint), "config", &["index", "members", "state", "outgoing", "learners", "witnesses"]),

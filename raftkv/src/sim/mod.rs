@@ -11,6 +11,7 @@
 pub mod invariants;
 
 mod disk;
+mod drawn;
 mod nemesis;
 mod network;
 mod world;
@@ -37,6 +38,8 @@ pub struct Report {
     pub crashes: u64,
     /// Partitions and one-way cuts.
     pub cuts: u64,
+    /// Handovers of leadership that were ordered and succeeded.
+    pub transfers: u64,
     /// The first invariant that did not hold.
     pub finding: Option<Finding>,
 }
@@ -66,6 +69,8 @@ pub struct Shape {
     pub entries_per_append: usize,
     /// For how long a node lets its inputs gather, in microseconds; 0: it takes each on its own.
     pub batch_us_max: u64,
+    /// Further rules that were drawn, because they break nothing.
+    pub rules: Vec<(&'static str, &'static str)>,
 }
 
 impl fmt::Display for Shape {
@@ -86,7 +91,8 @@ impl fmt::Display for Shape {
             self.faults_ms,
             self.entries_per_append,
             self.batch_us_max
-        )
+        )?;
+        self.rules.iter().try_for_each(|(name, value)| write!(f, ", {name}={value}"))
     }
 }
 
@@ -115,11 +121,15 @@ pub const UNSAFE_RULES: &[&str] = &[
     "vote_compare=index_only",
     "vote_compare=term_only",
     "votes=counter",
+    "vote_self=count_not_recorded",
+    "initial_role=leader",
+    "restart_role=leader",
     "consistency_check=false",
     "append_conflict=truncate_always",
     "match_from=next_index",
     "heartbeat_commit=raw",
     "commit_only_current_term=false",
+    "uncommitted_on_election=discard",
     "leader_counts_self=immediately",
     "read_mode=local",
     "read_index_confirm=none",

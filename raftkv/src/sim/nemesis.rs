@@ -22,6 +22,8 @@ pub(super) enum Fault {
     CutOneWay,
     /// A random node is not scheduled for so many milliseconds.
     Pause(u64),
+    /// A leader, if there is one, is told to hand over.
+    Transfer,
     /// All links work again.
     Heal,
 }
@@ -39,6 +41,7 @@ pub(super) fn draw(random: &mut ChaCha8Rng) -> Fault {
         54..64 => Fault::IsolateLeader,
         64..70 => Fault::CutOneWay,
         70..80 => Fault::Pause(outage),
+        80..86 => Fault::Transfer,
         _ => Fault::Heal,
     }
 }

@@ -9,10 +9,12 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::disk::{Disk, votes};
+use super::drawn;
 use super::invariants::{Finding, Invariant, Witness};
 use super::nemesis::{self, Fault};
 use super::network::{self, Network, arrivals};
 use super::{Demand, Report, Shape};
+use crate::raft::control::{Order, OrderOutcome};
 use crate::raft::io::{Effects, Input, Micros, NodeId, RequestId};
 use crate::raft::log::Payload;
 use crate::raft::message::Message;
@@ -74,6 +76,7 @@ enum Waiting {
     Write,
     /// The highest index that clients knew when the read began.
     Read(u64),
+    Order,
 }
 
 /// A cluster and everything around it.
@@ -91,9 +94,9 @@ pub(super) struct World {
     report: Report,
 }
 
-fn draw_shape(random: &mut ChaCha8Rng) -> Shape {
+fn draw_shape(random: &mut ChaCha8Rng, rules: &Rules) -> Shape {
     let mut pick = |choices: &[u64]| choices[random.random_range(0..choices.len())];
-    Shape {
+    let mut shape = Shape {
         nodes: pick(&[1, 3, 3, 3, 3, 5, 5, 5]) as u16,
         loss_permille: pick(&[0, 0, 10, 50, 200]) as u32,
         duplicate_permille: pick(&[0, 10, 100]) as u32,
@@ -105,14 +108,20 @@ fn draw_shape(random: &mut ChaCha8Rng) -> Shape {
         faults_ms: pick(&[2_000, 4_000]),
         entries_per_append: pick(&[1, 2, 1024]) as usize,
         batch_us_max: pick(&[0, 0, 500, 10_000]),
-    }
+        rules: Vec::new(),
+    };
+    shape.rules = drawn::rules(random, rules, shape.entries_per_append);
+    shape
 }
 
 impl World {
     pub(super) fn new(seed: u64, rules: &Rules) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let shape = draw_shape(&mut random);
+        let shape = draw_shape(&mut random, rules);
         let mut rules = rules.clone();
+        for (name, value) in &shape.rules {
+            rules.set(name, value).unwrap_or_else(|error| panic!("the simulation draws a rule: {error}"));
+        }
         rules.log.max_entries_per_append = Count(shape.entries_per_append);
         let node = || Node {
             raft: None,
@@ -131,6 +140,7 @@ impl World {
             reads: 0,
             crashes: 0,
             cuts: 0,
+            transfers: 0,
             finding: None,
         };
         Self {
@@ -345,6 +355,13 @@ impl World {
         for &(request, index) in &effects.reads {
             self.answer_read(id, request, index);
         }
+        for (request, outcome) in &effects.ordered {
+            if self.waiting.remove(request).is_none() {
+                let detail = format!("{id} answers the order {request:?}, which does not wait");
+                return self.found(Invariant::RightAnswer, detail);
+            }
+            self.report.transfers += u64::from(*outcome == OrderOutcome::Done(None));
+        }
         for (request, _) in &effects.refused {
             self.waiting.remove(request);
         }
@@ -491,8 +508,23 @@ impl World {
                     self.node(id).paused_until = self.now.plus_millis(millis);
                 }
             }
+            Fault::Transfer => {
+                let leaders = self.leaders();
+                if let Some(leader) = self.any(&leaders) {
+                    self.transfer(leader);
+                }
+            }
             Fault::Heal => self.network.heal(),
         }
+    }
+
+    fn transfer(&mut self, leader: NodeId) {
+        let ids = self.ids();
+        let target = drawn::target(&mut self.random, &ids);
+        self.requests += 1;
+        let request = RequestId(self.requests);
+        self.waiting.insert(request, (leader, Waiting::Order));
+        self.step(leader, Input::Order { request, order: Order::Transfer(target) });
     }
 
     fn crash_one(&mut self, candidates: &[NodeId], outage_ms: u64) {

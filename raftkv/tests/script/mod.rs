@@ -10,6 +10,8 @@
 //! | `crash n1` | n1 loses what its disk has not finished |
 //! | `hold n1`, `release n1` | n1's disk finishes nothing, or everything from now on |
 //! | `campaign n1` | n1 starts an election |
+//! | `transfer n1 n2`, `transfer n1` | n1 is to hand leadership to n2, or to whom it chooses |
+//! | `poke n1 next n2 7`, `poke n1 match n2 7` | n1 is made to believe this of n2 |
 //! | `propose n1 x`, `read n1` | a client asks n1 |
 //! | `wait 60ms` | time passes for everybody |
 //! | `deliver`, `deliver from=n1 to=n2 is=Heartbeat` | the messages that are under way now, and match, arrive |
@@ -17,15 +19,18 @@
 //! | `repeat`, with the same filters | each will arrive twice |
 //! | `send n1 n2 AppendEntries term=2 prev=3/2 entries=3 commit=1` | a message that no node sent |
 //! | `stabilize`, `stabilize n1 n2` | messages arrive, among these nodes alone, until none is left; others are kept |
-//! | `cut n1`, `mend` | messages from and to n1 are lost from now on, or no longer |
+//! | `cut n1`, `cut n1-n2`, `mend` | messages from and to n1, or between the two, are lost from now on; or no longer |
+//! | `run 1s delay=20ms` | time passes, and every message takes so long |
+//! | `count from=n1 has=rejected` | how many messages with this in them were sent since the last `count`, by sender and receiver |
 //! | `quiet`, `loud` | the output of the commands between is left out |
 //! | `state` | what every node is and has |
+//! | `logs` | every node's log with the commands in it |
 
 mod print;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use raftkv::raft::control::{Order, OrderOutcome};
+use raftkv::raft::control::{Order, OrderOutcome, Poke};
 use raftkv::raft::io::{Effects, HardState, Input, Micros, NodeId, Persist, PersistId, RequestId};
 use raftkv::raft::log::{Entry, Payload};
 use raftkv::raft::message::{AppendEntries, Message};
@@ -52,6 +57,7 @@ struct Node {
 struct InFlight {
     from: NodeId,
     to: NodeId,
+    sent: u64,
     message: Message,
 }
 
@@ -62,7 +68,9 @@ pub(crate) struct Script {
     rules: Rules,
     nodes: BTreeMap<NodeId, Node>,
     messages: VecDeque<InFlight>,
-    cut: BTreeSet<NodeId>,
+    /// Pairs of nodes; a node with itself stands for all its links.
+    cut: BTreeSet<(NodeId, NodeId)>,
+    sent: Vec<(NodeId, NodeId, String)>,
     requests: u64,
     names: BTreeMap<RequestId, String>,
     quiet: bool,
@@ -78,7 +86,8 @@ impl Script {
         let (&verb, arguments) = words.split_first().ok_or("an empty command")?;
         self.command(verb, arguments)?;
         let out = std::mem::take(&mut self.out);
-        Ok(if self.quiet && verb != "state" { Vec::new() } else { out })
+        let is_asked = matches!(verb, "state" | "logs" | "count");
+        Ok(if self.quiet && !is_asked { Vec::new() } else { out })
     }
 
     fn command(&mut self, verb: &str, arguments: &[&str]) -> Outcome {
@@ -95,6 +104,8 @@ impl Script {
                 .targets(arguments)?
                 .into_iter()
                 .try_for_each(|id| self.order(id, "campaign", Order::Campaign)),
+            "transfer" => self.transfer(arguments),
+            "poke" => self.poke(arguments),
             "propose" => self.propose(arguments),
             "read" => self.targets(arguments)?.into_iter().try_for_each(|id| {
                 let request = self.request("read");
@@ -103,14 +114,14 @@ impl Script {
             "wait" => self.wait(arguments),
             "deliver" => self.take(arguments)?.into_iter().try_for_each(|message| self.arrive(message)),
             "repeat" => {
-                for InFlight { from, to, message } in self.take(arguments)? {
-                    self.messages.push_back(InFlight { from, to, message: message.clone() });
-                    self.messages.push_back(InFlight { from, to, message });
+                for InFlight { from, to, sent, message } in self.take(arguments)? {
+                    self.messages.push_back(InFlight { from, to, sent, message: message.clone() });
+                    self.messages.push_back(InFlight { from, to, sent, message });
                 }
                 Ok(())
             }
             "drop" => {
-                for InFlight { from, to, message } in self.take(arguments)? {
+                for InFlight { from, to, message, .. } in self.take(arguments)? {
                     self.say(format!("{from} -> {to} lost: {}", print::message(&message)));
                 }
                 Ok(())
@@ -118,13 +129,18 @@ impl Script {
             "send" => self.forge(arguments),
             "stabilize" => self.stabilize(arguments),
             "cut" => {
-                self.cut.extend(self.targets(arguments)?);
+                for name in arguments {
+                    let (one, other) = name.split_once('-').unwrap_or((name, name));
+                    self.cut.insert((one.parse()?, other.parse()?));
+                }
                 Ok(())
             }
             "mend" => {
                 self.cut.clear();
                 Ok(())
             }
+            "run" => self.run_for(arguments),
+            "count" => self.count(arguments),
             "quiet" => {
                 self.quiet = true;
                 Ok(())
@@ -135,6 +151,11 @@ impl Script {
             }
             "state" => {
                 self.state();
+                Ok(())
+            }
+            "logs" => {
+                let running = self.nodes.values().filter_map(|node| node.raft.as_ref());
+                self.out.extend(running.map(print::log));
                 Ok(())
             }
             _ => Err(format!("there is no command `{verb}`")),
@@ -263,22 +284,80 @@ impl Script {
         Ok(())
     }
 
+    fn transfer(&mut self, arguments: &[&str]) -> Outcome {
+        let (id, target) = arguments.split_first().ok_or("transfer: from whom?")?;
+        let target = target.first().map(|name| name.parse()).transpose()?;
+        self.order(id.parse()?, "transfer", Order::Transfer(target))
+    }
+
+    fn poke(&mut self, arguments: &[&str]) -> Outcome {
+        let [id, what, peer, index] = arguments else { return Err("poke: expected n1 next n2 7".into()) };
+        let (peer, index) = (peer.parse()?, index.parse().map_err(|e| format!("{index}: {e}"))?);
+        let poke = match *what {
+            "next" => Poke::NextIndex(peer, index),
+            "match" => Poke::MatchIndex(peer, index),
+            _ => return Err(format!("poke: `{what}` is neither next nor match")),
+        };
+        self.order(id.parse()?, "poke", Order::Poke(poke))
+    }
+
     fn wait(&mut self, arguments: &[&str]) -> Outcome {
-        let millis =
-            arguments.first().and_then(|text| text.strip_suffix("ms")).ok_or("wait: how many ms?")?;
-        let end = self.now + 1_000 * millis.parse::<u64>().map_err(|e| format!("{millis}: {e}"))?;
+        let end = self.now + micros(arguments.first().ok_or("wait: how long?")?)?;
+        while let Some((at, id)) = self.next_timer()
+            && at <= end
+        {
+            self.now = self.now.max(at);
+            self.step(id, Input::Tick)?;
+        }
+        self.now = end;
+        Ok(())
+    }
+
+    fn next_timer(&self) -> Option<(u64, NodeId)> {
+        let due = |node: &Node| node.raft.as_ref().and_then(Raft::deadline);
+        self.nodes.iter().filter_map(|(&id, node)| Some((due(node)?.0, id))).min()
+    }
+
+    fn run_for(&mut self, arguments: &[&str]) -> Outcome {
+        let [time, delay @ ..] = arguments else { return Err("run: how long?".into()) };
+        let delay = delay.first().and_then(|text| text.strip_prefix("delay=")).unwrap_or("1ms");
+        let (end, delay) = (self.now + micros(time)?, micros(delay)?);
         loop {
-            let due = |node: &Node| node.raft.as_ref().and_then(Raft::deadline);
-            let next = self.nodes.iter().filter_map(|(&id, node)| Some((due(node)?, id))).min();
-            match next {
-                Some((at, id)) if at.0 <= end => {
-                    self.now = self.now.max(at.0);
-                    self.step(id, Input::Tick)?;
+            let message = self.messages.front().map_or(u64::MAX, |message| message.sent + delay);
+            let timer = self.next_timer().unwrap_or((u64::MAX, NodeId(0)));
+            if message.min(timer.0) > end {
+                break;
+            }
+            self.now = self.now.max(message.min(timer.0));
+            match self.messages.pop_front() {
+                Some(front) if message <= timer.0 => self.arrive(front)?,
+                Some(front) => {
+                    self.messages.push_front(front);
+                    self.step(timer.1, Input::Tick)?;
                 }
-                _ => break,
+                None => self.step(timer.1, Input::Tick)?,
             }
         }
         self.now = end;
+        Ok(())
+    }
+
+    fn count(&mut self, filters: &[&str]) -> Outcome {
+        let mut counts: BTreeMap<(NodeId, NodeId), usize> = BTreeMap::new();
+        for (from, to, text) in std::mem::take(&mut self.sent) {
+            let matches = |filter: &&str| match filter.split_once('=') {
+                Some(("from", node)) => from.to_string() == node,
+                Some(("to", node)) => to.to_string() == node,
+                Some((_, part)) => text.contains(part),
+                None => false,
+            };
+            if filters.iter().all(matches) {
+                *counts.entry((from, to)).or_default() += 1;
+            }
+        }
+        for ((from, to), count) in counts {
+            self.say(format!("{from} -> {to}: {count}"));
+        }
         Ok(())
     }
 
@@ -307,8 +386,9 @@ impl Script {
             self.say(format!("{id} answers {}: the state at {index}", self.names[&request]));
         }
         for (request, outcome) in effects.ordered {
-            let name = &self.names[&request];
+            let name = self.names[&request].clone();
             match outcome {
+                OrderOutcome::Done(None) if name == "transfer" => self.say(format!("{id} has done {name}")),
                 OrderOutcome::Done(None) => {}
                 OrderOutcome::Done(Some(index)) => self.say(format!("{id} has done {name}, entry {index}")),
                 OrderOutcome::Refused(reason) => self.say(format!("{id} refuses {name}: {reason}")),
@@ -353,14 +433,17 @@ impl Script {
     }
 
     fn post(&mut self, from: NodeId, to: NodeId, message: Message) {
-        let lost = if self.cut.contains(&from) || self.cut.contains(&to) { " lost" } else { "" };
-        self.say(format!("{from} -> {to}{lost}: {}", print::message(&message)));
-        if lost.is_empty() {
-            self.messages.push_back(InFlight { from, to, message });
+        let is_cut =
+            [(from, from), (to, to), (from, to), (to, from)].iter().any(|pair| self.cut.contains(pair));
+        let (lost, text) = (if is_cut { " lost" } else { "" }, print::message(&message));
+        self.say(format!("{from} -> {to}{lost}: {text}"));
+        self.sent.push((from, to, text));
+        if !is_cut {
+            self.messages.push_back(InFlight { from, to, sent: self.now, message });
         }
     }
 
-    fn arrive(&mut self, InFlight { from, to, message }: InFlight) -> Outcome {
+    fn arrive(&mut self, InFlight { from, to, message, .. }: InFlight) -> Outcome {
         self.step(to, Input::Message { from, message })
     }
 
@@ -437,4 +520,13 @@ impl Script {
             .collect();
         self.out.extend(lines);
     }
+}
+
+/// A duration such as 60ms or 2s.
+fn micros(text: &str) -> Outcome<u64> {
+    let (digits, factor) = match text.strip_suffix("ms") {
+        Some(digits) => (digits, 1_000),
+        None => (text.strip_suffix('s').ok_or(format!("`{text}`: expected 60ms or 2s"))?, 1_000_000),
+    };
+    Ok(factor * digits.parse::<u64>().map_err(|e| format!("{text}: {e}"))?)
 }

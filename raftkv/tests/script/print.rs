@@ -2,10 +2,10 @@
 
 use raftkv::raft::Raft;
 use raftkv::raft::io::{HardState, NodeId, Persist, Refusal};
-use raftkv::raft::log::Entry;
-use raftkv::raft::message::{AppendOutcome, Ballot, Message};
+use raftkv::raft::log::{Entry, Payload};
+use raftkv::raft::message::{AppendOutcome, Ballot, Message, Occasion};
 use raftkv::raft::quorum::Configuration;
-use raftkv::raft::trace::{ConfigState, EntryMark, Event, EventKind, Role};
+use raftkv::raft::trace::{ConfigState, EntryMark, Event, EventKind, Handover, Role};
 
 fn nodes(nodes: &[NodeId]) -> String {
     nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
@@ -57,6 +57,7 @@ pub(super) fn refusal(refusal: &Refusal) -> String {
         Refusal::NotLeader { leader: Some(leader) } => format!("{leader} leads"),
         Refusal::NotLeader { leader: None } => "no leader is known".to_owned(),
         Refusal::Busy(why) => (*why).to_owned(),
+        Refusal::TooLarge { bytes, max } => format!("{bytes} bytes are more than {max}"),
     }
 }
 
@@ -78,6 +79,10 @@ pub(super) fn event(event: &Event) -> String {
             format!("commits {}/{}{acks}", commit.index, commit.entry_term)
         }
         EventKind::Apply(entries) => format!("applies {}", marks(entries)),
+        EventKind::Transfer(to, Handover::Begun) => format!("begins to hand over to {to}"),
+        EventKind::Transfer(to, Handover::Told) => format!("has told {to} to take over"),
+        EventKind::Transfer(to, Handover::Done) => format!("has handed over to {to}"),
+        EventKind::Transfer(to, Handover::GivenUp) => format!("gives up handing over to {to}"),
         EventKind::Read(mode, index) => format!("reads by {mode} at {index}"),
         EventKind::Config(config) => {
             let what = match config.state {
@@ -96,7 +101,8 @@ pub(super) fn message(message: &Message) -> String {
             format!("RequestPreVote term {} last {}/{}", m.term, m.last_index, m.last_term)
         }
         Message::RequestVote(m) => {
-            format!("RequestVote term {} last {}/{}", m.term, m.last_index, m.last_term)
+            let handed = if m.occasion == Occasion::Transfer { " by handover" } else { "" };
+            format!("RequestVote term {} last {}/{}{handed}", m.term, m.last_index, m.last_term)
         }
         Message::VoteReply(m) => {
             let name = if m.ballot == Ballot::PreVote { "PreVoteReply" } else { "VoteReply" };
@@ -117,6 +123,7 @@ pub(super) fn message(message: &Message) -> String {
             AppendOutcome::StaleTerm => format!("AppendReply term {} stale", m.term),
         },
         Message::Heartbeat(m) => format!("Heartbeat term {} commit {} round {}", m.term, m.commit, m.round),
+        Message::TimeoutNow(m) => format!("TimeoutNow term {}", m.term),
         Message::HeartbeatReply(m) => {
             format!("HeartbeatReply term {} round {} last {}", m.term, m.round, m.last_index)
         }
@@ -134,4 +141,15 @@ pub(super) fn state(raft: &Raft) -> String {
         status.commit,
         terms(raft.log().range(1, status.last_index))
     )
+}
+
+pub(super) fn log(raft: &Raft) -> String {
+    let entry = |entry: &Entry| match &entry.payload {
+        Payload::Command(command) => {
+            format!(" {}/{}={}", entry.index, entry.term, command.as_bytes().escape_ascii())
+        }
+        _ => format!(" {}/{}", entry.index, entry.term),
+    };
+    let status = raft.status();
+    format!("{}:{}", status.id, raft.log().range(1, status.last_index).iter().map(entry).collect::<String>())
 }

@@ -21,3 +21,13 @@ switch! {
         Immediately = "immediately",
     }
 }
+
+switch! {
+    /// What a new leader does with the entries that it does not know to be committed.
+    UncommittedOnElection {
+        /// It keeps them and commits them below an entry of its own term.
+        Keep = "keep",
+        /// It removes them.
+        Discard = "discard",
+    }
+}

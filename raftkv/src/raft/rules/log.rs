@@ -39,5 +39,7 @@ switch! {
         One = "one",
         /// One term per message.
         TermHint = "term_hint",
+        /// Half of what is in doubt per message.
+        Binary = "binary",
     }
 }

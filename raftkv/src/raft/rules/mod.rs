@@ -117,6 +117,9 @@ rules! {
         /// How logs are compared for a vote.
         vote_compare: VoteCompare = VoteCompare::Raft,
             "index_only and term_only elect leaders without committed entries; both_ge and strict_gt may elect nobody";
+        /// What a candidate does with its own vote.
+        vote_self: VoteSelf = VoteSelf::Yes,
+            "no_count: a cluster bears one failure less; count_not_recorded: votes twice in a term, two leaders";
         /// How votes are counted.
         votes: Votes = Votes::Set, "a vote that the network delivered twice counts twice: two leaders";
         /// The rehearsal before an election.
@@ -125,6 +128,18 @@ rules! {
         check_quorum: Toggle = Toggle::On, "a leader that can commit nothing keeps its followers and its clients waiting";
         /// Whether a node that hears of a leader ignores vote requests.
         leader_stickiness: Toggle = Toggle::On, "a node that misses heartbeats deposes a working leader";
+        /// The role of a node that starts for the first time.
+        initial_role: StartRole = StartRole::Follower,
+            "candidate: first elections split, starting nodes disturb; leader: several leaders of one term";
+        /// The role of a node that starts again.
+        restart_role: StartRole = StartRole::Follower,
+            "candidate: each restart deposes the leader unless pre_vote is on; leader: it gives out an index and term twice";
+        /// How much each node should lead.
+        election_priority: ElectionPriority = ElectionPriority::default(),
+            "a failover to a less preferred node takes an election timeout longer for each one that is preferred to it";
+        /// How leadership is handed over.
+        leader_transfer: LeaderTransfer = LeaderTransfer::Checked,
+            "blind: a target that lags cannot win, and the cluster is without a leader meanwhile";
         /// How a follower's patience is drawn.
         election_timer: ElectionTimer = ElectionTimer::Random(None), "equal timers split votes again and again";
         /// How long a follower waits for its leader.
@@ -145,6 +160,15 @@ rules! {
         follower_commit_cap: FollowerCommitCap = FollowerCommitCap::LastNew, "a divergent tail is taken as committed";
         /// How a leader finds where a follower's log agrees.
         backtrack: Backtrack = Backtrack::TermHint, "repair of a long divergent log takes a round trip per entry";
+        /// Whether entries that wait together travel in one message.
+        batching: Toggle = Toggle::On, "a message and an answer per entry: less throughput, nothing breaks";
+        /// Whether messages with entries follow each other without waiting for the answer.
+        pipelining: Toggle = Toggle::On, "a round trip per message: less throughput, nothing breaks";
+        /// How many bytes an entry may have.
+        max_entry_bytes: Count = Count(1 << 20),
+            "large ones hold up what follows them on the connection, heartbeats too: elections during long transfers";
+        /// Whether what is on its way to a follower is bounded, in messages and in bytes.
+        flow_control: Toggle = Toggle::On, "a leader's memory grows with everything that a slow follower has not taken yet";
         /// How many entries a message may carry.
         max_entries_per_append: Count = Count(1024), "small ones slow replication down, they break nothing";
         /// How many unanswered messages with entries a follower may have.
@@ -156,6 +180,9 @@ rules! {
         commit_only_current_term: bool = true, "a committed entry of an older term is overwritten (figure 8)";
         /// Whether a new leader appends an empty entry.
         noop_on_election: bool = true, "entries of earlier terms stay uncommitted, and reads wait, until a write comes";
+        /// What a new leader does with entries that it does not know to be committed.
+        uncommitted_on_election: UncommittedOnElection = UncommittedOnElection::Keep,
+            "entries whose commitment it has not heard of yet are lost, though acknowledged";
         /// Which commit index a heartbeat carries.
         heartbeat_commit: HeartbeatCommit = HeartbeatCommit::MinMatch, "a divergent tail is taken as committed";
         /// When a leader counts its own copy.

@@ -1,0 +1,48 @@
+//! Rules that a run draws, because every value of them is safe, and handovers of leadership.
+//!
+//! Invariant: a rule that the caller chose stays as it is. Only rules without an unsafe value are drawn.
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use crate::raft::io::NodeId;
+use crate::raft::rules::Rules;
+
+/// The rules and what is drawn for them; oftener named, oftener drawn.
+const HARMLESS: &[(&str, &[&str])] = &[
+    ("election_priority", &["none", "none", "n1=10", "n3=10,n2=5"]),
+    ("backtrack", &["term_hint", "one", "binary"]),
+    ("pipelining", &["on", "on", "on", "off"]),
+    ("batching", &["on", "on", "on", "off"]),
+    ("max_inflight", &["256", "256", "2"]),
+    ("leader_transfer", &["checked", "checked", "blind"]),
+];
+
+/// Together with a message per entry these would take longer to catch up than a run waits.
+const SLOW: &[&str] = &["pipelining", "batching", "max_inflight"];
+
+/// What is drawn for each of those rules, the default where the caller has chosen.
+pub(super) fn rules(
+    random: &mut ChaCha8Rng,
+    chosen: &Rules,
+    entries_per_append: usize,
+) -> Vec<(&'static str, &'static str)> {
+    let defaults = Rules::default().list();
+    let unchanged: Vec<_> = chosen.list().into_iter().filter(|rule| defaults.contains(rule)).collect();
+    let mut drawn = Vec::new();
+    for (name, values) in HARMLESS {
+        // Drawn in any case, so that the choice of one rule leaves the rest of the run's randomness as it is.
+        let value = values[random.random_range(0..values.len())];
+        let is_too_slow = SLOW.contains(name)
+            && (entries_per_append < 1000 || drawn.iter().any(|(rule, _)| SLOW.contains(rule)));
+        if !is_too_slow && unchanged.iter().any(|(rule, text)| rule == name && text != value) {
+            drawn.push((*name, value));
+        }
+    }
+    drawn
+}
+
+/// To whom a leader is told to hand over: anybody, itself included, or whom it chooses.
+pub(super) fn target(random: &mut ChaCha8Rng, nodes: &[NodeId]) -> Option<NodeId> {
+    if random.random_range(0..3) == 0 { None } else { Some(nodes[random.random_range(0..nodes.len())]) }
+}
