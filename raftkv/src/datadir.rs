@@ -128,7 +128,8 @@ impl DataDir {
         self.path.join(WAL)
     }
 
-    fn lock(path: &Path) -> Result<Self, DataDirError> {
+    /// Takes the existing directory, whatever is in it.
+    pub(crate) fn lock(path: &Path) -> Result<Self, DataDirError> {
         let lock = File::open(path).map_err(io("open", path))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.into(), _lock: lock }),

@@ -404,7 +404,7 @@ fn log_recovery(id: NodeId, boot: u64, recovered: &Recovered) {
 }
 
 /// A seed that differs between starts.
-fn drawn_seed() -> u64 {
+pub(crate) fn drawn_seed() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(std::process::id())
 }

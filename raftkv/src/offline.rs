@@ -4,11 +4,17 @@
 //! starts survives; one line on standard output says exactly what changed; where nothing can change, the command fails
 //! and nothing is written.
 
+mod files;
+mod seed;
+
 use std::path::{Path, PathBuf};
 
 use crate::datadir::{DataDir, DataDirError};
 use crate::raft::io::NodeId;
 use crate::wal::{self, Recovered, WalError};
+
+pub use files::{Flip, copy, delete_file, flip_bits, restore, torn_write, wipe};
+pub use seed::{Seed, Vote, edit_hard_state, seed_log};
 
 /// The arguments of an edit.
 #[derive(Clone, Debug, clap::Args)]
@@ -32,6 +38,66 @@ pub enum Edit {
     },
     /// Forget whom the node voted for; the term stays
     LoseVote,
+    /// Replace the whole log; the term becomes that of its last entry, unless it is higher
+    SeedLog {
+        /// The entries: 1 1 2 for three of these terms, 2:x=5 for one that binds x to 5
+        #[arg(value_name = "TERM[:KEY=VALUE]", required = true)]
+        entries: Vec<Seed>,
+    },
+    /// Set the term and the vote; a new term has no vote unless one is given
+    EditHardState {
+        /// The term
+        #[arg(long, required_unless_present_any = ["voted_for", "no_vote"])]
+        term: Option<u64>,
+        /// Whom the node voted for in it
+        #[arg(long, value_name = "NODE", conflicts_with = "no_vote")]
+        voted_for: Option<NodeId>,
+        /// It voted for nobody
+        #[arg(long)]
+        no_vote: bool,
+    },
+    /// Remove everything, whose directory it is included
+    Wipe,
+    /// Copy the directory
+    Copy {
+        /// A place that does not exist yet
+        #[arg(value_name = "DIR")]
+        to: PathBuf,
+    },
+    /// Replace the contents of the directory by those of a copy, whosever it is
+    Restore {
+        /// The copy
+        #[arg(value_name = "DIR")]
+        from: PathBuf,
+    },
+    /// Flip bits of a file
+    FlipBits {
+        /// The file, relative to the data directory
+        file: PathBuf,
+        /// The byte; drawn among those that were written if absent
+        #[arg(long)]
+        offset: Option<u64>,
+        /// The bit of that byte, 0 is the lowest
+        #[arg(long, requires = "offset", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..8))]
+        bit: u8,
+        /// How many bits to draw, each of another byte
+        #[arg(long, conflicts_with = "offset", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+        count: u32,
+        /// Where the drawing begins; drawn, and printed, if absent
+        #[arg(long, conflicts_with = "offset")]
+        seed: Option<u64>,
+    },
+    /// Leave only a part of the last write to the log, as a power failure in its middle does
+    TornWrite {
+        /// How many bytes of it are left
+        #[arg(long, value_name = "BYTES")]
+        keep: u64,
+    },
+    /// Remove one file
+    DeleteFile {
+        /// The file, relative to the data directory
+        file: PathBuf,
+    },
 }
 
 /// Why an edit was not made.
@@ -46,14 +112,39 @@ pub enum EditError {
     /// There is nothing to change.
     #[error("{0}")]
     Nothing(String),
+    /// The operating system refused.
+    #[error("cannot {what} {}: {source}", .path.display())]
+    Io {
+        /// The operation.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The error of the system.
+        source: std::io::Error,
+    },
 }
 
 /// Makes the edit and prints the line of proof.
 pub fn run(args: &Args) -> Result<(), EditError> {
-    let proof = match args.edit {
-        Edit::TruncateLog { entries } => truncate_log(&args.data_dir, entries)?,
-        Edit::LoseVote => lose_vote(&args.data_dir)?,
-    };
+    let dir = &args.data_dir;
+    let proof = match &args.edit {
+        Edit::TruncateLog { entries } => truncate_log(dir, *entries),
+        Edit::LoseVote => lose_vote(dir),
+        Edit::SeedLog { entries } => seed_log(dir, entries),
+        Edit::EditHardState { term, voted_for, no_vote } => {
+            let unspoken = if *no_vote { Vote::Nobody } else { Vote::Keep };
+            edit_hard_state(dir, *term, voted_for.map_or(unspoken, Vote::For))
+        }
+        Edit::Wipe => wipe(dir),
+        Edit::Copy { to } => copy(dir, to),
+        Edit::Restore { from } => restore(dir, from),
+        Edit::FlipBits { file, offset, bit, count, seed } => {
+            let drawn = || Flip::Drawn { count: *count, seed: seed.unwrap_or_else(crate::node::drawn_seed) };
+            flip_bits(dir, file, offset.map_or_else(drawn, |offset| Flip::At { offset, bit: *bit }))
+        }
+        Edit::TornWrite { keep } => torn_write(dir, *keep),
+        Edit::DeleteFile { file } => delete_file(dir, file),
+    }?;
     println!("{proof}");
     Ok(())
 }
@@ -101,7 +192,7 @@ fn contents(dir: &DataDir) -> Result<Recovered, EditError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::datadir::Identity;
     use crate::raft::io::{HardState, Persist, PersistId};
@@ -109,7 +200,7 @@ mod tests {
     use crate::wal::{Sizes, Wal};
 
     /// A stopped node with entries 1..=5 of the terms 1, 1, 2, 3, 3, and a vote for n2 in term 4.
-    fn stopped_node() -> tempfile::TempDir {
+    pub(super) fn stopped_node() -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         let held = DataDir::open(dir.path(), &Identity::new(NodeId(1), "c")).unwrap();
         let (mut wal, _) = Wal::open(&held.wal(), Sizes::default()).unwrap();
@@ -128,7 +219,7 @@ mod tests {
         dir
     }
 
-    fn recovered(dir: &tempfile::TempDir) -> Recovered {
+    pub(super) fn recovered(dir: &tempfile::TempDir) -> Recovered {
         let (held, _) = DataDir::open_stopped(dir.path()).unwrap();
         Wal::open(&held.wal(), Sizes::default()).unwrap().1
     }
@@ -146,9 +237,25 @@ mod tests {
         };
         assert!(matches!(parse("--data-dir d truncate-log 3"), Ok(Edit::TruncateLog { entries: 3 })));
         assert!(matches!(parse("--data-dir d lose-vote"), Ok(Edit::LoseVote)));
-        for bad in ["--data-dir d truncate-log 0", "--data-dir d truncate-log", "lose-vote", "--data-dir d"] {
-            assert!(parse(bad).is_err(), "{bad}");
+        assert!(matches!(parse("--data-dir d flip-bits f"), Ok(Edit::FlipBits { offset: None, .. })));
+        assert!(parse("--data-dir d flip-bits f --offset 3 --bit 7").is_ok());
+        for bad in [
+            "truncate-log 0",
+            "truncate-log",
+            "",
+            "seed-log",
+            "seed-log 0",
+            "seed-log 1:x",
+            "edit-hard-state",
+            "edit-hard-state --voted-for n1 --no-vote",
+            "flip-bits",
+            "flip-bits f --offset 3 --bit 8",
+            "flip-bits f --offset 3 --seed 8",
+            "torn-write",
+        ] {
+            assert!(parse(&format!("--data-dir d {bad}")).is_err(), "{bad}");
         }
+        assert!(parse("lose-vote").is_err());
     }
 
     #[test]

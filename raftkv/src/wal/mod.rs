@@ -21,6 +21,7 @@ mod record;
 mod recover;
 mod rewrite;
 mod segment;
+mod tear;
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -35,6 +36,7 @@ use record::{Continuity, FORMAT, Record, SegmentStart};
 
 pub use recover::{Recovered, TornTail, read};
 pub use rewrite::rewrite;
+pub use tear::tear_last;
 
 /// Why the log cannot be used.
 #[derive(Debug, thiserror::Error)]
