@@ -11,4 +11,5 @@ pub mod model;
 pub mod params;
 pub mod properties;
 pub mod trace;
+pub mod transactions;
 pub mod verdict;

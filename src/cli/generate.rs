@@ -52,9 +52,9 @@ struct HistoryArgs {
     /// Where it goes; without it, to standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// history.jsonl of raftcheck, or history.edn of Jepsen
-    #[arg(long, value_enum, default_value = "jsonl")]
-    format: Format,
+    /// history.jsonl of raftcheck, or history.edn of Jepsen [default: jsonl; edn for list-append]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -63,6 +63,8 @@ enum Model {
     CasRegister,
     Append,
     Set,
+    /// Transactions of appends to lists and reads of them; in EDN only
+    ListAppend,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -102,6 +104,14 @@ fn values(text: &str) -> Result<Values, String> {
 /// Generates.
 pub(super) fn main(args: &Args) -> Exit {
     let What::History(args) = &args.what;
+    let format = match (args.model, args.format) {
+        (Model::ListAppend, Some(Format::Jsonl)) => {
+            eprintln!("error: --format jsonl has no transactions; list-append is written as edn");
+            return Exit::Usage;
+        }
+        (Model::ListAppend, _) => Format::Edn,
+        (_, format) => format.unwrap_or(Format::Jsonl),
+    };
     // Before a file that exists is written over.
     if let Err(impossible) = settings(args).check() {
         eprintln!("error: {impossible}");
@@ -117,7 +127,10 @@ pub(super) fn main(args: &Args) -> Exit {
             }
         },
     };
-    history(args, BufWriter::new(out))
+    match args.model {
+        Model::ListAppend => transactions(args, BufWriter::new(out)),
+        _ => history(args, format, BufWriter::new(out)),
+    }
 }
 
 fn settings(args: &HistoryArgs) -> Settings {
@@ -126,7 +139,8 @@ fn settings(args: &HistoryArgs) -> Settings {
             Model::Register => generate::Model::Register,
             Model::CasRegister => generate::Model::CasRegister,
             Model::Append => generate::Model::Append,
-            Model::Set => generate::Model::Set,
+            // Transactions have a generator of their own, to which the model means nothing.
+            Model::Set | Model::ListAppend => generate::Model::Set,
         },
         operations: args.operations,
         clients: args.clients,
@@ -143,23 +157,58 @@ fn settings(args: &HistoryArgs) -> Settings {
     }
 }
 
-fn history(args: &HistoryArgs, mut out: impl Write) -> Exit {
+fn history(args: &HistoryArgs, format: Format, out: impl Write) -> Exit {
     let (mut jsonl, mut edn) = (jsonl::Writer::new(), EdnWriter::new(args.keys));
     let mut line = String::new();
-    if args.format == Format::Jsonl {
+    let mut file = Sink { out, failure: None };
+    if format == Format::Jsonl {
         jsonl.header(&mut line);
     }
-    let mut failure: Option<io::Error> = None;
     let truth = generate::generate(&settings(args), &mut |event| {
-        match args.format {
+        match format {
             Format::Jsonl => jsonl.event(event, &mut line),
             Format::Edn => edn.event(event, &mut line),
         }
-        if failure.is_none() {
-            failure = out.write_all(line.as_bytes()).err();
-        }
+        file.write(&line);
         line.clear();
     });
+    let exit = told(truth, file, ("linearizable", "operations"));
+    if exit == Exit::AsExpected && format == Format::Edn && args.keys > 1 {
+        eprintln!("note: its values are [key value], so judge it with --independent");
+    }
+    exit
+}
+
+fn transactions(args: &HistoryArgs, out: impl Write) -> Exit {
+    let mut file = Sink { out, failure: None };
+    let truth = generate::transactions(&settings(args), &mut |line| file.write(line));
+    told(truth, file, ("strict-serializable", "transactions"))
+}
+
+/// Where the lines go, until that fails.
+struct Sink<W> {
+    out: W,
+    failure: Option<io::Error>,
+}
+
+impl<W: Write> Sink<W> {
+    fn write(&mut self, line: &str) {
+        if self.failure.is_none() {
+            self.failure = self.out.write_all(line.as_bytes()).err();
+        }
+    }
+
+    fn finish(mut self) -> io::Result<()> {
+        self.failure.map_or_else(|| self.out.flush(), Err)
+    }
+}
+
+/// Says what was generated.
+fn told<W: Write>(
+    truth: Result<generate::Truth, generate::Impossible>,
+    file: Sink<W>,
+    (property, unit): (&str, &str),
+) -> Exit {
     let truth = match truth {
         Ok(truth) => truth,
         Err(impossible) => {
@@ -167,7 +216,7 @@ fn history(args: &HistoryArgs, mut out: impl Write) -> Exit {
             return Exit::Usage;
         }
     };
-    match failure.map_or_else(|| out.flush(), Err) {
+    match file.finish() {
         // Whoever reads has seen enough.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => return Exit::AsExpected,
         Err(error) => {
@@ -177,12 +226,9 @@ fn history(args: &HistoryArgs, mut out: impl Write) -> Exit {
         Ok(()) => {}
     }
     let verdict = match &truth.violation {
-        None => "linearizable".to_owned(),
-        Some(proof) => format!("not linearizable: {proof}"),
+        None => property.to_owned(),
+        Some(proof) => format!("not {property}: {proof}"),
     };
-    eprintln!("truth: {verdict} ({} operations, {} of them unknown)", truth.operations, truth.unknown);
-    if args.format == Format::Edn && args.keys > 1 {
-        eprintln!("note: its values are [key value], so judge it with --independent");
-    }
+    eprintln!("truth: {verdict} ({} {unit}, {} of them unknown)", truth.operations, truth.unknown);
     Exit::AsExpected
 }

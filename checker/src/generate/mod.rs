@@ -25,6 +25,7 @@ mod random;
 mod store;
 #[cfg(test)]
 mod tests;
+mod transactions;
 mod violation;
 
 use crate::history::{Event, EventBody, Key, Op, Outcome, ProcessId, Reply, Value};
@@ -32,6 +33,7 @@ use client::Client;
 pub use edn::EdnWriter;
 use random::Random;
 use store::Store;
+pub use transactions::transactions;
 
 /// What kind of store the clients use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,12 +11,15 @@ use checker::linearizability::{self, FailedCas};
 use checker::verdict::{Budget, Evidence, Verdict};
 
 use super::options::Options;
-use super::show;
+use super::show::{self, Shown};
+use super::transactions;
 use crate::cli::Format as OutputFormat;
 use crate::exit::Exit;
 
-const TIMEOUT: Duration = Duration::from_secs(60);
-const MEMORY: usize = 1 << 30;
+/// The longest time for one history.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
+/// The most memory that one search may hold, in bytes.
+pub(super) const MEMORY: usize = 1 << 30;
 
 /// A judged history, and how it was understood.
 pub(super) struct Judged {
@@ -42,10 +45,10 @@ pub(super) fn check_all(files: &[PathBuf], options: &Options, output: OutputForm
     let mut all = Vec::new();
     for file in files {
         match check(file, options) {
-            Ok(judged) => {
-                exit = exit.worst(judged.exit);
-                show::judged(&judged, output);
-                all.push(show::value(&judged));
+            Ok(shown) => {
+                exit = exit.worst(shown.exit);
+                show::judged(&shown, output);
+                all.push(shown.value);
             }
             Err(problem) => {
                 eprintln!("error: {problem}");
@@ -57,13 +60,19 @@ pub(super) fn check_all(files: &[PathBuf], options: &Options, output: OutputForm
     exit
 }
 
-fn check(file: &Path, options: &Options) -> Result<Judged, String> {
+fn check(file: &Path, options: &Options) -> Result<Shown, String> {
     let name = match file.as_os_str() == "-" {
         true => "standard input".to_owned(),
         false => file.display().to_string(),
     };
     let begun = Instant::now();
     let text = bytes(file).map_err(|error| format!("{name}: {error}"))?;
+    if options.is_transactions(|| checker::transactions::looks_like(&text)) {
+        return transactions::check(name, &text, begun, options);
+    }
+    if options.consistency.is_some() {
+        return Err(format!("{name}: --consistency is for transactions (:txn), and this history has none"));
+    }
     let format = options.format(formats::detect(&text)).ok_or_else(|| {
         format!(
             "{name}:1:1: this begins like no history that raftcheck knows (its own, Jepsen's, Knossos' or Porcupine's); \
@@ -84,7 +93,12 @@ fn check(file: &Path, options: &Options) -> Result<Judged, String> {
         None => Value::Nil,
         Some(typed) => initial(typed, specification, &recorded, format)?,
     };
-    Ok(judge(name, recorded, Terms { format, specification, reading, initial, begun }, options))
+    Ok(show::operations(&judge(
+        name,
+        recorded,
+        Terms { format, specification, reading, initial, begun },
+        options,
+    )))
 }
 
 /// How a history is understood.

@@ -6,6 +6,7 @@
 mod history;
 mod options;
 mod show;
+mod transactions;
 mod units;
 
 use std::path::{Path, PathBuf};

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use checker::history::formats::{CasFailure, Format, Keys, NilReads, Reading, Specification};
+use checker::transactions::Consistency;
 use clap::ValueEnum;
 
 use super::units;
@@ -41,6 +42,25 @@ pub(super) enum Model {
     Set,
     /// Acquire and release
     Mutex,
+    /// Transactions of appends to lists and reads of them
+    ListAppend,
+}
+
+/// What a history of transactions has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Level {
+    /// Writes are not interleaved
+    ReadUncommitted,
+    /// Only committed data is read
+    ReadCommitted,
+    /// Each transaction reads from one snapshot, the first committer wins
+    SnapshotIsolation,
+    /// There is an order of the transactions
+    Serializable,
+    /// ... that keeps the order of each process
+    StrongSessionSerializable,
+    /// ... that keeps the order of time
+    StrictSerializable,
 }
 
 /// What a read of nil says.
@@ -80,6 +100,9 @@ pub(super) struct Options {
     /// What it is judged against [default: auto]
     #[arg(long, value_enum)]
     pub(super) model: Option<Model>,
+    /// What a history of transactions has to be [default: strict-serializable]
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    pub(super) consistency: Option<Level>,
     /// Whether every value is a pair [key value] of jepsen.independent
     #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "yes", value_name = "yes|no")]
     pub(super) independent: Option<Answer>,
@@ -106,6 +129,7 @@ impl Options {
         let given = [
             (self.input_format.is_some(), "--input-format"),
             (self.model.is_some(), "--model"),
+            (self.consistency.is_some(), "--consistency"),
             (self.independent.is_some(), "--independent"),
             (self.initial.is_some(), "--initial"),
             (self.nil_reads.is_some(), "--nil-reads"),
@@ -139,6 +163,39 @@ impl Options {
             Model::Append => Some(Specification::Append),
             Model::Set => Some(Specification::Set),
             Model::Mutex => Some(Specification::Mutex),
+            Model::ListAppend => None,
+        }
+    }
+
+    /// Whether the history is one of transactions: as the model says, or as it looks.
+    pub(super) fn is_transactions(&self, looks_like: impl FnOnce() -> bool) -> bool {
+        match self.model.unwrap_or(Model::Auto) {
+            Model::ListAppend => true,
+            Model::Auto => looks_like(),
+            _ => false,
+        }
+    }
+
+    /// An option that means nothing for transactions, if one was typed.
+    pub(super) fn first_for_operations(&self) -> Option<&'static str> {
+        let given = [
+            (self.independent.is_some(), "--independent"),
+            (self.initial.is_some(), "--initial"),
+            (self.nil_reads.is_some(), "--nil-reads"),
+            (self.failed_cas.is_some(), "--failed-cas"),
+        ];
+        given.into_iter().find(|(given, _)| *given).map(|(_, name)| name)
+    }
+
+    /// What a history of transactions has to be.
+    pub(super) fn level(&self) -> Consistency {
+        match self.consistency.unwrap_or(Level::StrictSerializable) {
+            Level::ReadUncommitted => Consistency::ReadUncommitted,
+            Level::ReadCommitted => Consistency::ReadCommitted,
+            Level::SnapshotIsolation => Consistency::SnapshotIsolation,
+            Level::Serializable => Consistency::Serializable,
+            Level::StrongSessionSerializable => Consistency::StrongSessionSerializable,
+            Level::StrictSerializable => Consistency::StrictSerializable,
         }
     }
 

@@ -9,17 +9,38 @@ use serde_json::json;
 
 use super::history::Judged;
 use crate::cli::Format as OutputFormat;
+use crate::exit::Exit;
 use crate::report::Style;
 
 /// The name of the property in suites, here too.
 const PROPERTY: &str = "linearizable";
 
+/// A judged history in both forms.
+pub(super) struct Shown {
+    /// For people.
+    pub(super) human: String,
+    /// For programs.
+    pub(super) value: serde_json::Value,
+    /// What it means for the exit code.
+    pub(super) exit: Exit,
+}
+
+/// A history of single operations.
+pub(super) fn operations(judged: &Judged) -> Shown {
+    Shown { human: human(judged, style()), value: value(judged), exit: judged.exit }
+}
+
+/// How standard output is written to.
+pub(super) fn style() -> Style {
+    Style::of(&std::io::stdout())
+}
+
 /// Shows one history as soon as it is judged.
-pub(super) fn judged(judged: &Judged, output: OutputFormat) {
+pub(super) fn judged(shown: &Shown, output: OutputFormat) {
     match output {
-        OutputFormat::Human => print(&human(judged, Style::of(&std::io::stdout()))),
+        OutputFormat::Human => print(&shown.human),
         OutputFormat::Jsonl => {
-            print(&format!("{}\n", json!({ "event": "judged-history", "result": value(judged) })))
+            print(&format!("{}\n", json!({ "event": "judged-history", "result": shown.value })))
         }
         OutputFormat::Json => {}
     }
@@ -39,7 +60,7 @@ fn print(text: &str) {
 }
 
 /// One history for programs.
-pub(super) fn value(judged: &Judged) -> serde_json::Value {
+fn value(judged: &Judged) -> serde_json::Value {
     json!({
         "file": judged.file,
         "input_format": format_name(judged.format),
@@ -112,16 +133,23 @@ fn human(judged: &Judged, style: Style) -> String {
         calls.unknown,
         judged.took.as_secs_f64(),
     );
-    let (verdict, left_out) = shortened(&judged.verdict);
-    match (&verdict, judged.clock) {
-        (Verdict::Violated(counterexample), Clock::Lines) => by_lines(&mut text, counterexample),
-        (verdict, _) => text.push_str(&render(PROPERTY, verdict)),
-    }
-    if left_out > 0 {
-        let _ = writeln!(text, "  and {left_out} earlier operations, which --format json shows");
-    }
+    text.push_str(&verdict(PROPERTY, &judged.verdict, judged.clock));
     for remark in &judged.remarks {
         let _ = writeln!(text, "note: {remark}");
+    }
+    text
+}
+
+/// A verdict with as much of its evidence as a person looks at.
+pub(super) fn verdict(property: &str, verdict: &Verdict, clock: Clock) -> String {
+    let (verdict, left_out) = shortened(verdict);
+    let mut text = match (&verdict, clock) {
+        (Verdict::Violated(counterexample), Clock::Lines) => by_lines(property, counterexample),
+        (verdict, _) => render(property, verdict),
+    };
+    if left_out > 0 {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  and {left_out} earlier operations, which --format json shows");
     }
     text
 }
@@ -139,8 +167,8 @@ fn shortened(verdict: &Verdict) -> (Verdict, usize) {
 }
 
 /// A violation in a history without times: the lines of the file take their place.
-fn by_lines(text: &mut String, counterexample: &Counterexample) {
-    let _ = writeln!(text, "{PROPERTY}: VIOLATED\n  {}", counterexample.summary);
+fn by_lines(property: &str, counterexample: &Counterexample) -> String {
+    let mut text = format!("{property}: VIOLATED\n  {}\n", counterexample.summary);
     let rows: Vec<(String, &str, &str)> = counterexample
         .evidence
         .iter()
@@ -160,4 +188,5 @@ fn by_lines(text: &mut String, counterexample: &Counterexample) {
     for (lines, who, what) in rows {
         let _ = writeln!(text, "  {lines:<a$}  {who:<b$}  {what}", a = widths.0, b = widths.1);
     }
+    text
 }

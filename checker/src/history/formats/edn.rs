@@ -7,7 +7,7 @@ use super::FormatError;
 
 /// A value.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Edn<'a> {
+pub(crate) enum Edn<'a> {
     Nil,
     Bool(bool),
     Int(i64),
@@ -24,7 +24,7 @@ pub(super) enum Edn<'a> {
 
 impl<'a> Edn<'a> {
     /// The value of a keyword key.
-    pub(super) fn get(&self, key: &str) -> Option<&Edn<'a>> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Edn<'a>> {
         match self {
             Edn::Map(pairs) => pairs.iter().find(|(k, _)| *k == Edn::Keyword(key)).map(|(_, value)| value),
             _ => None,
@@ -36,7 +36,7 @@ impl<'a> Edn<'a> {
 const DEPTH: usize = 64;
 
 /// Reads value after value.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     text: &'a [u8],
     at: usize,
     /// How many discarded values are open within each other.
@@ -44,16 +44,16 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(text: &'a [u8]) -> Self {
+    pub(crate) fn new(text: &'a [u8]) -> Self {
         Reader { text, at: 0, discards: 0 }
     }
 
-    pub(super) fn offset(&self) -> usize {
+    pub(crate) fn offset(&self) -> usize {
         self.at
     }
 
     /// The next value; `None` at the end of the text.
-    pub(super) fn next(&mut self) -> Result<Option<Edn<'a>>, FormatError> {
+    pub(crate) fn next(&mut self) -> Result<Option<Edn<'a>>, FormatError> {
         self.blank()?;
         match self.at == self.text.len() {
             true => Ok(None),
@@ -62,7 +62,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Enters a vector or list, so that its items can be read one by one.
-    pub(super) fn enter(&mut self) -> Result<Option<u8>, FormatError> {
+    pub(crate) fn enter(&mut self) -> Result<Option<u8>, FormatError> {
         self.blank()?;
         let close = match self.text.get(self.at) {
             Some(b'[') => b']',
@@ -74,7 +74,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Leaves it, if it ends here.
-    pub(super) fn leave(&mut self, close: u8) -> Result<bool, FormatError> {
+    pub(crate) fn leave(&mut self, close: u8) -> Result<bool, FormatError> {
         self.blank()?;
         let ends = self.text.get(self.at) == Some(&close);
         self.at += usize::from(ends);
@@ -86,7 +86,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Skips white space, commas, comments and discarded values.
-    pub(super) fn blank(&mut self) -> Result<(), FormatError> {
+    pub(crate) fn blank(&mut self) -> Result<(), FormatError> {
         while let Some(&byte) = self.text.get(self.at) {
             match byte {
                 b' ' | b'\t' | b'\r' | b'\n' | b',' | 0x0c => self.at += 1,

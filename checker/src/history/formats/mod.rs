@@ -5,7 +5,7 @@
 //! release the CAS back. There are no files here; the caller hands in the bytes. Deliberately lacking: transactions.
 
 mod detect;
-mod edn;
+pub(crate) mod edn;
 mod jepsen;
 mod lines;
 mod own;
@@ -127,7 +127,7 @@ pub struct FormatError {
 }
 
 impl FormatError {
-    fn at(text: &[u8], offset: usize, problem: impl Into<String>) -> Self {
+    pub(crate) fn at(text: &[u8], offset: usize, problem: impl Into<String>) -> Self {
         let before = &text[..offset.min(text.len())];
         let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
         let start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);

@@ -1,0 +1,73 @@
+//! A history of transactions, from its bytes to a verdict.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use checker::history::formats::Clock;
+use checker::transactions::{self, Fate, Recorded};
+use checker::verdict::{Budget, Verdict};
+use serde_json::json;
+
+use super::history::{MEMORY, TIMEOUT};
+use super::options::Options;
+use super::show::{self, Shown};
+use crate::exit::Exit;
+
+/// Judges the history in `text`, whose reading began at `begun`.
+pub(super) fn check(name: String, text: &[u8], begun: Instant, options: &Options) -> Result<Shown, String> {
+    if let Some(option) = options.first_for_operations() {
+        return Err(format!("{name}: {option} is for single operations, and these are transactions"));
+    }
+    let recorded = transactions::read(text)
+        .map_err(|error| format!("{name}:{}:{}: {}", error.line, error.column, error.problem))?;
+    let timeout = options.timeout.unwrap_or(TIMEOUT);
+    let expired = || begun.elapsed() > timeout;
+    let budget = Budget { expired: &expired, memory_bytes: options.memory.unwrap_or(MEMORY) };
+    let verdict = transactions::check(&recorded.transactions, options.level(), &budget);
+    Ok(shown(&name, &recorded, &verdict, options, begun.elapsed()))
+}
+
+fn shown(name: &str, recorded: &Recorded, verdict: &Verdict, options: &Options, took: Duration) -> Shown {
+    let all = &recorded.transactions;
+    let count = |fate| all.list.iter().filter(|transaction| transaction.fate == fate).count();
+    let (ok, failed, unknown) = (count(Fate::Committed), count(Fate::Aborted), count(Fate::Unknown));
+    let level = options.level().name();
+    let mut remarks = Vec::new();
+    let exit = match verdict {
+        Verdict::Violated(_) => Exit::Differs,
+        Verdict::Inconclusive(_) => Exit::Inconclusive,
+        Verdict::Holds(_) if ok == 0 => {
+            remarks.push("no transaction committed, so this history could not have shown anything");
+            Exit::Vacuous
+        }
+        Verdict::Holds(_) => Exit::AsExpected,
+    };
+    let mut human = String::new();
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        human,
+        "{}: model list-append, --consistency {level}\n{} transactions on {} lists: {ok} committed, {failed} aborted, {unknown} \
+         unknown; judged in {:.3} s",
+        show::style().bold(name),
+        all.list.len(),
+        all.keys.len(),
+        took.as_secs_f64()
+    );
+    human.push_str(&show::verdict(level, verdict, recorded.clock));
+    for remark in &remarks {
+        let _ = writeln!(human, "note: {remark}");
+    }
+    let value = json!({
+        "file": name,
+        "model": "list-append",
+        "times": match recorded.clock { Clock::Nanoseconds => "nanoseconds", Clock::Lines => "lines" },
+        "keys": all.keys.len(),
+        "calls": { "ok": ok, "failed": failed, "unknown": unknown },
+        "property": level,
+        "result": verdict,
+        "took_ms": took.as_millis() as u64,
+        "remarks": remarks,
+        "exit": exit.code(),
+    });
+    Shown { human, value, exit }
+}
