@@ -29,9 +29,9 @@ pub fn transactions(settings: &Settings, sink: &mut dyn FnMut(&str)) -> Result<T
     let mut simulation = Simulation::new(settings, sink);
     let plain = settings.operations - if settings.violation.is_some() { WOVEN } else { 0 };
     let at = simulation.random.below(plain + 1);
-    simulation.run_until(at, plain);
+    simulation.run_until(at);
     let violation = settings.violation.map(|violation| simulation.weave(violation));
-    simulation.run_until(plain, plain);
+    simulation.run_until(settings.operations);
     for client in 0..simulation.clients.len() {
         while simulation.clients[client].open.is_some() {
             simulation.advance(client);
@@ -100,8 +100,8 @@ impl<'s> Simulation<'s> {
         }
     }
 
-    fn run_until(&mut self, begun: u64, all: u64) {
-        while self.begun < begun.min(all) {
+    fn run_until(&mut self, begun: u64) {
+        while self.begun < begun {
             let client = self.random.below(self.clients.len() as u64) as usize;
             match self.clients[client].open {
                 None => self.begin(client),
