@@ -283,7 +283,7 @@ impl Driver {
         for entry in entries {
             self.applied = entry.index;
             replies.push(match &entry.payload {
-                Payload::Noop | Payload::Configuration(_) => Reply::Done,
+                Payload::Noop | Payload::Configuration(_) | Payload::Digest(_) => Reply::Done,
                 Payload::Command(command) => self.store.apply(entry.index, command.as_bytes()),
             });
         }

@@ -10,7 +10,7 @@ impl From<&Entry> for At {
             Payload::Command(command) => postcard::from_bytes::<Proposal>(command.as_bytes())
                 .ok()
                 .map(|proposal| proposal.command.key().to_owned()),
-            Payload::Noop | Payload::Configuration(_) => None,
+            Payload::Noop | Payload::Configuration(_) | Payload::Digest(_) => None,
         };
         At { index: Some(entry.index), key, to: None }
     }

@@ -9,6 +9,7 @@ use super::io::NodeId;
 use super::replication::OpenKind;
 use super::rules::LeaderCountsSelf;
 use super::trace::{Commit, EntryMark, EventKind};
+use super::witness::Keeping;
 
 impl Raft {
     /// On a leader: raises the commit index to what a majority has.
@@ -55,6 +56,9 @@ impl Raft {
         self.applied = last.index;
         if let Some(leading) = &mut self.leading {
             leading.committed(&entries);
+        }
+        if self.keeping() != Keeping::Everything {
+            return;
         }
         self.trace(EventKind::Apply(entries.iter().map(EntryMark::from).collect()));
         self.out.apply.extend(entries);

@@ -77,15 +77,20 @@ impl Raft {
     pub(super) fn order(&mut self, now: Micros, request: RequestId, order: Order) {
         match order {
             Order::Campaign => {
+                let outcome = match self.may_campaign() {
+                    Ok(()) => OrderOutcome::Done(None),
+                    Err(reason) => OrderOutcome::Refused(reason.to_owned()),
+                };
                 self.campaign(now, Occasion::Timeout);
-                self.out.ordered.push((request, OrderOutcome::Done(None)));
+                self.out.ordered.push((request, outcome));
             }
             Order::Poke(poke) => {
                 let outcome = self.poke(poke);
                 self.out.ordered.push((request, outcome));
             }
             Order::Transfer(target) => self.order_transfer(now, request, target),
-            Order::Change(_) | Order::Snapshot => {
+            Order::Change(change) => self.change(now, request, change),
+            Order::Snapshot => {
                 let reason = "this node does not know that order".to_owned();
                 self.out.ordered.push((request, OrderOutcome::Refused(reason)));
             }

@@ -369,6 +369,7 @@ impl Raft {
     fn stop_leading(&mut self) {
         let Some(leading) = self.leading.take() else { return };
         let reads = leading.reads.into_requests();
+        self.out.ordered.extend(leading.changes.abandoned());
         for open in leading.open {
             match open.kind {
                 OpenKind::Proposal => self.out.dropped.push(open.request),

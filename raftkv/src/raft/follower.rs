@@ -30,6 +30,12 @@ impl Raft {
         self.heard_leader(now, from);
         let trimmed = self.without_what_the_base_covers(append);
         let append = trimmed.as_ref().unwrap_or(append);
+        let last_new = append.prev_index + append.entries.len() as u64;
+        if self.only_promises(append) {
+            self.trace_durable(EventKind::Ack(from, last_new));
+            self.answer_append(from, AppendOutcome::Matched(last_new));
+            return;
+        }
         if !self.fits(append) {
             let (hint_index, hint_term) = self.log.agreement_bound(append.prev_index, append.prev_term);
             let rejection = Rejection { prev_index: append.prev_index, hint_index, hint_term };
@@ -37,7 +43,6 @@ impl Raft {
             return;
         }
         self.take_entries(append);
-        let last_new = append.prev_index + append.entries.len() as u64;
         // The honest law: "commitIndex = min(leaderCommit, index of last new entry)" (figure 2): what lies
         // behind the last new entry may differ from the leader's log.
         let cap = match self.rules.log.follower_commit_cap {
@@ -90,6 +95,7 @@ impl Raft {
         let from = append.prev_index + keep as u64 + 1;
         self.truncate_log(from);
         if !new.is_empty() {
+            let new = &self.as_kept(new);
             self.log.extend(new);
             self.trace(EventKind::Append(new.iter().map(EntryMark::from).collect()));
             self.configurations_appended(new);
@@ -123,7 +129,7 @@ impl Raft {
             self.raise_commit(heartbeat.commit.min(self.log.last_index()), None);
         }
         // An outdated leader learns the newer term from this answer.
-        let last_index = self.log.last_index();
+        let last_index = self.claimed_last_index();
         let reply = HeartbeatReply { term: self.term, round: heartbeat.round, last_index };
         self.send_in_term(from, Message::HeartbeatReply(reply));
     }

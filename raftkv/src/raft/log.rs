@@ -82,6 +82,8 @@ pub enum Payload {
     Command(Command),
     /// The members from here on.
     Configuration(Configuration),
+    /// What a witness keeps of a command: the hash of its entry.
+    Digest(u64),
 }
 
 /// One entry of the log.
@@ -100,6 +102,9 @@ impl Entry {
     /// compares entries by it. FNV-1a over 64-bit little-endian words, with a final mix because FNV's high
     /// bits spread poorly.
     pub fn hash(&self) -> u64 {
+        if let Payload::Digest(hash) = self.payload {
+            return hash;
+        }
         let mut state = 0xcbf2_9ce4_8422_2325_u64;
         let mut word =
             |value: u64| state = (state ^ value).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
@@ -119,6 +124,7 @@ impl Entry {
                 word(2);
                 configuration.words(&mut word);
             }
+            Payload::Digest(hash) => word(*hash),
         }
         state ^= state >> 32;
         state = state.wrapping_mul(0xd6e8_feb8_6659_fd93);
@@ -131,7 +137,17 @@ impl Entry {
             Payload::Noop => 16,
             Payload::Command(command) => 16 + command.as_bytes().len(),
             Payload::Configuration(configuration) => 16 + configuration.size_bytes(),
+            Payload::Digest(_) => 24,
         }
+    }
+
+    /// The same entry without the command in it, if it has one; its hash stays.
+    pub(super) fn digest(&self) -> Self {
+        let payload = match &self.payload {
+            Payload::Command(_) => Payload::Digest(self.hash()),
+            kept => kept.clone(),
+        };
+        Self { payload, ..*self }
     }
 }
 

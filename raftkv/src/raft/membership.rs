@@ -92,7 +92,7 @@ impl Configurations {
 /// Which configuration is in force.
 impl Raft {
     /// Who counts at present.
-    pub(super) fn configuration(&self) -> &Configuration {
+    pub fn configuration(&self) -> &Configuration {
         self.in_force().1
     }
 
@@ -111,7 +111,7 @@ impl Raft {
         self.apply_what_is_surely_committed()?;
         let (index, configuration) = self.in_force();
         if configuration.is_voter(self.id) {
-            return Ok(());
+            return self.has_what_leading_takes();
         }
         if configuration.contains(self.id) {
             return Err("a learner never leads");
@@ -176,8 +176,8 @@ impl Raft {
         self.trace(EventKind::Config(Box::new(Config { index, configuration, state })));
     }
 
-    /// A leader feeds everybody who is a member, or was one before a change that is not committed yet: so a
-    /// server that is removed still learns of it.
+    /// A leader feeds everybody who is a member, and who was one until it has the entry that removes it and is told
+    /// that this is committed; unless it has been silent for an election timeout.
     pub(super) fn feed_members(&mut self, now: Micros) {
         let view = (self.configurations.revision, self.configurations.at(self.commit).0);
         if self.leading.as_ref().is_none_or(|leading| leading.members_as_of == Some(view)) {
@@ -185,14 +185,21 @@ impl Raft {
         }
         let mut members = self.configurations.members_since(self.commit);
         members.remove(&self.id);
-        let leaves = |leading: &Leading| leading.progress.keys().any(|peer| !members.contains(peer));
-        if self.leading.as_ref().is_some_and(leaves) {
-            // The last word to who leaves: it names the commit index, and with it the removal.
+        let (settled, patience) = (view.1, self.patience.range.max);
+        let Some(leading) = &mut self.leading else { return };
+        let leaving = leading.progress.iter().filter(|(peer, _)| !members.contains(peer));
+        let (told, open): (Vec<_>, Vec<_>) = leaving.partition(|(_, at)| at.match_index >= settled);
+        let open =
+            open.into_iter().filter(|(_, at)| now.millis_since(at.heard) <= patience).map(|(id, _)| *id);
+        let (says_farewell, open): (bool, BTreeSet<NodeId>) = (!told.is_empty(), open.collect());
+        if says_farewell {
+            // It names the commit index, and with it the removal.
             self.send_heartbeats();
         }
         let Some(leading) = &mut self.leading else { return };
-        leading.members_as_of = Some(view);
-        leading.progress.retain(|peer, _| members.contains(peer));
+        leading.members_as_of = open.is_empty().then_some(view);
+        leading.progress.retain(|peer, _| members.contains(peer) || open.contains(peer));
+        leading.keeps_up.retain(|peer| members.contains(peer));
         for peer in members {
             leading.progress.entry(peer).or_insert_with(|| Progress::new(now, self.log.last_index()));
         }

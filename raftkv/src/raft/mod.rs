@@ -10,6 +10,8 @@
 //! | what is committed and applied | `commit` |
 //! | linearizable reads | `reads` |
 //! | who counts, and which configuration is in force | `quorum`, `membership` |
+//! | how the members change | `change` |
+//! | voters without a state machine | `witness` |
 //! | what an operator may order | `control` |
 //! | what must be on disk before what may be said | `durability` |
 //!
@@ -32,6 +34,7 @@ pub mod status;
 pub mod switch;
 pub mod trace;
 
+mod change;
 mod commit;
 mod durability;
 mod election;
@@ -43,6 +46,7 @@ mod reads;
 mod replication;
 mod start;
 mod transfer;
+mod witness;
 
 use durability::Durability;
 use election::{OwnVote, Patience, Tally, Timer};
@@ -103,6 +107,8 @@ pub struct Raft {
     courtesy: Courtesy,
     transfers: Transfers,
     leading: Option<Leading>,
+    /// The last entry that a witness has acknowledged and forgotten.
+    promised: u64,
 
     out: Effects,
 }
@@ -153,6 +159,7 @@ impl Raft {
             courtesy: Courtesy::new(now),
             transfers: Transfers::default(),
             leading: None,
+            promised: 0,
             out: Effects::default(),
         };
         this.starts_as = this.unusual_start();
@@ -295,10 +302,13 @@ impl Raft {
     /// Draws the conclusions from what was taken in, and hands out what has to be done.
     fn finish(&mut self, now: Micros) -> Effects {
         self.commit_what_a_quorum_has();
+        self.hand_out_committed();
+        self.continue_changes(now);
         self.feed_members(now);
         self.send_appends(now);
+        self.hand_over_as_witness(now);
         self.advance_transfer();
-        self.hand_out_committed();
+        self.step_down_if_removed(now);
         self.answer_reads();
         let persist = self.durability.take(self.hard_state(), &self.log);
         if let Some(persist) = persist.as_ref().filter(|persist| persist.writes()) {

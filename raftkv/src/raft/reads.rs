@@ -14,6 +14,7 @@ use super::log::Payload;
 use super::replication::OpenKind;
 use super::rules::{ReadIndexConfirm, ReadMode};
 use super::trace::EventKind;
+use super::witness::{Keeping, WITNESS_HAS_NO_STATE};
 
 /// A read that waits for its leader to be confirmed.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +48,10 @@ impl Reads {
 
 impl Raft {
     pub(super) fn read(&mut self, request: RequestId) {
+        if self.keeping() != Keeping::Everything {
+            self.out.refused.push((request, Refusal::Busy(WITNESS_HAS_NO_STATE)));
+            return;
+        }
         // The honest law: a read must not return stale data although it is not in the log; it goes through
         // the log, or the leader exchanges heartbeats with a majority first (section 8 of the paper, section
         // 6.4 of the thesis).

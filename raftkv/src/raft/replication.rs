@@ -6,8 +6,9 @@
 //! Deliberately without snapshots: every follower is fed from the log.
 //! Reference: section 5.3 of the paper; section 10.2 of the thesis for batching and pipelining.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::change::Changes;
 use super::io::{Micros, NodeId, Refusal, RequestId};
 use super::log::{Entry, Payload, SliceLimit};
 use super::message::{
@@ -18,6 +19,7 @@ use super::reads::Reads;
 use super::rules::{Backtrack, HeartbeatCommit, MatchFrom, Toggle};
 use super::status::PeerStatus;
 use super::trace::{EntryMark, EventKind};
+use super::witness::{Keeping, WITNESS_HAS_NO_STATE};
 use super::{Admission, Raft};
 
 /// No further entry goes into a message that is as large as this.
@@ -62,6 +64,10 @@ pub(super) struct Leading {
     pub(super) reads: Reads,
     /// Which state of the configurations `progress` reflects.
     pub(super) members_as_of: Option<(u64, u64)>,
+    /// The orders to change the members that are under way.
+    pub(super) changes: Changes,
+    /// Learners that have shown that they keep up.
+    pub(super) keeps_up: BTreeSet<NodeId>,
 }
 
 impl Leading {
@@ -80,6 +86,8 @@ impl Leading {
             uncommitted_bytes: 0,
             reads: Reads::default(),
             members_as_of: None,
+            changes: Changes::default(),
+            keeps_up: BTreeSet::new(),
         }
     }
 
@@ -108,6 +116,10 @@ impl Raft {
         let (bytes, max) = (command.len(), self.rules.log.max_entry_bytes.0);
         if bytes > max {
             self.out.refused.push((request, Refusal::TooLarge { bytes, max }));
+            return;
+        }
+        if self.leading.is_some() && self.keeping() != Keeping::Everything {
+            self.out.refused.push((request, Refusal::Busy(WITNESS_HAS_NO_STATE)));
             return;
         }
         self.append_for(request, OpenKind::Proposal, Payload::Command(command.into()));

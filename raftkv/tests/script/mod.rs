@@ -3,6 +3,8 @@
 //! | command | what happens |
 //! |---|---|
 //! | `cluster 3 rule=value...` | three nodes, not started; elections only by order unless a rule says otherwise |
+//! | `spare n4 n5` | nodes that are not among the members and know nobody |
+//! | `witness n3` | n3 is one of the members and keeps no state machine, if the rule `witness` says so |
 //! | `log n1 1 1 2` | n1's disk holds entries of these terms, and the last as its term |
 //! | `term 3 n1 n2` | the disks of n1 and n2 hold this term, without a vote |
 //! | `lose 3 n1` | n1's disk has lost its last three entries |
@@ -12,6 +14,7 @@
 //! | `campaign n1` | n1 starts an election |
 //! | `transfer n1 n2`, `transfer n1` | n1 is to hand leadership to n2, or to whom it chooses |
 //! | `poke n1 next n2 7`, `poke n1 match n2 7` | n1 is made to believe this of n2 |
+//! | `change n1 add n4` | an operator asks n1: `add [learner|witness] n4`, `promote n4`, `remove n4`, `replace n1 n4 n5` |
 //! | `propose n1 x`, `read n1` | a client asks n1 |
 //! | `wait 60ms` | time passes for everybody |
 //! | `deliver`, `deliver from=n1 to=n2 is=Heartbeat` | the messages that are under way now, and match, arrive |
@@ -22,10 +25,12 @@
 //! | `cut n1`, `cut n1-n2`, `mend` | messages from and to n1, or between the two, are lost from now on; or no longer |
 //! | `run 1s delay=20ms` | time passes, and every message takes so long |
 //! | `count from=n1 has=rejected` | how many messages with this in them were sent since the last `count`, by sender and receiver |
+//! | `partition n1 n4 \| n2 n3` | messages between the groups are lost from now on |
 //! | `quiet`, `loud` | the output of the commands between is left out |
 //! | `state` | what every node is and has |
 //! | `logs` | every node's log with the commands in it |
 
+mod members;
 mod print;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -34,7 +39,6 @@ use raftkv::raft::control::{Order, OrderOutcome, Poke};
 use raftkv::raft::io::{Effects, HardState, Input, Micros, NodeId, Persist, PersistId, RequestId};
 use raftkv::raft::log::{Entry, Payload};
 use raftkv::raft::message::{AppendEntries, Message};
-use raftkv::raft::quorum::Configuration;
 use raftkv::raft::rules::Rules;
 use raftkv::raft::trace::Event;
 use raftkv::raft::{Config, Raft};
@@ -52,6 +56,8 @@ struct Node {
     log: Vec<Entry>,
     open: VecDeque<Write>,
     held: bool,
+    /// It is not among the initial members and knows nobody.
+    spare: bool,
 }
 
 struct InFlight {
@@ -71,6 +77,9 @@ pub(crate) struct Script {
     /// Pairs of nodes; a node with itself stands for all its links.
     cut: BTreeSet<(NodeId, NodeId)>,
     sent: Vec<(NodeId, NodeId, String)>,
+    /// Which side of a partition each node is on, while there is one.
+    sides: Option<BTreeMap<NodeId, usize>>,
+    witnesses: BTreeSet<NodeId>,
     requests: u64,
     names: BTreeMap<RequestId, String>,
     quiet: bool,
@@ -135,8 +144,16 @@ impl Script {
                 }
                 Ok(())
             }
+            "spare" => self.spare(arguments),
+            "change" => self.change(arguments),
+            "partition" => self.partition(arguments),
+            "witness" => {
+                self.witnesses.extend(self.targets(arguments)?);
+                Ok(())
+            }
             "mend" => {
                 self.cut.clear();
+                self.sides = None;
                 Ok(())
             }
             "run" => self.run_for(arguments),
@@ -237,7 +254,8 @@ impl Script {
     }
 
     fn start(&mut self, id: NodeId) -> Outcome {
-        let members = Configuration::new(self.nodes.keys().copied().collect());
+        self.node(id)?;
+        let members = self.initial(id);
         let (now, rules) = (Micros(self.now), self.rules.clone());
         let node = self.node(id)?;
         if node.raft.is_none() {
@@ -433,8 +451,7 @@ impl Script {
     }
 
     fn post(&mut self, from: NodeId, to: NodeId, message: Message) {
-        let is_cut =
-            [(from, from), (to, to), (from, to), (to, from)].iter().any(|pair| self.cut.contains(pair));
+        let is_cut = !self.passes(from, to);
         let (lost, text) = (if is_cut { " lost" } else { "" }, print::message(&message));
         self.say(format!("{from} -> {to}{lost}: {text}"));
         self.sent.push((from, to, text));

@@ -133,8 +133,13 @@ pub(super) fn message(message: &Message) -> String {
 pub(super) fn state(raft: &Raft) -> String {
     let status = raft.status();
     let vote = status.voted_for.map_or("nobody".to_owned(), |node| node.to_string());
+    // Who the members are is told once it is in the log.
+    let members = match status.config_index {
+        0 => String::new(),
+        index => format!(" members of {index}: {}", configuration(raft.configuration())),
+    };
     format!(
-        "{} {} term {} vote {vote} commit {} log {}",
+        "{} {} term {} vote {vote} commit {} log {}{members}",
         status.id,
         status.role,
         status.term,

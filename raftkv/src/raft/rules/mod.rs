@@ -213,9 +213,28 @@ rules! {
         /// How many members must confirm a leader.
         read_confirm_quorum: ReadConfirmQuorum = ReadConfirmQuorum::Auto,
             "fewer than N - E + 1 do not notice that another leader was elected: stale reads";
+        /// How one configuration becomes another.
+        membership: Membership = Membership::Single, "at once, the old and the new members have majorities that do not meet";
         /// From when on a configuration counts.
         config_effective: ConfigEffective = ConfigEffective::OnAppend,
             "nodes that have not applied a change count by the old members; a cluster of two cannot lose one safely";
+        /// Whether a leader commits in its own term before it changes the members.
+        config_requires_current_term_commit: bool = true,
+            "an uncommitted change of an older term wins with a majority that does not meet this one's (2015)";
+        /// Whether a change waits until the one before is committed.
+        config_one_at_a_time: bool = true, "configurations that are two changes apart have majorities that do not meet";
+        /// When a leader that is not a member any more gives up.
+        step_down_when_removed: StepDownWhenRemoved = StepDownWhenRemoved::OnCommit,
+            "earlier: nobody else may be able to commit its removal; never: a stranger leads";
+        /// Whether new members get the log before they count.
+        learners: bool = true, "a new member raises the majority and cannot help to reach it: writes wait";
+        /// What a learner must show before it counts.
+        promote_check: PromoteCheck = PromoteCheck::CaughtUp, "as without learners";
+        /// What voters without a state machine keep of the log.
+        witness: Witness = Witness::None,
+            "vote_only forgets what it has promised: lost commits; log_meta cannot help to get data back";
+        /// Whether they may lead for a while.
+        witness_can_lead: bool = false, "true lets the only node with the latest entries feed the others";
         /// Whether a node applies a configuration that is committed before it asks for votes.
         campaign_guard_unapplied: bool = true,
             "with config_effective=on_apply, a candidate asks members of long ago: two leaders in a term";

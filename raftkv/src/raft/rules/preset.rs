@@ -1,7 +1,7 @@
 //! The named combinations of rules, and the combinations that are refused.
 
-use super::Rules;
 use super::error::{RuleError, suggest};
+use super::{Rules, Switch, Witness};
 
 /// The named combinations, with what they are.
 pub const PRESETS: &[(&str, &str)] = &[
@@ -52,6 +52,14 @@ impl Rules {
             return Err(RuleError(format!(
                 "heartbeat_interval is {heartbeat}ms, but followers wait at most {longest}ms (election_timeout, \
                  election_timer): every leader would be deposed; make the heartbeat shorter"
+            )));
+        }
+        let keeps_too_little = matches!(self.membership.witness, Witness::VoteOnly | Witness::LogMeta);
+        if self.membership.witness_can_lead && keeps_too_little {
+            return Err(RuleError(format!(
+                "witness is {} and witness_can_lead is true: a leader feeds the others from its log, and these \
+                 witnesses do not keep it; use witness=log_full or witness_can_lead=false",
+                self.membership.witness.text()
             )));
         }
         Ok(())

@@ -1,0 +1,100 @@
+//! Voters without a state machine.
+//!
+//! Invariant: what a witness saves is the state machine, not the promise. An acknowledgement promises that a quorum that
+//! elects a later leader will meet somebody who knows the entry, so a witness may forget at most what is in it.
+//! Deliberately without a way back: a witness that is to keep the data is removed and added again with an empty
+//! directory.
+//! References: the witness replicas of braft (pull request 398) and the log-only replicas of TiKV (RFC 106); section 5.4
+//! of the paper for what an acknowledgement is worth.
+
+use super::Raft;
+use super::io::{Micros, NodeId};
+use super::log::{Entry, Payload};
+use super::message::AppendEntries;
+use super::rules::Witness;
+
+/// What clients are told.
+pub(super) const WITNESS_HAS_NO_STATE: &str = "this node is a witness and has no state; ask another node";
+
+/// What a node does with the entries that it gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keeping {
+    /// It keeps and applies them.
+    Everything,
+    /// It keeps them, as far as the rule says, and applies nothing.
+    Log(Witness),
+}
+
+impl Raft {
+    /// What the witnesses of this cluster keep.
+    pub(super) fn witness(&self) -> Witness {
+        // The honest law: a voter acknowledges what is on its stable storage (figure 2 of the paper). Whoever forgets
+        // index and term of an entry votes for a candidate that lacks it (section 5.4.1), and whoever forgets its
+        // contents cannot help anybody to get it back.
+        self.rules.membership.witness
+    }
+
+    /// What this node keeps.
+    pub(super) fn keeping(&self) -> Keeping {
+        match self.witness() {
+            Witness::None => Keeping::Everything,
+            _ if !self.configuration().is_witness(self.id) => Keeping::Everything,
+            kind => Keeping::Log(kind),
+        }
+    }
+
+    /// Whether this node may lead as far as its contents are concerned, or why not.
+    pub(super) fn has_what_leading_takes(&self) -> Result<(), &'static str> {
+        let is_witness = self.keeping() != Keeping::Everything;
+        // The honest law: a leader feeds the others from its log (section 5.3 of the paper). A witness that keeps all
+        // of it can do that for a while, and hands leadership on to a node that can answer clients.
+        if is_witness && !self.rules.membership.witness_can_lead {
+            return Err("a witness may not lead, by the rule witness_can_lead");
+        }
+        let is_gap = |entry: &Entry| matches!(entry.payload, Payload::Digest(_));
+        if self.log.range(0, u64::MAX).iter().any(is_gap) {
+            return Err("its log has lost the contents of some entries");
+        }
+        Ok(())
+    }
+
+    /// What of a leader's entries goes into the log.
+    pub(super) fn as_kept(&self, entries: &[Entry]) -> Vec<Entry> {
+        match self.keeping() {
+            Keeping::Log(Witness::LogMeta) => entries.iter().map(Entry::digest).collect(),
+            Keeping::Everything | Keeping::Log(_) => entries.to_vec(),
+        }
+    }
+
+    /// On a witness that forgets: promises all of `append` and keeps nothing. Whether this node is one.
+    pub(super) fn only_promises(&mut self, append: &AppendEntries) -> bool {
+        let forgets = self.keeping() == Keeping::Log(Witness::VoteOnly);
+        if forgets {
+            self.promised = self.promised.max(append.prev_index + append.entries.len() as u64);
+        }
+        forgets
+    }
+
+    /// The last index that this node claims to have.
+    pub(super) fn claimed_last_index(&self) -> u64 {
+        self.promised.max(self.log.last_index())
+    }
+
+    /// A witness that leads hands leadership to a voter with a state machine, as soon as one has all that is committed.
+    pub(super) fn hand_over_as_witness(&mut self, now: Micros) {
+        let Some(leading) = self.leading.as_ref().filter(|_| self.keeping() != Keeping::Everything) else {
+            return;
+        };
+        let configuration = self.configuration();
+        let has_all = |node: &&NodeId| {
+            let matched = leading.progress.get(node).map_or(0, |progress| progress.match_index);
+            matched >= self.commit && self.log.term(self.commit) == Some(self.term)
+        };
+        let mut keepers = configuration.voters().iter().filter(|&&node| !configuration.is_witness(node));
+        if let Some(&successor) = keepers.find(has_all)
+            && self.transfers.target().is_none()
+        {
+            self.begin_transfer(now, successor, None);
+        }
+    }
+}
