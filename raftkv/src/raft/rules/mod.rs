@@ -229,7 +229,7 @@ rules! {
         /// Whether new members get the log before they count.
         learners: bool = true, "a new member raises the majority and cannot help to reach it: writes wait";
         /// What a learner must show before it counts.
-        promote_check: PromoteCheck = PromoteCheck::CaughtUp, "as without learners";
+        promote_check: PromoteCheck = PromoteCheck::CaughtUp, "a new member raises the majority before it can help to reach it, as without learners";
         /// What voters without a state machine keep of the log.
         witness: Witness = Witness::None,
             "vote_only forgets what it has promised: lost commits; log_meta cannot help to get data back";
