@@ -60,11 +60,13 @@ fn rules(arguments: &Arguments) -> Result<Rules, String> {
 fn play(arguments: &Arguments, rules: &Rules) -> ExitCode {
     let started = Instant::now();
     let demand = if arguments.progress { Demand::Progress } else { Demand::Safety };
-    let (mut steps, mut elections, mut writes, mut reads, mut crashes, mut cuts) = (0, 0, 0, 0, 0, 0);
+    let (mut steps, mut elections, mut transfers, mut writes, mut reads) = (0, 0, 0, 0, 0);
+    let (mut crashes, mut cuts) = (0, 0);
     for (played, seed) in (arguments.first..).take(arguments.seeds as usize).enumerate() {
         let report = sim::run(seed, rules, demand);
         steps += report.steps;
         elections += report.elections;
+        transfers += report.transfers;
         writes += report.writes;
         reads += report.reads;
         crashes += report.crashes;
@@ -83,8 +85,8 @@ fn play(arguments: &Arguments, rules: &Rules) -> ExitCode {
         }
     }
     println!(
-        "no violation found in {} seeds: {steps} steps, {elections} elections, {writes} acknowledged writes, {reads} \
-         reads, {crashes} crashes, {cuts} partitions and cuts, in {:.1} s",
+        "no violation found in {} seeds: {steps} steps, {elections} elections, {transfers} handovers, {writes} \
+         acknowledged writes, {reads} reads, {crashes} crashes, {cuts} partitions and cuts, in {:.1} s",
         arguments.seeds,
         started.elapsed().as_secs_f64()
     );

@@ -56,10 +56,12 @@ impl Raft {
         self.courtesy.next_offer = now.plus_millis(self.patience.range.max);
     }
 
-    /// A leader hands over to a voter that is preferred to it and has everything that is committed.
+    /// A leader hands over to a voter that is preferred to it and has everything that is committed, once it knows how much
+    /// that is.
     pub(super) fn offer_leadership(&mut self, now: Micros) {
         let Some(leading) = &self.leading else { return };
-        if now < self.courtesy.next_offer || self.transfers.target().is_some() {
+        let has_committed = self.log.term(self.commit) == Some(self.term);
+        if !has_committed || now < self.courtesy.next_offer || self.transfers.target().is_some() {
             return;
         }
         let own = self.priority(self.id);

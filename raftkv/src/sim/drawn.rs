@@ -11,7 +11,7 @@ use crate::raft::rules::Rules;
 /// The rules and what is drawn for them; oftener named, oftener drawn.
 const HARMLESS: &[(&str, &[&str])] = &[
     ("election_priority", &["none", "none", "n1=10", "n3=10,n2=5"]),
-    ("backtrack", &["term_hint", "one", "binary"]),
+    ("backtrack", &["term_hint", "term_hint", "binary"]),
     ("pipelining", &["on", "on", "on", "off"]),
     ("batching", &["on", "on", "on", "off"]),
     ("max_inflight", &["256", "256", "2"]),

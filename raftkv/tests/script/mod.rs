@@ -6,7 +6,7 @@
 //! | `spare n4 n5` | nodes that are not among the members and know nobody |
 //! | `witness n3` | n3 is one of the members and keeps no state machine, if the rule `witness` says so |
 //! | `log n1 1 1 2` | n1's disk holds entries of these terms, and the last as its term |
-//! | `term 3 n1 n2` | the disks of n1 and n2 hold this term, without a vote |
+//! | `term 3 n1 n2`, `term 3/n2 n1` | these disks hold this term, without a vote or with one |
 //! | `lose 3 n1` | n1's disk has lost its last three entries |
 //! | `start`, `start n1` | nodes start with what their disks hold |
 //! | `crash n1` | n1 loses what its disk has not finished |
@@ -22,7 +22,7 @@
 //! | `repeat`, with the same filters | each will arrive twice |
 //! | `send n1 n2 AppendEntries term=2 prev=3/2 entries=3 commit=1` | a message that no node sent |
 //! | `stabilize`, `stabilize n1 n2` | messages arrive, among these nodes alone, until none is left; others are kept |
-//! | `cut n1`, `cut n1-n2`, `mend` | messages from and to n1, or between the two, are lost from now on; or no longer |
+//! | `cut n1`, `cut n1-n2`, `mend` | messages from and to n1, or between the two, are lost from now on; or no longer (`mend n1-n2`) |
 //! | `run 1s delay=20ms` | time passes, and every message takes so long |
 //! | `count from=n1 has=rejected` | how many messages with this in them were sent since the last `count`, by sender and receiver |
 //! | `partition n1 n4 \| n2 n3` | messages between the groups are lost from now on |
@@ -139,8 +139,7 @@ impl Script {
             "stabilize" => self.stabilize(arguments),
             "cut" => {
                 for name in arguments {
-                    let (one, other) = name.split_once('-').unwrap_or((name, name));
-                    self.cut.insert((one.parse()?, other.parse()?));
+                    self.cut.insert(link(name)?);
                 }
                 Ok(())
             }
@@ -152,7 +151,8 @@ impl Script {
                 Ok(())
             }
             "mend" => {
-                self.cut.clear();
+                let mended: BTreeSet<_> = arguments.iter().map(|name| link(name)).collect::<Outcome<_>>()?;
+                self.cut.retain(|pair| !mended.is_empty() && !mended.contains(pair));
                 self.sides = None;
                 Ok(())
             }
@@ -235,10 +235,12 @@ impl Script {
     }
 
     fn seed_term(&mut self, arguments: &[&str]) -> Outcome {
-        let (term, nodes) = arguments.split_first().ok_or("term: which?")?;
+        let (state, nodes) = arguments.split_first().ok_or("term: which?")?;
+        let (term, vote) = state.split_once('/').map_or((*state, None), |(term, vote)| (term, Some(vote)));
         let term = term.parse().map_err(|e| format!("{term}: {e}"))?;
+        let voted_for = vote.map(str::parse).transpose()?;
         for id in self.targets(nodes)? {
-            self.node(id)?.hard_state = HardState { term, voted_for: None };
+            self.node(id)?.hard_state = HardState { term, voted_for };
         }
         Ok(())
     }
@@ -546,4 +548,11 @@ fn micros(text: &str) -> Outcome<u64> {
         None => (text.strip_suffix('s').ok_or(format!("`{text}`: expected 60ms or 2s"))?, 1_000_000),
     };
     Ok(factor * digits.parse::<u64>().map_err(|e| format!("{text}: {e}"))?)
+}
+
+/// `n1-n2`, or `n1` for all links of n1.
+fn link(name: &str) -> Outcome<(NodeId, NodeId)> {
+    let (one, other) = name.split_once('-').unwrap_or((name, name));
+    let (one, other) = (one.parse()?, other.parse()?);
+    Ok(if one <= other { (one, other) } else { (other, one) })
 }
