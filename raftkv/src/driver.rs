@@ -196,6 +196,7 @@ impl Driver {
                     self.inputs.push_back(Input::Persisted(id));
                 }
             }
+            Happening::Writer(Report::Disk(space)) => self.inputs.push_back(Input::Disk(space)),
             Happening::Writer(Report::Failed(error)) => return Err(error),
             Happening::Stop => return Ok(Flow::Stop),
         }
@@ -235,6 +236,9 @@ impl Driver {
     /// Does what the core asks for, in its order.
     fn carry_out(&mut self, effects: Effects) -> Result<(), String> {
         self.trace(&effects.trace)?;
+        if let Some(reason) = effects.halt {
+            return Err(reason);
+        }
         self.send(effects.send);
         let job = Job { persist: effects.persist, trace: effects.trace_durable, send: effects.send_durable };
         self.write(job)?;

@@ -22,6 +22,7 @@ use crate::inbox::{Arrivals, Happening, Inbox};
 use crate::peers::{Peers, PeersConfig};
 use crate::raft::io::NodeId;
 use crate::raft::quorum::Configuration;
+use crate::raft::recovery::Standing;
 use crate::raft::rules::{RuleError, Rules};
 use crate::raft::{Config, Raft};
 use crate::tracefile::TraceFile;
@@ -173,7 +174,7 @@ impl Node {
         let cluster = Cluster::of(&args)?;
         let rules = rules(&args)?;
         let data_dir = DataDir::open(&args.data_dir, &Identity::new(args.id, &cluster.identity))?;
-        let (mut wal, recovered) = Wal::open(&data_dir.wal(), Sizes::default())?;
+        let (mut wal, recovered) = Wal::open_under(&rules, &data_dir.wal(), Sizes::default())?;
         let boot = wal.begin_boot()?;
         log_recovery(args.id, boot, &recovered);
         let trace = match &args.trace {
@@ -190,6 +191,8 @@ impl Node {
             rules: rules.clone(),
             hard_state: recovered.hard_state,
             log: recovered.entries,
+            commit: recovered.commit,
+            standing: Standing::Voter,
             seed: args.seed.unwrap_or_else(drawn_seed),
         };
         let raft = Raft::new(config, micros_since(epoch)).map_err(NodeError::Arguments)?;
@@ -235,7 +238,7 @@ impl Node {
         http::spawn(http_config, client_listener, inbox.clone()).map_err(io_error("serve clients"))?;
         drop(entered);
 
-        let writer = Writer { wal: parts.wal, trace: parts.trace.clone() };
+        let writer = Writer::new(parts.wal, parts.rules.clone(), parts.trace.clone());
         let (writer, writer_ended) = run_writer(writer, jobs_received, inbox.clone(), parts.data_dir)?;
         let ways = Ways { jobs, outbox: peers.outbox(), backlog: peers.backlog(), trace: parts.trace };
         let driver = Driver::new(parts.raft, parts.epoch, ways);

@@ -3,16 +3,23 @@
 //! Invariants: jobs are finished in the order in which they were given; what a job says (trace lines here, then messages
 //! by the driver, to which they are handed back) is said after its own write and every earlier one is durable. After an
 //! error nothing more is written or said: the node stops (fail-stop).
-//! What it lacks on purpose: any choice. Which messages have to wait is the core's decision.
+//! While the disk is full nothing is said either, and everything is written once there is room.
+//! What it lacks on purpose: any choice. Which messages have to wait, and for what, is the core's decision.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
-use crate::raft::io::{NodeId, Persist, PersistId};
+use crate::raft::io::{DiskSpace, Flush, HardState, NodeId, Persist, PersistId};
 use crate::raft::message::Message;
+use crate::raft::rules::{LogSync, Rules};
 use crate::raft::trace::{Event, EventKind, Fsync};
 use crate::tracefile::TraceFile;
-use crate::wal::Wal;
+use crate::wal::{Wal, WalError};
+
+/// How often a full disk is asked again.
+const FULL_RETRY: Duration = Duration::from_millis(100);
 
 /// No further batch joins a write that has grown to this.
 const GROUP_BYTES_MAX: usize = 1 << 20;
@@ -38,60 +45,223 @@ pub(crate) enum Report {
         /// The messages of these jobs, which may leave now.
         send: Vec<(NodeId, Message)>,
     },
+    /// There is no room for what waits, or there is again.
+    Disk(DiskSpace),
     /// Nothing can be written any more.
     Failed(String),
 }
 
 /// Everything that the thread needs.
 pub(crate) struct Writer {
-    /// The log.
-    pub(crate) wal: Wal,
-    /// The trace, if one is written.
-    pub(crate) trace: Option<Arc<TraceFile>>,
+    wal: Wal,
+    rules: Rules,
+    trace: Option<Arc<TraceFile>>,
+    /// Jobs that arrived while the disk was full.
+    waiting: VecDeque<Job>,
+    /// The sync that was not made yet, and when it has to be.
+    late: Option<(Instant, Option<Event>)>,
+}
+
+/// Jobs that share a write.
+#[derive(Default)]
+struct Group {
+    jobs: Vec<Job>,
+    /// What is to be written behind them without a sync.
+    cached: Option<HardState>,
 }
 
 impl Writer {
+    /// A thread's work on an open log.
+    pub(crate) fn new(wal: Wal, rules: Rules, trace: Option<Arc<TraceFile>>) -> Self {
+        Self { wal, rules, trace, waiting: VecDeque::new(), late: None }
+    }
+
     /// Works until no job can come any more.
     pub(crate) fn run(mut self, jobs: &Receiver<Job>, report: impl Fn(Report)) {
-        let mut group = Vec::new();
-        while let Ok(first) = jobs.recv() {
-            self.stage(first, &mut group);
-            while self.wal.staged() < GROUP_BYTES_MAX
-                && let Ok(next) = jobs.try_recv()
-            {
-                self.stage(next, &mut group);
-            }
-            match self.finish(&mut group) {
-                Ok(finished) => report(finished),
-                Err(error) => return report(Report::Failed(error)),
+        let mut group = Group::default();
+        loop {
+            let result = match self.next(jobs) {
+                Ok(None) => return,
+                Ok(Some(first)) => self.gather(first, jobs, &mut group).and_then(|()| {
+                    let finished = self.finish(&mut group, jobs, &report);
+                    finished.map(&report)
+                }),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = result {
+                return report(Report::Failed(error));
             }
         }
     }
 
-    fn stage(&mut self, job: Job, group: &mut Vec<Job>) {
+    /// The next job; syncs what is due meanwhile. `None` when no job can come any more.
+    fn next(&mut self, jobs: &Receiver<Job>) -> Result<Option<Job>, String> {
+        if let Some(job) = self.waiting.pop_front() {
+            return Ok(Some(job));
+        }
+        while let Some((due, _)) = &self.late {
+            match jobs.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Ok(job) => return Ok(Some(job)),
+                Err(RecvTimeoutError::Timeout) => self.sync_late()?,
+                Err(RecvTimeoutError::Disconnected) => {
+                    // An orderly end leaves nothing behind.
+                    self.sync_late()?;
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(jobs.recv().ok())
+    }
+
+    /// Stages a job and those that may share its sync.
+    fn gather(&mut self, first: Job, jobs: &Receiver<Job>, group: &mut Group) -> Result<(), String> {
+        // Everything that waits shares one sync: none is reported before it, and either all of them are on disk or none
+        // (section 10.2.2 of the thesis on batching). One sync for each is as safe, and as slow as the disk.
+        match self.rules.storage.log_sync {
+            LogSync::Serial => self.stage_serially(first, group),
+            LogSync::GroupCommit => {
+                self.stage(first, group);
+                while self.wal.staged() < GROUP_BYTES_MAX
+                    && let Some(next) = self.waiting.pop_front().or_else(|| jobs.try_recv().ok())
+                {
+                    self.stage(next, group);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn stage(&mut self, job: Job, group: &mut Group) {
         if let Some(persist) = &job.persist {
             self.wal.stage(persist);
+            // What is only cached stands behind everything that is synced, unless that is newer.
+            group.cached = persist.cached.or(group.cached.filter(|_| persist.hard_state.is_none()));
         }
-        group.push(job);
+        group.jobs.push(job);
     }
 
-    /// Makes a group durable, then traces what depends on it.
-    fn finish(&mut self, group: &mut Vec<Job>) -> Result<Report, String> {
-        self.wal.commit().map_err(|error| error.to_string())?;
-        let covered = group.iter().filter_map(|job| job.persist.as_ref()?.compact).max();
+    /// Writes and syncs each entry of a job on its own, up to the last one.
+    fn stage_serially(&mut self, mut job: Job, group: &mut Group) -> Result<(), String> {
+        if let Some(persist) = &mut job.persist
+            && persist.must_be_synced()
+        {
+            let last = persist.entries.len().saturating_sub(1);
+            for entry in persist.entries.drain(..last).collect::<Vec<_>>() {
+                let before = Persist {
+                    hard_state: persist.hard_state.take(),
+                    reset: persist.reset.take(),
+                    truncate_from: persist.truncate_from.take(),
+                    entries: vec![entry],
+                    ..Persist::default()
+                };
+                self.wal.stage(&before);
+                match self.wal.commit() {
+                    // What stays staged is written together with the rest.
+                    Ok(()) | Err(WalError::Full) => {}
+                    Err(error) => return Err(error.to_string()),
+                }
+            }
+        }
+        self.stage(job, group);
+        Ok(())
+    }
+
+    /// Makes a group as durable as it asks for, then traces what depends on it.
+    fn finish(
+        &mut self,
+        group: &mut Group,
+        jobs: &Receiver<Job>,
+        report: &impl Fn(Report),
+    ) -> Result<Report, String> {
+        self.write(jobs, report)?;
+        if self.group_is_synced(group)? {
+            self.late = None;
+        } else {
+            self.remember_sync(group);
+        }
+        if let Some(cached) = group.cached.take() {
+            self.wal.stage_hard_state(cached);
+            self.write(jobs, report)?;
+        }
+        let covered = group.jobs.iter().filter_map(|job| job.persist.as_ref()?.compact).max();
         if let Some(index) = covered {
             self.wal.compact(index).map_err(|error| error.to_string())?;
         }
-        if let Some(trace) = &self.trace {
-            let events = group.iter_mut().flat_map(|job| job.trace.drain(..)).collect();
-            trace.write(&merge_syncs(events)).map_err(|error| format!("cannot write the trace: {error}"))?;
-        }
+        self.trace(group.jobs.iter_mut().flat_map(|job| job.trace.drain(..)).collect())?;
         let (mut persisted, mut send) = (None, Vec::new());
-        for mut job in group.drain(..) {
+        for mut job in group.jobs.drain(..) {
             send.append(&mut job.send);
             persisted = job.persist.map(|persist| persist.id).or(persisted);
         }
         Ok(Report::Finished { persisted, send })
+    }
+
+    /// Syncs if anything in the group has to be synced now.
+    fn group_is_synced(&mut self, group: &Group) -> Result<bool, String> {
+        let asks = group.jobs.iter().filter_map(|job| job.persist.as_ref()).any(Persist::must_be_synced);
+        if asks {
+            self.wal.sync().map_err(|error| error.to_string())?;
+        }
+        Ok(asks)
+    }
+
+    /// Takes out of the group what claims a sync that was not made, and makes sure that it is made in time.
+    fn remember_sync(&mut self, group: &mut Group) {
+        for job in &mut group.jobs {
+            let claims = |event: &mut Event| matches!(event.kind, EventKind::Fsync(_));
+            let claimed = job.trace.extract_if(.., claims).last();
+            if let Some(Persist { flush: Flush::Within(millis), .. }) = &job.persist
+                && job.persist.as_ref().is_some_and(Persist::writes)
+            {
+                let due = Instant::now() + Duration::from_millis(*millis);
+                let (due, _) = self.late.take().unwrap_or((due, None));
+                self.late = Some((due, claimed));
+            }
+        }
+    }
+
+    fn sync_late(&mut self) -> Result<(), String> {
+        self.wal.sync().map_err(|error| error.to_string())?;
+        let event = self.late.take().and_then(|(_, event)| event);
+        self.trace(event.into_iter().collect())
+    }
+
+    /// Writes what is staged. While the disk is full it waits for room and collects what else is to be written.
+    fn write(&mut self, jobs: &Receiver<Job>, report: &impl Fn(Report)) -> Result<(), String> {
+        let mut told = false;
+        loop {
+            match self.wal.write() {
+                Ok(()) => break,
+                Err(WalError::Full) => {}
+                Err(error) => return Err(error.to_string()),
+            }
+            if !std::mem::replace(&mut told, true) {
+                tracing::error!("the disk is full: this node acknowledges nothing until there is room");
+                report(Report::Disk(DiskSpace::Full));
+            }
+            self.wait_for_room(jobs)?;
+        }
+        if told {
+            tracing::info!("the disk has room again");
+            report(Report::Disk(DiskSpace::Free));
+        }
+        Ok(())
+    }
+
+    fn wait_for_room(&mut self, jobs: &Receiver<Job>) -> Result<(), String> {
+        let again = Instant::now() + FULL_RETRY;
+        loop {
+            match jobs.recv_timeout(again.saturating_duration_since(Instant::now())) {
+                Ok(job) => self.waiting.push_back(job),
+                Err(RecvTimeoutError::Timeout) => return Ok(()),
+                Err(RecvTimeoutError::Disconnected) => return Err("stopped while the disk was full".into()),
+            }
+        }
+    }
+
+    fn trace(&self, events: Vec<Event>) -> Result<(), String> {
+        let Some(trace) = self.trace.as_ref().filter(|_| !events.is_empty()) else { return Ok(()) };
+        trace.write(&merge_syncs(events)).map_err(|error| format!("cannot write the trace: {error}"))
     }
 }
 

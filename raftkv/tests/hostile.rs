@@ -3,10 +3,11 @@
 
 use proptest::prelude::*;
 use raftkv::raft::control::{Order, Poke};
-use raftkv::raft::io::{HardState, Input, Micros, NodeId, PersistId, RequestId};
+use raftkv::raft::io::{DiskSpace, HardState, Input, Micros, NodeId, PersistId, RequestId};
 use raftkv::raft::log::{Entry, Payload};
 use raftkv::raft::message::*;
 use raftkv::raft::quorum::Configuration;
+use raftkv::raft::recovery::Standing;
 use raftkv::raft::rules::Rules;
 use raftkv::raft::{Config, Raft};
 use raftkv::sim::UNSAFE_RULES;
@@ -89,6 +90,7 @@ fn input() -> impl Strategy<Value = Input> {
         2 => any::<u64>().prop_map(|id| Input::Propose { request: RequestId(id), command: vec![1] }),
         2 => any::<u64>().prop_map(|id| Input::Read { request: RequestId(id) }),
         1 => Just(Input::Tick),
+        1 => prop_oneof![Just(DiskSpace::Full), Just(DiskSpace::Free)].prop_map(Input::Disk),
         2 => order().prop_map(|order| Input::Order { request: RequestId(0), order }),
     ]
 }
@@ -106,7 +108,8 @@ fn order() -> impl Strategy<Value = Order> {
 fn rules() -> impl Strategy<Value = Rules> {
     proptest::sample::subsequence(UNSAFE_RULES, 0..4).prop_map(|changes| {
         let mut rules = Rules::default();
-        for (name, value) in changes.iter().filter_map(|change| change.split_once('=')) {
+        let pairs = changes.iter().flat_map(|change| change.split_whitespace());
+        for (name, value) in pairs.filter_map(|pair| pair.split_once('=')) {
             rules.set(name, value).unwrap();
         }
         rules
@@ -124,7 +127,7 @@ proptest! {
         inputs in proptest::collection::vec((input(), 0_u64..100_000), 1..120),
     ) {
         let members = Configuration::new((1..=size).map(NodeId).collect());
-        let config = Config { id: NodeId(1), members, rules, hard_state: HardState::default(), log: Vec::new(), seed: 7 };
+        let config = Config { id: NodeId(1), members, rules, hard_state: HardState::default(), log: Vec::new(), commit: 0, standing: Standing::Voter, seed: 7 };
         let mut raft = Raft::new(config, Micros(0)).unwrap();
         let (mut now, mut applied) = (0, 0);
         for (input, pause) in inputs {

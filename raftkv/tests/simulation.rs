@@ -60,8 +60,8 @@ fn weakened_rules_are_found() {
         if sim::NEEDS_MANY_SEEDS.contains(unsafe_rule) {
             continue;
         }
-        let found = sim::hunt("paper", unsafe_rule, first_seed(), 500);
-        let (seeds, finding) = found.unwrap_or_else(|| panic!("{unsafe_rule} was not found in 500 seeds"));
+        let found = sim::hunt("paper", unsafe_rule, first_seed(), 3000);
+        let (seeds, finding) = found.unwrap_or_else(|| panic!("{unsafe_rule} was not found in 3000 seeds"));
         println!("{unsafe_rule}: found after {seeds} seeds: {finding}");
     }
 }

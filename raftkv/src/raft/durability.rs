@@ -7,15 +7,40 @@
 
 use std::collections::VecDeque;
 
-use super::io::{HardState, Persist, PersistId};
+use super::io::{Flush, HardState, Micros, Persist, PersistId};
 use super::log::{Log, Position};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct InFlight {
     id: PersistId,
+    issued_at: Micros,
     /// The last index of the log once this is durable, lowered by later truncations.
     last_index: u64,
     hard_state: Option<HardState>,
+}
+
+/// What the rules want to be on disk.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    /// The term and vote that a crash must leave.
+    pub(super) hard_state: HardState,
+    /// The term and vote that are only written. The same, if nothing may be forgotten.
+    pub(super) cached: HardState,
+    /// The commit index, if it is kept.
+    pub(super) commit: Option<u64>,
+    /// Whether entries are written at all.
+    pub(super) entries: Entries,
+    /// When all that has to be on the disk.
+    pub(super) flush: Flush,
+}
+
+/// Whether a log is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entries {
+    /// On disk.
+    Written,
+    /// In memory only.
+    Kept,
 }
 
 /// The difference between the state in memory, the state handed to the disk, and the state on it.
@@ -23,8 +48,12 @@ struct InFlight {
 pub(super) struct Durability {
     last_id: u64,
     issued_hard_state: HardState,
+    issued_cached: HardState,
+    issued_commit: u64,
     issued_index: u64,
     reset: Option<Position>,
+    /// How far the files reach once everything that was issued is written.
+    file_index: u64,
     truncate_from: Option<u64>,
     compact: Option<u64>,
     in_flight: VecDeque<InFlight>,
@@ -39,8 +68,11 @@ impl Durability {
         Self {
             last_id: 0,
             issued_hard_state: hard_state,
+            issued_cached: hard_state,
+            issued_commit: 0,
             issued_index: last_index,
             reset: None,
+            file_index: last_index,
             truncate_from: None,
             compact: None,
             in_flight: VecDeque::new(),
@@ -73,28 +105,55 @@ impl Durability {
     }
 
     /// What has to be written so that the disk catches up with the memory, if anything.
-    pub(super) fn take(&mut self, hard_state: HardState, log: &Log) -> Option<Persist> {
+    pub(super) fn take(&mut self, now: Micros, wanted: Wanted, log: &Log) -> Option<Persist> {
         let last_index = log.last_index();
-        let changed = (hard_state != self.issued_hard_state).then_some(hard_state);
+        if wanted.entries == Entries::Kept {
+            self.forgo_entries(last_index);
+        }
+        let hard_state = (wanted.hard_state != self.issued_hard_state).then_some(wanted.hard_state);
+        // A hard state that is written is followed by what was only cached, or it would take that back.
+        let cached = (wanted.cached != wanted.hard_state
+            && (hard_state.is_some() || wanted.cached != self.issued_cached))
+            .then_some(wanted.cached);
+        let state_is_issued = hard_state.is_none() && cached.is_none();
         let log_is_issued =
             self.reset.is_none() && self.truncate_from.is_none() && last_index == self.issued_index;
-        if changed.is_none() && log_is_issued && self.compact.is_none() {
+        if state_is_issued && log_is_issued && self.compact.is_none() {
             return None;
         }
         self.last_id += 1;
         let id = PersistId(self.last_id);
+        let commit = wanted.commit.filter(|&commit| commit > self.issued_commit);
         let entries = log.range(self.issued_index + 1, last_index).to_vec();
-        self.issued_hard_state = hard_state;
+        if wanted.entries == Entries::Written {
+            self.file_index = last_index;
+        }
+        self.issued_hard_state = wanted.hard_state;
+        self.issued_cached = wanted.cached;
+        self.issued_commit = commit.unwrap_or(self.issued_commit);
         self.issued_index = last_index;
-        self.in_flight.push_back(InFlight { id, last_index, hard_state: changed });
+        self.in_flight.push_back(InFlight { id, issued_at: now, last_index, hard_state });
         Some(Persist {
             id,
-            hard_state: changed,
+            hard_state,
             reset: self.reset.take(),
             truncate_from: self.truncate_from.take(),
             entries,
             compact: self.compact.take(),
+            commit,
+            cached,
+            flush: wanted.flush,
         })
+    }
+
+    /// The log stays in memory, and is believed to be safe there.
+    fn forgo_entries(&mut self, last_index: u64) {
+        (self.reset, self.truncate_from, self.compact) = (None, None, None);
+        self.issued_index = last_index;
+        self.durable_index = last_index;
+        for write in &mut self.in_flight {
+            write.last_index = last_index;
+        }
     }
 
     /// Everything up to `id` is durable.
@@ -114,6 +173,16 @@ impl Durability {
         self.durable_id
     }
 
+    /// When the oldest write that is still under way was handed out.
+    pub(super) fn oldest_issue(&self) -> Option<Micros> {
+        self.in_flight.front().map(|write| write.issued_at)
+    }
+
+    /// How far the log is in the files once everything that was handed out is written.
+    pub(super) fn file_index(&self) -> u64 {
+        self.file_index
+    }
+
     /// How far the present log is durable.
     pub(super) fn durable_index(&self) -> u64 {
         self.durable_index
@@ -130,21 +199,26 @@ mod tests {
     use super::super::log::log_of;
     use super::*;
 
+    fn all(hard_state: HardState) -> Wanted {
+        let (entries, flush) = (Entries::Written, Flush::Now);
+        Wanted { hard_state, cached: hard_state, commit: None, entries, flush }
+    }
+
     #[test]
     fn nothing_to_write_means_no_write() {
         let mut durability = Durability::recovered(HardState::default(), 2);
-        assert!(durability.take(HardState::default(), &log_of(&[1, 1])).is_none());
+        assert!(durability.take(Micros(0), all(HardState::default()), &log_of(&[1, 1])).is_none());
     }
 
     #[test]
     fn a_truncation_lowers_what_earlier_writes_will_have_made_durable() {
         let hard_state = HardState { term: 1, voted_for: None };
         let mut durability = Durability::recovered(hard_state, 0);
-        let first = durability.take(hard_state, &log_of(&[1, 1, 1])).unwrap();
+        let first = durability.take(Micros(0), all(hard_state), &log_of(&[1, 1, 1])).unwrap();
         assert_eq!((first.truncate_from, first.entries.len(), first.hard_state), (None, 3, None));
 
         durability.truncated(2);
-        let second = durability.take(hard_state, &log_of(&[1, 2])).unwrap();
+        let second = durability.take(Micros(0), all(hard_state), &log_of(&[1, 2])).unwrap();
         assert_eq!((second.truncate_from, second.entries.len()), (Some(2), 1));
 
         durability.persisted(first.id);
@@ -158,7 +232,7 @@ mod tests {
         let hard_state = HardState::default();
         let mut durability = Durability::recovered(hard_state, 1);
         durability.truncated(3);
-        let write = durability.take(hard_state, &log_of(&[1, 1])).unwrap();
+        let write = durability.take(Micros(0), all(hard_state), &log_of(&[1, 1])).unwrap();
         assert_eq!((write.truncate_from, write.entries.len()), (None, 1));
     }
 
@@ -166,14 +240,14 @@ mod tests {
     fn a_snapshot_in_place_of_the_log_is_durable_before_the_log_knows_it() {
         let hard_state = HardState::default();
         let mut durability = Durability::recovered(hard_state, 0);
-        let old = durability.take(hard_state, &log_of(&[1, 1, 1])).unwrap();
+        let old = durability.take(Micros(0), all(hard_state), &log_of(&[1, 1, 1])).unwrap();
         durability.truncated(2);
         let base = Position { index: 9, term: 2 };
         durability.reset(base);
         let mut log = Log::default();
         log.reset(base);
         assert_eq!(durability.durable_index(), 9);
-        let new = durability.take(hard_state, &log).unwrap();
+        let new = durability.take(Micros(0), all(hard_state), &log).unwrap();
         assert_eq!((new.reset, new.truncate_from, new.entries.len()), (Some(base), None, 0));
         durability.persisted(old.id);
         assert_eq!(durability.durable_index(), 9, "the old log says nothing about the new one");
@@ -184,9 +258,37 @@ mod tests {
         let new = HardState { term: 2, voted_for: None };
         let mut durability = Durability::recovered(HardState::default(), 0);
         assert!(!durability.holds(new));
-        let write = durability.take(new, &Log::default()).unwrap();
+        let write = durability.take(Micros(0), all(new), &Log::default()).unwrap();
         assert!(!durability.holds(new));
         durability.persisted(write.id);
         assert!(durability.holds(new));
+    }
+
+    #[test]
+    fn what_is_only_cached_follows_what_is_synced() {
+        let [quiet, voted] =
+            [None, Some(super::super::io::NodeId(2))].map(|voted_for| HardState { term: 3, voted_for });
+        let mut durability = Durability::recovered(HardState::default(), 0);
+        let both = Wanted { cached: voted, ..all(quiet) };
+        let first = durability.take(Micros(0), both, &Log::default()).unwrap();
+        assert_eq!((first.hard_state, first.cached), (Some(quiet), Some(voted)));
+        assert!(first.must_be_synced());
+        assert!(durability.take(Micros(0), both, &Log::default()).is_none());
+        let voted = HardState { voted_for: Some(super::super::io::NodeId(1)), ..voted };
+        let both = Wanted { cached: voted, ..all(quiet) };
+        let again = durability.take(Micros(0), both, &Log::default()).unwrap();
+        assert_eq!((again.hard_state, again.cached), (None, Some(voted)));
+        assert!(!again.must_be_synced(), "a vote in the cache waits for no disk");
+    }
+
+    #[test]
+    fn a_log_that_is_not_kept_counts_at_once_and_never_reaches_the_files() {
+        let wanted = Wanted { entries: Entries::Kept, ..all(HardState::default()) };
+        let mut durability = Durability::recovered(HardState::default(), 1);
+        assert!(durability.take(Micros(0), wanted, &log_of(&[1, 1, 1])).is_none());
+        assert_eq!((durability.durable_index(), durability.file_index()), (3, 1));
+        durability.truncated(2);
+        assert!(durability.take(Micros(0), wanted, &log_of(&[1])).is_none());
+        assert_eq!((durability.durable_index(), durability.file_index()), (1, 1));
     }
 }

@@ -104,6 +104,9 @@ impl Raft {
         self.leader = None;
         self.leader_heard = None;
         self.wait_again(now);
+        if self.may_not_lead(now) {
+            return;
+        }
         match (occasion, self.pre_vote()) {
             // The leader asked for it, so nobody is disturbed.
             (Occasion::Transfer, _) | (Occasion::Timeout, PreVote::Off) => self.start_election(now, occasion),
@@ -187,7 +190,7 @@ impl Raft {
             PreVote::Full => up_to_date && !self.hears_a_leader(now),
             PreVote::StrictGt => self.compare_log(request).is_gt() && !self.hears_a_leader(now),
         };
-        let granted = convincing && request.term > self.term;
+        let granted = convincing && request.term > self.term && self.could_vote();
         // A refusal carries this node's term: the rehearsing node may be stuck in an older one (etcd issue
         // 8243).
         let term = if granted { request.term } else { self.term };
@@ -201,6 +204,7 @@ impl Raft {
         }
         let admission = self.admit_request(now, request.term);
         let free = self.voted_for.is_none() || self.voted_for == Some(from);
+        let free = free && self.may_vote();
         let granted = admission == Admission::Current && free && self.satisfies_restriction(request);
         let reply = VoteReply { term: self.term, ballot: Ballot::Vote, granted };
         if !granted {
@@ -385,7 +389,7 @@ impl Raft {
 
     /// A leader's clock: heartbeats, and whether anybody still listens.
     pub(super) fn keep_leading(&mut self, now: Micros) {
-        if self.has_lost_its_quorum(now) {
+        if self.has_lost_its_quorum(now) || self.disk_is_slow(now) {
             self.become_follower(now, self.term);
             return;
         }

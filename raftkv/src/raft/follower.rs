@@ -28,6 +28,10 @@ impl Raft {
             return;
         }
         self.heard_leader(now, from);
+        if self.disk_is_full() {
+            // What is not taken need not be acknowledged; the leader sends it again.
+            return;
+        }
         let trimmed = self.without_what_the_base_covers(append);
         let append = trimmed.as_ref().unwrap_or(append);
         let last_new = append.prev_index + append.entries.len() as u64;
@@ -126,6 +130,7 @@ impl Raft {
                 return;
             }
             self.heard_leader(now, from);
+            self.check_for_lost_entries(heartbeat);
             self.raise_commit(heartbeat.commit.min(self.log.last_index()), None);
         }
         // An outdated leader learns the newer term from this answer.

@@ -39,7 +39,7 @@ impl FromStr for NodeId {
 
 /// Time of the driver's monotonic clock in microseconds since an arbitrary start. The simulation brings its
 /// own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Micros(pub u64);
 
 impl Micros {
@@ -88,8 +88,10 @@ pub enum Input {
         /// Returned with the answer.
         request: RequestId,
     },
-    /// Everything up to and including this [`Persist`] is durable.
+    /// Everything up to and including this [`Persist`] is as durable as it asked for.
     Persisted(PersistId),
+    /// The disk takes nothing more, or takes writes again.
+    Disk(DiskSpace),
     /// An operator orders something. Answered through [`Effects::ordered`].
     Order {
         /// Returned with the answer.
@@ -106,6 +108,28 @@ pub struct HardState {
     pub term: u64,
     /// Whom it voted for in that term.
     pub voted_for: Option<NodeId>,
+}
+
+/// Whether the disk has room. While it has none, what was handed out stays open: it is written once there is room again,
+/// and nothing that depends on it is said before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskSpace {
+    /// It takes writes.
+    Free,
+    /// It is full.
+    Full,
+}
+
+/// When a write has to be forced to the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Flush {
+    /// Before it is reported as [`Input::Persisted`].
+    #[default]
+    Now,
+    /// At the latest so many milliseconds after that.
+    Within(u64),
+    /// Whenever the operating system does it.
+    Never,
 }
 
 /// One batch of writes to the disk. The driver may write several before one fsync (group commit).
@@ -125,6 +149,12 @@ pub struct Persist {
     /// Entries up to this index are not needed any more. They may be removed once all the rest is durable, and
     /// whenever that suits: nothing depends on it.
     pub compact: Option<u64>,
+    /// The commit index, if it is to be remembered.
+    pub commit: Option<u64>,
+    /// A hard state to be written behind all this, for which the disk is not waited.
+    pub cached: Option<HardState>,
+    /// When everything but `cached` has to be on the disk.
+    pub flush: Flush,
 }
 
 impl Persist {
@@ -142,7 +172,12 @@ impl Persist {
         }
     }
 
-    /// Whether anything in it has to become durable.
+    /// Whether it has to be forced to the disk before it is reported.
+    pub fn must_be_synced(&self) -> bool {
+        self.flush == Flush::Now && self.writes()
+    }
+
+    /// Whether anything in it has to become durable, sooner or later.
     pub fn writes(&self) -> bool {
         self.hard_state.is_some()
             || self.reset.is_some()
@@ -173,6 +208,8 @@ pub enum Refusal {
 /// What the driver has to do, in this order.
 #[derive(Clone, Debug, Default)]
 pub struct Effects {
+    /// The node must stop, and do nothing of the rest: why.
+    pub halt: Option<String>,
     /// Trace lines, before anything that they describe becomes visible to others.
     pub trace: Vec<Event>,
     /// Messages that promise nothing about this node's disk: a leader's AppendEntries and heartbeats,

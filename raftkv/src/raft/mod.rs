@@ -14,6 +14,8 @@
 //! | voters without a state machine | `witness` |
 //! | what an operator may order | `control` |
 //! | what must be on disk before what may be said | `durability` |
+//! | what a restarted node makes of what it found | `recovery` |
+//! | what a node does while its disk is full or slow | `disk` |
 //!
 //! Invariant: [`Raft::steps`] is a function of the node's state, the time and the inputs. A node never panics
 //! over what others say, nor over what weakened rules let happen: an impossible state is a finding of the
@@ -29,6 +31,7 @@ pub mod io;
 pub mod log;
 pub mod message;
 pub mod quorum;
+pub mod recovery;
 pub mod rules;
 pub mod status;
 pub mod switch;
@@ -36,6 +39,7 @@ pub mod trace;
 
 mod change;
 mod commit;
+mod disk;
 mod durability;
 mod election;
 mod follower;
@@ -48,16 +52,17 @@ mod start;
 mod transfer;
 mod witness;
 
-use durability::Durability;
+use durability::{Durability, Entries, Wanted};
 use election::{OwnVote, Patience, Tally, Timer};
-use io::{Effects, HardState, Input, Micros, NodeId, Persist};
+use io::{DiskSpace, Effects, Flush, HardState, Input, Micros, NodeId, Persist};
 use log::{Entry, Fit, Log, Position};
 use membership::Configurations;
 use message::{Message, Occasion};
 use priority::Courtesy;
 use quorum::Configuration;
+use recovery::Standing;
 use replication::Leading;
-use rules::{PersistVote, Rules, StartRole};
+use rules::{Fsync as FsyncRule, Millis, PersistTerm, PersistVote, Rules, StartRole};
 use trace::{Boot, Event, EventKind, Fsync, Role};
 use transfer::Transfers;
 
@@ -75,6 +80,10 @@ pub struct Config {
     pub hard_state: HardState,
     /// The recovered log.
     pub log: Vec<Entry>,
+    /// The recovered commit index, 0 if none was kept.
+    pub commit: u64,
+    /// Whether it remembers what it promised.
+    pub standing: Standing,
     /// Where its random timeouts start. Nodes of one cluster need different ones.
     pub seed: u64,
 }
@@ -90,6 +99,10 @@ pub struct Raft {
     voted_for: Option<NodeId>,
     log: Log,
     durability: Durability,
+    disk_space: DiskSpace,
+    /// The term that it started with, and whether it may vote at all.
+    recovered_term: u64,
+    standing: Standing,
 
     role: Role,
     leader: Option<NodeId>,
@@ -123,13 +136,9 @@ impl Raft {
         }
         config.rules.validate().map_err(|error| error.to_string())?;
         let (log, fit) = Log::recovered(Position::default(), config.log)?;
-        // A log that is ahead of the hard state proves a newer term. Whom this node voted for in it nobody
-        // knows.
-        let hard_state = if config.hard_state.term < log.last_term() {
-            HardState { term: log.last_term(), voted_for: None }
-        } else {
-            config.hard_state
-        };
+        let hard_state = recovery::recovered_hard_state(&config.rules, config.hard_state, &log);
+        let commit =
+            if recovery::keeps_commit_index(&config.rules) { config.commit.min(log.last_index()) } else { 0 };
         let mut durability = Durability::recovered(config.hard_state, log.last_index());
         if fit == Fit::Voided {
             durability.reset(log.base());
@@ -144,6 +153,9 @@ impl Raft {
             term: hard_state.term,
             voted_for: hard_state.voted_for,
             durability,
+            disk_space: DiskSpace::Free,
+            recovered_term: hard_state.term,
+            standing: config.standing,
             log,
             role: Role::Follower,
             leader: None,
@@ -163,6 +175,7 @@ impl Raft {
             out: Effects::default(),
         };
         this.starts_as = this.unusual_start();
+        this.raise_commit(commit, None);
         match this.impossible_quorum(&this.configurations.at(0).1) {
             Some(reason) => Err(reason),
             None => Ok(this),
@@ -238,6 +251,7 @@ impl Raft {
                 self.durability.persisted(id);
                 self.count_own_vote(now);
             }
+            Input::Disk(space) => self.disk_space(now, space),
             Input::Order { request, order } => self.order(now, request, order),
         }
     }
@@ -310,8 +324,12 @@ impl Raft {
         self.advance_transfer();
         self.step_down_if_removed(now);
         self.answer_reads();
-        let persist = self.durability.take(self.hard_state(), &self.log);
-        if let Some(persist) = persist.as_ref().filter(|persist| persist.writes()) {
+        if self.out.halt.is_some() {
+            let Effects { halt, trace, .. } = std::mem::take(&mut self.out);
+            return Effects { halt, trace, ..Effects::default() };
+        }
+        let persist = self.durability.take(now, self.wanted_on_disk(), &self.log);
+        if let Some(persist) = &persist {
             self.announce(persist);
         }
         let deadline = self.deadline();
@@ -320,19 +338,47 @@ impl Raft {
 
     fn announce(&mut self, persist: &Persist) {
         self.own_vote.issued(persist.id);
-        let fsync = Fsync { index: self.log.last_index(), hard_state: persist.hard_state.is_some() };
-        self.out.trace_durable.insert(0, Event { term: self.term, kind: EventKind::Fsync(fsync) });
+        if persist.writes() {
+            let hard_state = persist.hard_state.is_some() && persist.cached.is_none();
+            let fsync = Fsync { index: self.durability.file_index(), hard_state };
+            self.out.trace_durable.insert(0, Event { term: self.term, kind: EventKind::Fsync(fsync) });
+        }
     }
 
-    /// What a crash must leave of term and vote.
-    fn hard_state(&self) -> HardState {
+    /// What a crash must leave.
+    fn wanted_on_disk(&self) -> Wanted {
+        let term = match self.rules.storage.persist_term {
+            // The honest law: currentTerm is "persistent state on all servers" (figure 2). It is what fences off
+            // deposed leaders, and what a vote belongs to.
+            PersistTerm::Durable => self.term,
+            PersistTerm::Memory => 0,
+        };
+        let nobody = HardState { term, voted_for: None };
+        let voted = if term == self.term { HardState { term, voted_for: self.voted_for } } else { nobody };
         // The honest law: votedFor is "persistent state on all servers", on stable storage before the reply
         // (figure 2). Otherwise a restarted node votes twice in one term, and two candidates win.
-        let voted_for = match self.rules.vote.persist_vote {
-            PersistVote::Durable => self.voted_for,
-            PersistVote::Memory => None,
+        let (hard_state, cached) = match self.rules.vote.persist_vote {
+            PersistVote::Durable => (voted, voted),
+            PersistVote::Cache => (nobody, voted),
+            PersistVote::Memory => (nobody, nobody),
         };
-        HardState { term: self.term, voted_for }
+        // The honest law: log[] is "persistent state on all servers" (figure 2): an acknowledged entry is a promise that
+        // is counted towards commitment.
+        let entries = if self.rules.storage.persist_log { Entries::Written } else { Entries::Kept };
+        // The honest law: "updated on stable storage before responding to RPCs" (figure 2). What is only written is in
+        // the memory of the kernel: it survives kill -9 and no power failure.
+        let flush = match self.rules.storage.fsync {
+            FsyncRule::BeforeAck => Flush::Now,
+            FsyncRule::Interval(Millis(millis)) => Flush::Within(millis),
+            FsyncRule::Never => Flush::Never,
+        };
+        let commit = recovery::keeps_commit_index(&self.rules).then_some(self.commit);
+        Wanted { hard_state, cached, commit, entries, flush }
+    }
+
+    /// The term and vote that an answer may rely on once they are on disk.
+    fn hard_state(&self) -> HardState {
+        self.wanted_on_disk().hard_state
     }
 
     fn trace(&mut self, kind: EventKind) {
@@ -347,7 +393,11 @@ impl Raft {
         self.out.send.push((to, message));
     }
 
+    /// Sends what depends on the disk. To wait for a full disk would be without bound, and a message may always be lost.
     fn send_durable(&mut self, to: NodeId, message: Message) {
+        if self.disk_is_full() {
+            return;
+        }
         self.out.send_durable.push((to, message));
     }
 

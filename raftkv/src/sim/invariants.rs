@@ -26,7 +26,7 @@ pub enum Invariant {
     LogMatching,
     /// A leader has everything that was committed in earlier terms.
     LeaderCompleteness,
-    /// No node removes an entry that was committed.
+    /// No node removes an entry that was committed in its term or before.
     CommittedStays,
     /// No two nodes apply different entries at an index.
     StateMachineSafety,
@@ -104,7 +104,7 @@ impl Witness {
                         format!("{node} leads and removes its log from {from}"),
                     ));
                 }
-                EventKind::Truncate(from) => self.saw_truncate(node, *from)?,
+                EventKind::Truncate(from) => self.saw_truncate(node, event.term, *from)?,
                 EventKind::Append(marks) => self.saw_append(node, marks)?,
                 EventKind::Commit(commit) => self.saw_commit(node, raft, commit.index, event.term)?,
                 _ => {}
@@ -150,10 +150,12 @@ impl Witness {
         Ok(())
     }
 
-    fn saw_truncate(&mut self, node: NodeId, from: u64) -> Judged {
+    /// A node that has not heard of the term in which an entry was committed may still follow an older leader, whose
+    /// messages are late. It was not among those that were counted.
+    fn saw_truncate(&mut self, node: NodeId, own_term: u64, from: u64) -> Judged {
         let removed = self.logs.entry(node).or_default().split_off(from as usize - 1);
         for EntryMark(index, term, hash) in removed {
-            let committed = self.committed.get(&index);
+            let committed = self.committed.get(&index).filter(|committed| committed.by_term <= own_term);
             if committed.is_some_and(|committed| (committed.term, committed.hash) == (term, hash)) {
                 return Err((
                     Invariant::CommittedStays,

@@ -1,7 +1,7 @@
 //! A deterministic simulation of whole clusters in one thread.
 //!
 //! [`run`] plays one cluster from one seed: virtual time, a network that loses, repeats, reorders, delays and
-//! partitions, disks that lose what was not synced when a node crashes, clients that write and read. After
+//! partitions, disks that lose what was not synced when the power fails, become full and refuse to sync, clients that write and read. After
 //! every step of a node all invariants are checked ([`invariants`]). The same seed, rules and shape give the
 //! same run, event for event.
 //! Deliberately without the WAL, the state machine and the sockets of the real node: this judges the core
@@ -115,6 +115,15 @@ pub fn run(seed: u64, rules: &Rules, demand: Demand) -> Report {
 /// a message of another implementation to do harm; `testdata/commit_cap.txt` shows it.
 pub const UNSAFE_RULES: &[&str] = &[
     "persist_vote=memory",
+    "persist_vote=cache",
+    "persist_term=memory",
+    "persist_term=memory term_from_log_on_boot=false",
+    "persist_log=false",
+    "fsync=never",
+    "fsync=interval:50ms",
+    "on_fsync_error=retry",
+    "on_fsync_error=ignore",
+    "on_disk_full=ignore",
     "term_check=false",
     "reply_term_check=false",
     "election_restriction=false",

@@ -5,15 +5,21 @@
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+use super::disk::Crash;
+
 /// A fault, or the end of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// A random node crashes and comes back after so many milliseconds.
-    Crash(u64),
+    Crash(Crash, u64),
     /// A leader crashes, if there is one, and comes back after so many milliseconds.
-    CrashLeader(u64),
+    CrashLeader(Crash, u64),
     /// All nodes lose power and come back.
     PowerFailure,
+    /// The disk of a random node is full for so many milliseconds.
+    DiskFull(u64),
+    /// The next sync of a random node fails.
+    SyncError,
     /// The members fall into two groups.
     Split,
     /// A leader, if there is one, is cut off from the others.
@@ -33,15 +39,18 @@ pub(super) fn draw(random: &mut ChaCha8Rng) -> Fault {
     // Short outages come before the followers' patience ends, long ones after it.
     let outage = if random.random_range(0..2) == 0 { 5..60 } else { 60..900 };
     let outage = random.random_range(outage);
-    match random.random_range(0..100) {
-        0..18 => Fault::Crash(outage),
-        18..36 => Fault::CrashLeader(outage),
+    let crash = if random.random_range(0..2) == 0 { Crash::Process } else { Crash::Power };
+    match random.random_range(0..114) {
+        0..18 => Fault::Crash(crash, outage),
+        18..36 => Fault::CrashLeader(crash, outage),
         36..42 => Fault::PowerFailure,
         42..54 => Fault::Split,
         54..64 => Fault::IsolateLeader,
         64..70 => Fault::CutOneWay,
         70..80 => Fault::Pause(outage),
         80..86 => Fault::Transfer,
+        86..91 => Fault::DiskFull(outage),
+        91..94 => Fault::SyncError,
         _ => Fault::Heal,
     }
 }

@@ -8,18 +8,19 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::disk::{Disk, votes};
+use super::disk::{Crash, Disk, Done, votes};
 use super::drawn;
 use super::invariants::{Finding, Invariant, Witness};
 use super::nemesis::{self, Fault};
 use super::network::{self, Network, arrivals};
 use super::{Demand, Report, Shape};
 use crate::raft::control::{Order, OrderOutcome};
-use crate::raft::io::{Effects, Input, Micros, NodeId, RequestId};
-use crate::raft::log::Payload;
+use crate::raft::io::{DiskSpace, Effects, Input, Micros, NodeId, RequestId};
+use crate::raft::log::{Entry, Payload};
 use crate::raft::message::Message;
 use crate::raft::quorum::Configuration;
-use crate::raft::rules::{Count, Rules};
+use crate::raft::recovery::Standing;
+use crate::raft::rules::{Count, OnDiskFull, OnFsyncError, Rules};
 use crate::raft::trace::Role;
 use crate::raft::{Config, Raft};
 
@@ -30,6 +31,7 @@ const RECOVERY_MS: u64 = 8_000;
 enum Event {
     Deliver { from: NodeId, to: NodeId, message: Message },
     Restart(NodeId),
+    Room(NodeId),
     Operation,
     Fault,
 }
@@ -232,6 +234,12 @@ impl World {
                 }
             }
             Event::Restart(id) => self.start(id),
+            Event::Room(id) => {
+                let full_until = self.node(id).disk.full_until;
+                if full_until <= self.now {
+                    self.step(id, Input::Disk(DiskSpace::Free));
+                }
+            }
             Event::Operation => self.begin_operation(),
             Event::Fault => self.begin_fault(),
         }
@@ -258,14 +266,25 @@ impl World {
         if self.node(id).raft.is_some() {
             return;
         }
-        let (hard_state, log) = self.node(id).disk.recover();
-        self.witness.saw_start(id, &log);
+        let room = self.node(id).disk.full_until;
+        if room > self.now {
+            // A start is counted on disk.
+            return self.schedule_at(room, Event::Restart(id));
+        }
+        let found = self.node(id).disk.recover();
+        if has_a_hole(&found.log) {
+            // A real node refuses to start on it.
+            return;
+        }
+        self.witness.saw_start(id, &found.log);
         let config = Config {
             id,
             members: Configuration::new(self.ids()),
             rules: self.rules.clone(),
-            hard_state,
-            log,
+            hard_state: found.hard_state,
+            log: found.log,
+            commit: found.commit,
+            standing: Standing::Voter,
             seed: self.random.random_range(0..u64::MAX),
         };
         match Raft::new(config, self.now) {
@@ -279,14 +298,15 @@ impl World {
         }
     }
 
-    fn crash(&mut self, id: NodeId) {
-        let open = self.node(id).disk.open_writes();
-        let kept = self.random.random_range(0..=open);
+    fn crash(&mut self, id: NodeId, crash: Crash) {
+        let at_stake = self.node(id).disk.at_stake(crash);
+        let kept = self.random.random_range(0..=at_stake);
+        let now = self.now;
         let node = self.node(id);
         if node.raft.take().is_none() {
             return;
         }
-        node.disk.crash(kept);
+        node.disk.crash(now, crash, kept);
         node.inbox.clear();
         node.wakes = None;
         node.paused_until = Micros(0);
@@ -332,6 +352,10 @@ impl World {
         self.report.elections += effects.trace.iter().filter(|event| leads(event)).count() as u64;
         let judged = self.witness.saw_step(id, raft, &effects.trace, &effects.apply);
         self.judge(judged);
+        if let Some(reason) = effects.halt {
+            self.crash(id, Crash::Process);
+            return self.found(Invariant::Progress, format!("{id} stops: {reason}"));
+        }
         self.apply(id, &effects);
         self.node(id).deadline = effects.deadline;
         let fsync = self.random.random_range(20..=self.report.shape.fsync_us_max);
@@ -398,14 +422,51 @@ impl World {
     }
 
     fn complete_write(&mut self, id: NodeId) {
-        let Some((write, persisted)) = self.node(id).disk.complete() else { return };
-        for (term, candidate) in votes(&write.events) {
-            let judged = self.witness.saw_vote(id, term, candidate);
-            self.judge(judged);
+        let now = self.now;
+        match self.node(id).disk.complete(now) {
+            None => {}
+            Some(Done::Failed) => self.sync_failed(id),
+            Some(Done::Written(write, persisted)) => {
+                for (term, candidate) in votes(&write.events) {
+                    let judged = self.witness.saw_vote(id, term, candidate);
+                    self.judge(judged);
+                }
+                self.post(id, write.messages);
+                if let Some(persisted) = persisted {
+                    self.step(id, Input::Persisted(persisted));
+                }
+            }
         }
-        self.post(id, write.messages);
-        if let Some(persisted) = persisted {
-            self.step(id, Input::Persisted(persisted));
+    }
+
+    fn sync_failed(&mut self, id: NodeId) {
+        match self.rules.storage.on_fsync_error {
+            OnFsyncError::Crash => {
+                self.crash(id, Crash::Power);
+                self.schedule(100_000, Event::Restart(id));
+            }
+            OnFsyncError::Retry | OnFsyncError::Ignore => {
+                self.node(id).disk.pretend();
+                self.complete_write(id);
+            }
+        }
+    }
+
+    fn fill_disk(&mut self, id: NodeId, millis: u64) {
+        if self.node(id).raft.is_none() {
+            return;
+        }
+        match self.rules.storage.on_disk_full {
+            OnDiskFull::StopAccepting => {
+                self.node(id).disk.full_until = self.now.plus_millis(millis);
+                self.step(id, Input::Disk(DiskSpace::Full));
+                self.schedule(millis * 1_000, Event::Room(id));
+            }
+            OnDiskFull::Crash => {
+                self.crash(id, Crash::Process);
+                self.schedule(millis * 1_000, Event::Restart(id));
+            }
+            OnDiskFull::Ignore => self.node(id).disk.swallows_until = self.now.plus_millis(millis),
         }
     }
 
@@ -475,17 +536,29 @@ impl World {
         let pause = self.random.random_range(0..=2 * mean);
         self.schedule(pause, Event::Fault);
         match nemesis::draw(&mut self.random) {
-            Fault::Crash(outage) => {
+            Fault::Crash(crash, outage) => {
                 let ids = self.ids();
-                self.crash_one(&ids, outage);
+                self.crash_one(&ids, crash, outage);
             }
-            Fault::CrashLeader(outage) => {
+            Fault::CrashLeader(crash, outage) => {
                 let leaders = self.leaders();
-                self.crash_one(&leaders, outage);
+                self.crash_one(&leaders, crash, outage);
             }
             Fault::PowerFailure => {
                 for id in self.ids() {
-                    self.crash_one(&[id], 1);
+                    self.crash_one(&[id], Crash::Power, 1);
+                }
+            }
+            Fault::DiskFull(millis) => {
+                let ids = self.ids();
+                if let Some(id) = self.any(&ids) {
+                    self.fill_disk(id, millis);
+                }
+            }
+            Fault::SyncError => {
+                let ids = self.ids();
+                if let Some(id) = self.any(&ids) {
+                    self.node(id).disk.fails_next_sync = true;
                 }
             }
             Fault::Split => self.split(),
@@ -527,9 +600,9 @@ impl World {
         self.step(leader, Input::Order { request, order: Order::Transfer(target) });
     }
 
-    fn crash_one(&mut self, candidates: &[NodeId], outage_ms: u64) {
+    fn crash_one(&mut self, candidates: &[NodeId], crash: Crash, outage_ms: u64) {
         if let Some(id) = self.any(candidates) {
-            self.crash(id);
+            self.crash(id, crash);
             self.schedule(outage_ms * 1_000, Event::Restart(id));
         }
     }
@@ -561,10 +634,14 @@ impl World {
         // A mended network keeps messages in order, as the connections of real nodes do.
         self.report.shape.latency_us_max = network::LATENCY_US_MIN;
         self.report.shape.fsync_us_max = self.report.shape.fsync_us_max.min(2_000);
-        self.queue.retain(|Reverse(scheduled)| !matches!(scheduled.event, Event::Fault | Event::Restart(_)));
+        self.queue.retain(|Reverse(scheduled)| {
+            !matches!(scheduled.event, Event::Fault | Event::Restart(_) | Event::Room(_))
+        });
         for id in self.ids() {
+            self.node(id).disk.heal();
             self.start(id);
             self.node(id).paused_until = Micros(0);
+            self.step(id, Input::Disk(DiskSpace::Free));
         }
         let writes = self.report.writes;
         let end = self.now.plus_millis(RECOVERY_MS);
@@ -589,6 +666,11 @@ impl World {
         let Some(Some(first)) = states.next() else { return false };
         first.0 == first.2 && states.all(|state| state == Some(first))
     }
+}
+
+/// Whether writes are missing in the middle.
+fn has_a_hole(log: &[Entry]) -> bool {
+    log.iter().zip(1..).any(|(entry, index)| entry.index != index)
 }
 
 #[derive(Clone, Copy, Debug)]

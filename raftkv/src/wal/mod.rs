@@ -32,6 +32,7 @@ use std::thread::JoinHandle;
 use crate::failpoints::{self, Point};
 use crate::raft::io::{HardState, Persist};
 use crate::raft::log::Entry;
+use crate::raft::rules::{OnDiskFull, OnFsyncError, Rules};
 use record::{Continuity, FORMAT, Record, SegmentStart};
 
 pub use recover::{Recovered, TornTail, read};
@@ -64,6 +65,9 @@ pub enum WalError {
         /// What is wrong there.
         what: String,
     },
+    /// There is no room. What was staged stays staged.
+    #[error("the disk is full")]
+    Full,
     /// An earlier write failed.
     #[error("the log refuses to write after an earlier error; restart the node")]
     Poisoned,
@@ -72,6 +76,12 @@ pub enum WalError {
 impl WalError {
     fn io(what: &'static str, path: &Path, source: std::io::Error) -> Self {
         Self::Io { what, path: path.into(), source }
+    }
+
+    /// Whether there is no room.
+    fn is_full(&self) -> bool {
+        let Self::Io { source, .. } = self else { return false };
+        matches!(source.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT))
     }
 
     fn corrupt(path: &Path, offset: u64, what: impl Into<String>) -> Self {
@@ -110,6 +120,7 @@ impl Default for Sizes {
 #[derive(Debug)]
 pub struct Wal {
     directory: PathBuf,
+    rules: Rules,
     sizes: Sizes,
     file: File,
     sequence: u64,
@@ -123,6 +134,8 @@ pub struct Wal {
     hard_state: HardState,
     boot: u64,
     spans: compact::Spans,
+    /// Whether something was written that was not synced.
+    unsynced: bool,
     next: Option<JoinHandle<Result<File, WalError>>>,
     poisoned: bool,
 }
@@ -130,6 +143,11 @@ pub struct Wal {
 impl Wal {
     /// Opens the log in `directory`, creating it if there is none, repairs a torn tail, and tells what it holds.
     pub fn open(directory: &Path, sizes: Sizes) -> Result<(Self, Recovered), WalError> {
+        Self::open_under(&Rules::default(), directory, sizes)
+    }
+
+    /// The same under other rules.
+    pub fn open_under(rules: &Rules, directory: &Path, sizes: Sizes) -> Result<(Self, Recovered), WalError> {
         if !directory.exists() {
             std::fs::create_dir(directory).map_err(|e| WalError::io("create", directory, e))?;
             if let Some(parent) = directory.parent() {
@@ -142,6 +160,7 @@ impl Wal {
         };
         let mut wal = Self {
             directory: directory.into(),
+            rules: rules.clone(),
             sizes,
             file: end.file,
             sequence: end.sequence,
@@ -152,6 +171,7 @@ impl Wal {
             hard_state: recovered.hard_state,
             boot: recovered.boot,
             spans: end.spans,
+            unsynced: false,
             next: None,
             poisoned: false,
         };
@@ -185,6 +205,9 @@ impl Wal {
         for entry in &batch.entries {
             record::encode(&Record::Entry(Cow::Borrowed(entry)), &mut self.buffer);
         }
+        if let Some(index) = batch.commit {
+            record::encode(&Record::Commit(index), &mut self.buffer);
+        }
         self.spans.staged(batch);
     }
 
@@ -193,30 +216,91 @@ impl Wal {
         self.buffer.len() - frame::HEADER
     }
 
-    /// Makes everything that was staged durable. On an error nothing can be said of it, and the log is closed for good.
+    /// Adds a hard state that is followed by nothing of its batch.
+    pub fn stage_hard_state(&mut self, hard_state: HardState) {
+        self.hard_state = hard_state;
+        record::encode(&Record::HardState(hard_state), &mut self.buffer);
+    }
+
+    /// Makes everything that was staged or written durable. When there is no room, everything stays staged and may be
+    /// committed again; after any other error nothing can be said of it, and the log is closed for good.
     pub fn commit(&mut self) -> Result<(), WalError> {
+        self.write()?;
+        self.sync()
+    }
+
+    /// Writes what was staged, without making it durable. Errors are those of [`Wal::commit`].
+    pub fn write(&mut self) -> Result<(), WalError> {
         if self.poisoned {
             return Err(WalError::Poisoned);
         }
         if self.staged() == 0 {
             return Ok(());
         }
-        let result = self.write_staged();
-        self.poisoned = result.is_err();
+        match self.write_staged() {
+            Ok(()) => {}
+            Err(error) if error.is_full() => self.give_up_writing(error)?,
+            Err(error) => {
+                self.poisoned = true;
+                return Err(error);
+            }
+        }
         self.clear();
-        result
+        Ok(())
     }
 
-    /// Writes the staged frame and waits for the disk.
+    /// There is no room for what is staged.
+    fn give_up_writing(&mut self, error: WalError) -> Result<(), WalError> {
+        // The honest law: what is not on disk was not promised. Nothing of the frame counts before it is whole and synced,
+        // so it may be written again once there is room.
+        match self.rules.storage.on_disk_full {
+            OnDiskFull::StopAccepting => Err(WalError::Full),
+            OnDiskFull::Crash => {
+                self.poisoned = true;
+                Err(error)
+            }
+            OnDiskFull::Ignore => Ok(()),
+        }
+    }
+
+    /// Makes durable what was written.
+    pub fn sync(&mut self) -> Result<(), WalError> {
+        if self.poisoned {
+            return Err(WalError::Poisoned);
+        }
+        if !self.unsynced {
+            return Ok(());
+        }
+        failpoints::hit(Point::BeforeFsync);
+        let result = self.file.sync_data().or_else(|error| self.sync_failed(error));
+        self.unsynced = false;
+        self.poisoned = result.is_err();
+        result.map_err(|e| WalError::io("sync", &self.path(), e))
+    }
+
+    /// The disk has refused to sync.
+    fn sync_failed(&self, error: std::io::Error) -> std::io::Result<()> {
+        // The honest law: after a failed fsync nobody knows what is on the disk. Linux marks the pages as clean, so the
+        // next fsync reports success without having written them (PostgreSQL's "fsyncgate", 2018; Rebello et al., "Can
+        // applications recover from fsync failures?", ATC 2020). Only a stop is honest.
+        match self.rules.storage.on_fsync_error {
+            OnFsyncError::Crash => Err(error),
+            OnFsyncError::Retry => self.file.sync_data(),
+            OnFsyncError::Ignore => Ok(()),
+        }
+    }
+
+    /// Writes the staged frame, in a new segment if this one has no room for it.
     fn write_staged(&mut self) -> Result<(), WalError> {
         let len = frame::frame_len(self.staged()) as u64;
         if self.offset + len > self.capacity {
+            // A segment is whole before the next one begins.
+            self.sync()?;
             self.roll(len)?;
         }
         frame::seal(&mut self.buffer, self.ordinal);
         self.write_frame().map_err(|e| WalError::io("write", &self.path(), e))?;
-        failpoints::hit(Point::BeforeFsync);
-        self.file.sync_data().map_err(|e| WalError::io("sync", &self.path(), e))?;
+        self.unsynced = true;
         self.offset += len;
         self.ordinal += 1;
         self.prepare_next();

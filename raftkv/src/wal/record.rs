@@ -28,6 +28,8 @@ pub(super) enum Record<'a> {
     Boot(u64),
     /// A snapshot that reaches to here replaces all entries before this record; the log goes on behind it.
     Base(Position),
+    /// Entries up to here were committed.
+    Commit(u64),
 }
 
 /// How a segment begins.

@@ -53,9 +53,13 @@ pub(super) fn create_blank(directory: &Path, sequence: u64, size: u64) -> Result
         .truncate(true)
         .open(&path)
         .map_err(|e| WalError::io("create", &path, e))?;
-    write_zeros(&file, 0, size).map_err(|e| WalError::io("reserve space in", &path, e))?;
-    file.sync_all().map_err(|e| WalError::io("sync", &path, e))?;
-    Ok(file)
+    let reserved = write_zeros(&file, 0, size).map_err(|e| WalError::io("reserve space in", &path, e));
+    let synced = reserved.and_then(|()| file.sync_all().map_err(|e| WalError::io("sync", &path, e)));
+    if synced.is_err() {
+        // On a full disk the half of a segment would only be in the way. It is removed at the next start at the latest.
+        let _ = fs::remove_file(&path);
+    }
+    synced.map(|()| file)
 }
 
 /// Overwrites `from..to` with zeros.

@@ -9,7 +9,10 @@
 //! | `term 3 n1 n2`, `term 3/n2 n1` | these disks hold this term, without a vote or with one |
 //! | `lose 3 n1` | n1's disk has lost its last three entries |
 //! | `start`, `start n1` | nodes start with what their disks hold |
-//! | `crash n1` | n1 loses what its disk has not finished |
+//! | `crash n1` | n1 loses what its disk has not finished, as by kill -9 |
+//! | `power n1` | n1 also loses what was written and not synced |
+//! | `wipe n1`, `wipe n1 learner` | n1's disk is empty; when it starts, it knows (learner) that it has lost what it promised |
+//! | `full n1`, `room n1` | n1's disk takes nothing, or takes writes again |
 //! | `hold n1`, `release n1` | n1's disk finishes nothing, or everything from now on |
 //! | `campaign n1` | n1 starts an election |
 //! | `transfer n1 n2`, `transfer n1` | n1 is to hand leadership to n2, or to whom it chooses |
@@ -36,11 +39,12 @@ mod print;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use raftkv::raft::control::{Order, OrderOutcome, Poke};
-use raftkv::raft::io::{Effects, HardState, Input, Micros, NodeId, Persist, PersistId, RequestId};
+use raftkv::raft::io::{DiskSpace, Effects, HardState, Input, Micros, NodeId, Persist, PersistId, RequestId};
 use raftkv::raft::log::{Entry, Payload};
 use raftkv::raft::message::{AppendEntries, Message};
+use raftkv::raft::recovery::Standing;
 use raftkv::raft::rules::Rules;
-use raftkv::raft::trace::Event;
+use raftkv::raft::trace::{Event, EventKind};
 use raftkv::raft::{Config, Raft};
 
 struct Write {
@@ -49,11 +53,22 @@ struct Write {
     messages: Vec<(NodeId, Message)>,
 }
 
+/// What the files of a node hold.
+#[derive(Clone, Default)]
+struct Files {
+    hard_state: HardState,
+    log: Vec<Entry>,
+    commit: u64,
+}
+
 #[derive(Default)]
 struct Node {
     raft: Option<Raft>,
-    hard_state: HardState,
-    log: Vec<Entry>,
+    /// What a starting process finds.
+    written: Files,
+    /// What is left after a power failure.
+    synced: Files,
+    standing: Standing,
     open: VecDeque<Write>,
     held: bool,
     /// It is not among the initial members and knows nobody.
@@ -106,6 +121,10 @@ impl Script {
             "term" => self.seed_term(arguments),
             "lose" => self.lose_tail(arguments),
             "start" => self.targets(arguments)?.into_iter().try_for_each(|id| self.start(id)),
+            "power" => self.targets(arguments)?.into_iter().try_for_each(|id| self.power_failure(id)),
+            "wipe" => self.wipe(arguments),
+            "full" => self.disk(arguments, DiskSpace::Full),
+            "room" => self.disk(arguments, DiskSpace::Free),
             "crash" => self.targets(arguments)?.into_iter().try_for_each(|id| self.crash(id)),
             "hold" => self.targets(arguments)?.into_iter().try_for_each(|id| self.hold(id)),
             "release" => self.targets(arguments)?.into_iter().try_for_each(|id| self.release(id)),
@@ -227,10 +246,11 @@ impl Script {
         let node = self.node(id.parse()?)?;
         for term in terms {
             let term = term.parse().map_err(|e| format!("{term}: {e}"))?;
-            let index = node.log.len() as u64 + 1;
-            node.log.push(Entry { index, term, payload: Payload::Noop });
-            node.hard_state.term = term;
+            let index = node.written.log.len() as u64 + 1;
+            node.written.log.push(Entry { index, term, payload: Payload::Noop });
+            node.written.hard_state.term = term;
         }
+        node.synced = node.written.clone();
         Ok(())
     }
 
@@ -240,7 +260,9 @@ impl Script {
         let term = term.parse().map_err(|e| format!("{term}: {e}"))?;
         let voted_for = vote.map(str::parse).transpose()?;
         for id in self.targets(nodes)? {
-            self.node(id)?.hard_state = HardState { term, voted_for };
+            let node = self.node(id)?;
+            node.written.hard_state = HardState { term, voted_for };
+            node.synced = node.written.clone();
         }
         Ok(())
     }
@@ -249,8 +271,9 @@ impl Script {
         let (count, nodes) = arguments.split_first().ok_or("lose: how many entries?")?;
         let count: usize = count.parse().map_err(|e| format!("{count}: {e}"))?;
         for id in self.targets(nodes)? {
-            let log = &mut self.node(id)?.log;
-            log.truncate(log.len().saturating_sub(count));
+            let node = self.node(id)?;
+            node.written.log.truncate(node.written.log.len().saturating_sub(count));
+            node.synced = node.written.clone();
         }
         Ok(())
     }
@@ -261,11 +284,15 @@ impl Script {
         let (now, rules) = (Micros(self.now), self.rules.clone());
         let node = self.node(id)?;
         if node.raft.is_none() {
-            let (hard_state, log) = (node.hard_state, node.log.clone());
-            node.raft =
-                Some(Raft::new(Config { id, members, rules, hard_state, log, seed: u64::from(id.0) }, now)?);
-            let line =
-                format!("{id} starts: {}, log {}", print::hard_state(hard_state), print::terms(&node.log));
+            // A start is counted on disk, which syncs what was written before.
+            node.synced = node.written.clone();
+            let Files { hard_state, log, commit } = node.written.clone();
+            let learner = if node.standing == Standing::Learner { " as a learner" } else { "" };
+            let (state, terms) = (print::hard_state(hard_state), print::terms(&log));
+            let line = format!("{id} starts{learner}: {state}, log {terms}");
+            let (standing, seed) = (node.standing, u64::from(id.0));
+            let config = Config { id, members, rules, hard_state, log, commit, standing, seed };
+            node.raft = Some(Raft::new(config, now)?);
             self.say(line);
         }
         Ok(())
@@ -281,6 +308,34 @@ impl Script {
             "{id} crashes{}",
             if lost.is_empty() { String::new() } else { format!(", never written: {}", lost.join("; ")) }
         ));
+        Ok(())
+    }
+
+    fn power_failure(&mut self, id: NodeId) -> Outcome {
+        self.crash(id)?;
+        let node = self.node(id)?;
+        let lost = print::loss(&node.written, &node.synced);
+        node.written = node.synced.clone();
+        self.say(format!("{id} loses power{lost}"));
+        Ok(())
+    }
+
+    fn wipe(&mut self, arguments: &[&str]) -> Outcome {
+        let (id, standing) = match arguments {
+            [id] => (id.parse()?, Standing::Voter),
+            [id, "learner"] => (id.parse()?, Standing::Learner),
+            _ => return Err("wipe: whose disk?".into()),
+        };
+        let node = self.node(id)?;
+        (node.written, node.synced, node.standing) = (Files::default(), Files::default(), standing);
+        Ok(())
+    }
+
+    fn disk(&mut self, arguments: &[&str], space: DiskSpace) -> Outcome {
+        for id in self.targets(arguments)? {
+            self.node(id)?.held = space == DiskSpace::Full;
+            self.step(id, Input::Disk(space))?;
+        }
         Ok(())
     }
 
@@ -392,6 +447,11 @@ impl Script {
         for event in &effects.trace {
             self.say(format!("{id} {}", print::event(event)));
         }
+        if let Some(reason) = effects.halt {
+            self.say(format!("{id} stops: {reason}"));
+            self.node(id)?.raft = None;
+            return Ok(());
+        }
         for (to, message) in effects.send {
             self.post(id, to, message);
         }
@@ -429,8 +489,10 @@ impl Script {
     fn complete_writes(&mut self, id: NodeId) -> Outcome {
         while !self.node(id)?.held {
             let Some(write) = self.node(id)?.open.pop_front() else { break };
+            let synced = write.persist.as_ref().is_none_or(Persist::must_be_synced);
             let persisted = write.persist.map(|persist| self.write(id, persist)).transpose()?;
-            for event in &write.events {
+            let said = |event: &&Event| synced || !matches!(event.kind, EventKind::Fsync(_));
+            for event in write.events.iter().filter(said) {
                 self.say(format!("{id} {}", print::event(event)));
             }
             for (to, message) in write.messages {
@@ -444,11 +506,21 @@ impl Script {
     }
 
     fn write(&mut self, id: NodeId, persist: Persist) -> Outcome<PersistId> {
-        self.say(format!("{id} writes {}", print::persist(&persist)));
+        if persist.writes() || persist.compact.is_some() {
+            self.say(format!("{id} writes {}", print::persist(&persist)));
+        }
         let node = self.node(id)?;
-        let written = persist.id;
-        node.hard_state = persist.hard_state.unwrap_or(node.hard_state);
-        persist.write_to(&mut node.log);
+        let (written, must_be_synced, cached) = (persist.id, persist.must_be_synced(), persist.cached);
+        node.written.hard_state = persist.hard_state.unwrap_or(node.written.hard_state);
+        node.written.commit = persist.commit.unwrap_or(node.written.commit);
+        persist.write_to(&mut node.written.log);
+        if must_be_synced {
+            node.synced = node.written.clone();
+        }
+        if let Some(cached) = cached {
+            node.written.hard_state = cached;
+            self.say(format!("{id} writes, without waiting for the disk, {}", print::hard_state(cached)));
+        }
         Ok(written)
     }
 
@@ -532,8 +604,8 @@ impl Script {
                 Some(raft) => print::state(raft),
                 None => format!(
                     "{id} is down: {}, log {}",
-                    print::hard_state(node.hard_state),
-                    print::terms(&node.log)
+                    print::hard_state(node.written.hard_state),
+                    print::terms(&node.written.log)
                 ),
             })
             .collect();

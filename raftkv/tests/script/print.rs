@@ -7,6 +7,8 @@ use raftkv::raft::message::{AppendOutcome, Ballot, Message, Occasion};
 use raftkv::raft::quorum::Configuration;
 use raftkv::raft::trace::{ConfigState, EntryMark, Event, EventKind, Handover, Role};
 
+use super::Files;
+
 fn nodes(nodes: &[NodeId]) -> String {
     nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
@@ -48,8 +50,19 @@ pub(super) fn persist(persist: &Persist) -> String {
         persist.hard_state.map(hard_state),
         persist.truncate_from.map(|from| format!("truncation from {from}")),
         (!persist.entries.is_empty()).then(|| format!("entries {}", entries(&persist.entries))),
+        persist.commit.map(|index| format!("commit index {index}")),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// What a power failure took from the files.
+pub(super) fn loss(written: &Files, synced: &Files) -> String {
+    let state = (written.hard_state != synced.hard_state)
+        .then(|| format!("{} becomes {}", hard_state(written.hard_state), hard_state(synced.hard_state)));
+    let log = (written.log != synced.log)
+        .then(|| format!("log {} becomes {}", terms(&written.log), terms(&synced.log)));
+    let lost: Vec<String> = [state, log].into_iter().flatten().collect();
+    if lost.is_empty() { ", nothing was only cached".to_owned() } else { format!(": {}", lost.join(", ")) }
 }
 
 pub(super) fn refusal(refusal: &Refusal) -> String {

@@ -17,6 +17,7 @@ mod log;
 mod membership;
 mod preset;
 mod read;
+mod storage;
 mod vote;
 
 pub use commit::*;
@@ -25,6 +26,7 @@ pub use log::*;
 pub use membership::*;
 pub use preset::PRESETS;
 pub use read::*;
+pub use storage::*;
 pub use vote::*;
 
 pub use super::switch::{Count, ElectionTimer, Millis, MillisRange, Switch, Toggle};
@@ -201,6 +203,35 @@ rules! {
     }
     /// What is on disk when, and what a node believes of it.
     storage: StorageRules {
+        /// Where the term lives.
+        persist_term: PersistTerm = PersistTerm::Durable,
+            "a restarted node follows a deposed leader and votes again in terms that are over";
+        /// Whether a node that starts with a term below that of its last entry takes the entry's.
+        term_from_log_on_boot: bool = true, "a node that lost its term follows leaders older than its own log";
+        /// What a restarted node does about a vote that it may have forgotten.
+        vote_loss_guard: VoteLossGuard = VoteLossGuard::None,
+            "abstain_term repairs a lost vote at the price of a slower election after restarts";
+        /// Whether the log is written to disk.
+        persist_log: bool = true, "a restart loses acknowledged entries";
+        /// When a write is forced to the disk.
+        fsync: Fsync = Fsync::BeforeAck, "a power failure loses acknowledged entries and votes";
+        /// When a leader's entries leave for its followers.
+        leader_disk: LeaderDisk = LeaderDisk::Parallel, "before_send adds the leader's disk to the latency of every write";
+        /// How many writes share a sync.
+        log_sync: LogSync = LogSync::GroupCommit, "serial waits for the disk once for every entry";
+        /// What a node does when the disk refuses to sync.
+        on_fsync_error: OnFsyncError = OnFsyncError::Crash,
+            "a second sync succeeds without the data, and a power failure loses acknowledged entries";
+        /// What a node does when there is no room for its log.
+        on_disk_full: OnDiskFull = OnDiskFull::StopAccepting, "ignore acknowledges entries that are nowhere";
+        /// What a node does when a leader knows that its log was longer.
+        on_log_regression: OnLogRegression = OnLogRegression::Accept,
+            "refuse trades the node for the certainty that no forgetful disk votes on";
+        /// Whether the commit index is written down too.
+        persist_commit_index: bool = false, "nothing: it is learned again, true only saves that";
+        /// Whether a leader whose disk takes longer over a write steps down.
+        step_down_on_slow_disk: SlowDisk = SlowDisk(None),
+            "off keeps a leader whose disk makes every client wait; too short deposes leaders for nothing";
     }
     /// Clients, their sessions, and what is applied when.
     client: ClientRules {

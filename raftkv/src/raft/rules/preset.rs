@@ -1,7 +1,7 @@
 //! The named combinations of rules, and the combinations that are refused.
 
 use super::error::{RuleError, suggest};
-use super::{Rules, Switch, Witness};
+use super::{HeartbeatCommit, OnLogRegression, Rules, Switch, Witness};
 
 /// The named combinations, with what they are.
 pub const PRESETS: &[(&str, &str)] = &[
@@ -61,6 +61,13 @@ impl Rules {
                  witnesses do not keep it; use witness=log_full or witness_can_lead=false",
                 self.membership.witness.text()
             )));
+        }
+        let refuses = self.storage.on_log_regression == OnLogRegression::Refuse;
+        if refuses && self.commit.heartbeat_commit == HeartbeatCommit::Raw {
+            let text = "on_log_regression=refuse takes a commit index behind the end of a log as a sign of lost entries, but \
+                        with heartbeat_commit=raw every follower that is behind hears of one: use \
+                        heartbeat_commit=min_match";
+            return Err(RuleError(text.to_owned()));
         }
         Ok(())
     }

@@ -10,6 +10,8 @@ switch! {
     PersistVote {
         /// On disk, before the reply leaves.
         Durable = "durable",
+        /// Written before the reply leaves, but not forced to the disk: a power failure forgets it.
+        Cache = "cache",
         /// In memory: a restart forgets it, the term stays.
         Memory = "memory",
     }

@@ -1,0 +1,125 @@
+//! The values of the rules about what is on disk when, and what a node believes of it.
+
+use super::super::switch::{Millis, Switch, switch};
+
+switch! {
+    /// Where the term lives.
+    PersistTerm {
+        /// On disk, before anything is said in it.
+        Durable = "durable",
+        /// In memory: a restart forgets it, and the vote in it.
+        Memory = "memory",
+    }
+}
+
+switch! {
+    /// What a restarted node does about a vote that it may have forgotten.
+    VoteLossGuard {
+        /// Nothing: the vote is on disk.
+        None = "none",
+        /// It gives no vote in the term that it started with.
+        AbstainTerm = "abstain_term",
+    }
+}
+
+switch! {
+    /// When a leader's entries leave for its followers.
+    LeaderDisk {
+        /// While its own disk is still writing them.
+        Parallel = "parallel",
+        /// Once its own disk has them.
+        BeforeSend = "before_send",
+    }
+}
+
+switch! {
+    /// How many writes share a sync.
+    LogSync {
+        /// One entry each.
+        Serial = "serial",
+        /// All that wait.
+        GroupCommit = "group_commit",
+    }
+}
+
+switch! {
+    /// What a node does when the disk refuses to sync.
+    OnFsyncError {
+        /// It stops: nobody knows what of the write is there.
+        Crash = "crash",
+        /// It asks the disk once more, and believes it.
+        Retry = "retry",
+        /// It goes on as if nothing had happened.
+        Ignore = "ignore",
+    }
+}
+
+switch! {
+    /// What a node does when there is no room for its log.
+    OnDiskFull {
+        /// It promises nothing until there is room again.
+        StopAccepting = "stop_accepting",
+        /// It stops.
+        Crash = "crash",
+        /// It goes on as if it had written.
+        Ignore = "ignore",
+    }
+}
+
+switch! {
+    /// What a node does when a leader knows that its log was longer.
+    OnLogRegression {
+        /// It takes the entries again and goes on.
+        Accept = "accept",
+        /// It stops: a disk that lost these entries may have lost others.
+        Refuse = "refuse",
+    }
+}
+
+/// When a write is forced to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fsync {
+    /// Before anything that depends on it is said.
+    BeforeAck,
+    /// At the latest so long after it was acknowledged.
+    Interval(Millis),
+    /// When the operating system likes to.
+    Never,
+}
+
+impl Switch for Fsync {
+    fn values() -> Vec<&'static str> {
+        vec!["before_ack", "interval:1000ms", "never"]
+    }
+    fn parse(text: &str) -> Option<Self> {
+        match text.split_once(':') {
+            None if text == "before_ack" => Some(Self::BeforeAck),
+            None if text == "never" => Some(Self::Never),
+            Some(("interval", millis)) => Some(Self::Interval(Millis::parse(millis)?)),
+            _ => None,
+        }
+    }
+    fn text(&self) -> String {
+        match self {
+            Self::BeforeAck => "before_ack".to_owned(),
+            Self::Interval(millis) => format!("interval:{}", millis.text()),
+            Self::Never => "never".to_owned(),
+        }
+    }
+}
+
+/// For how long a leader's disk may take over a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlowDisk(pub Option<Millis>);
+
+impl Switch for SlowDisk {
+    fn values() -> Vec<&'static str> {
+        vec!["off", "a duration such as 200ms"]
+    }
+    fn parse(text: &str) -> Option<Self> {
+        if text == "off" { Some(Self(None)) } else { Millis::parse(text).map(|millis| Self(Some(millis))) }
+    }
+    fn text(&self) -> String {
+        self.0.map_or("off".to_owned(), |millis| millis.text())
+    }
+}
