@@ -160,7 +160,7 @@ fn a_history_and_a_model_that_do_not_fit_are_refused() {
         .exits(USAGE)
         .complains(":write at line 1, and the model is set");
     let transaction = "{:type :invoke, :f :txn, :value [[:r 1 nil]], :process 0}";
-    judge("h.edn", transaction, &[]).exits(USAGE).complains("h.edn:1:1: transactions");
+    judge("h.edn", transaction, &["--model", "register"]).exits(USAGE).complains("h.edn:1:1: transactions");
     judge("h.edn", STALE, &["--junit", "x.xml"]).exits(USAGE).complains("--junit");
     let place = Place::new();
     place.write("plan.json", "{}");
@@ -236,4 +236,31 @@ fn a_seed_is_one_file() {
     assert_ne!(generate("3").stdout, generate("4").stdout);
     let one = ["generate", "history", "--values", "1", "--violation", "stale"];
     finish(&mut raftcheck(&one)).exits(USAGE).complains("two values");
+}
+
+#[test]
+fn transactions_are_judged_at_the_level_that_is_asked_for() {
+    let place = Place::new();
+    let skew = "{:process 0 :time 1 :type :invoke :f :txn :value [[:r x nil] [:append y 1]]}
+        {:process 1 :time 2 :type :invoke :f :txn :value [[:r y nil] [:append x 1]]}
+        {:process 0 :time 3 :type :ok :f :txn :value [[:r x []] [:append y 1]]}
+        {:process 1 :time 4 :type :ok :f :txn :value [[:r y []] [:append x 1]]}\n";
+    let skew = place.write("skew.edn", skew);
+    check(&skew, &[]).exits(VIOLATED).prints("G2: T1 read x before T2 appended to it");
+    check(&skew, &["--consistency", "serializable"]).exits(VIOLATED);
+    check(&skew, &["--consistency", "snapshot-isolation"]).exits(HOLDS).prints("no violation found in 2");
+    check(&skew, &["--initial", "3"]).exits(USAGE).complains("--initial is for single operations");
+    let register = place.write("register.edn", "{:process 0 :type :invoke :f :write :value 3}\n");
+    check(&register, &["--consistency", "serializable"])
+        .exits(USAGE)
+        .complains("--consistency is for transactions");
+
+    let file = place.path().join("generated.edn");
+    let mut generate =
+        raftcheck(&["generate", "history", "--model", "list-append", "--unknown", "2%", "--keys", "3"]);
+    finish(generate.args(["--violation", "lost", "--out"]).arg(&file))
+        .exits(0)
+        .complains("not strict-serializable");
+    check(&file, &[]).exits(VIOLATED).prints("G-single-realtime");
+    check(&file, &["--consistency", "serializable"]).exits(HOLDS);
 }

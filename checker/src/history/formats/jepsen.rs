@@ -174,7 +174,12 @@ impl<'r> Builder<'r> {
             "members" => Op::Members { key },
             "acquire" => Op::Cas { key, expected: Value::Nil, new: Value::Text(LOCKED.into()) },
             "release" => Op::Cas { key, expected: Value::Text(LOCKED.into()), new: Value::Nil },
-            "txn" => return Err("transactions (:txn) are not decided, only operations on one key".to_owned()),
+            "txn" => {
+                return Err(
+                    "transactions (:txn) are what --model list-append judges, this one single operations"
+                        .to_owned(),
+                );
+            }
             other => return Err(format!("no model knows the function :{other}")),
         })
     }

@@ -2,7 +2,8 @@
 //!
 //! Each reader turns text into a [`History`] of our own vocabulary and nothing else; what cannot be expressed in it is an
 //! error with line and column, never a guess. A mutex is a register here: to acquire is a CAS from nil to `locked`, to
-//! release the CAS back. There are no files here; the caller hands in the bytes. Deliberately lacking: transactions.
+//! release the CAS back. There are no files here; the caller hands in the bytes. Transactions
+//! are read elsewhere, in `crate::transactions`.
 
 mod detect;
 pub(crate) mod edn;
