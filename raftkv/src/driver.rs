@@ -35,14 +35,16 @@ use crate::writer::{Job, Report};
 const PENDING_MAX: usize = 16_384;
 /// At most so many happenings share one step, so that messages and answers are not held back.
 const BATCH_MAX: usize = 1024;
-/// How often requests that nobody waits for any more are forgotten.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// While requests are open, how often those that wait for too long are answered, and those that nobody waits for are
+/// forgotten. One look at all of them costs less than a timer for each.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A request that waits for its answer.
 #[derive(Debug)]
 struct Pending {
     answer: oneshot::Sender<Answer>,
     kind: PendingKind,
+    expires: Instant,
 }
 
 #[derive(Debug)]
@@ -61,7 +63,8 @@ pub(crate) struct Driver {
     deadline: Option<Micros>,
     pending: FxHashMap<RequestId, Pending>,
     next_request: u64,
-    next_sweep: Instant,
+    request_timeout: Duration,
+    next_sweep: Option<Instant>,
     inputs: VecDeque<Input>,
     issued: Option<PersistId>,
     persisted: Option<PersistId>,
@@ -122,8 +125,9 @@ impl Alarm {
 }
 
 impl Driver {
-    /// A loop around a core that was made with the clock that began at `epoch`.
-    pub(crate) fn new(raft: Raft, epoch: Instant, ways: Ways) -> Self {
+    /// A loop around a core that was made with the clock that began at `epoch`. A request that is open for
+    /// `request_timeout` is answered as unknown.
+    pub(crate) fn new(raft: Raft, epoch: Instant, request_timeout: Duration, ways: Ways) -> Self {
         Self {
             deadline: raft.deadline(),
             raft,
@@ -132,7 +136,8 @@ impl Driver {
             epoch,
             pending: FxHashMap::default(),
             next_request: 0,
-            next_sweep: epoch + SWEEP_INTERVAL,
+            request_timeout,
+            next_sweep: None,
             inputs: VecDeque::new(),
             issued: None,
             persisted: None,
@@ -145,7 +150,7 @@ impl Driver {
         let mut taken = Vec::new();
         let mut alarm = Alarm::new();
         loop {
-            alarm.set(self.deadline.map(|deadline| self.epoch + Duration::from_micros(deadline.0)));
+            alarm.set(self.wake_up_time());
             tokio::select! {
                 biased;
                 count = arrivals.take(&mut taken, BATCH_MAX) => {
@@ -163,6 +168,12 @@ impl Driver {
             self.step()?;
             self.sweep();
         }
+    }
+
+    /// When something has to be done although nothing happens.
+    fn wake_up_time(&self) -> Option<Instant> {
+        let core = self.deadline.map(|deadline| self.epoch + Duration::from_micros(deadline.0));
+        [core, self.next_sweep].into_iter().flatten().min()
     }
 
     /// Lets the core take all inputs, or see the time if there are none.
@@ -229,7 +240,10 @@ impl Driver {
             }
         };
         self.next_request += 1;
-        self.pending.insert(request, Pending { answer: call.answer, kind });
+        let now = Instant::now();
+        self.next_sweep.get_or_insert(now + self.sweep_interval());
+        let expires = now + self.request_timeout;
+        self.pending.insert(request, Pending { answer: call.answer, kind, expires });
         Ok(())
     }
 
@@ -244,7 +258,8 @@ impl Driver {
         self.write(job)?;
         self.apply(effects.apply, &effects.applied)?;
         for (request, _) in effects.reads {
-            if let Some(Pending { answer, kind: PendingKind::Read(key) }) = self.pending.remove(&request) {
+            if let Some(Pending { answer, kind: PendingKind::Read(key), .. }) = self.pending.remove(&request)
+            {
                 respond(answer, self.read_now(&key));
             }
         }
@@ -327,13 +342,22 @@ impl Driver {
         }
     }
 
-    /// Forgets requests whose clients have gone away or have been told that the outcome is unknown.
+    /// Answers requests that are open for too long, and forgets those whose clients have gone away.
     fn sweep(&mut self) {
-        if self.pending.is_empty() || Instant::now() < self.next_sweep {
+        let now = Instant::now();
+        if self.next_sweep.is_none_or(|due| now < due) {
             return;
         }
+        for (_, late) in self.pending.extract_if(|_, pending| pending.expires <= now) {
+            respond(late.answer, Answer::Unknown("no answer within the request timeout"));
+        }
         self.pending.retain(|_, pending| !pending.answer.is_closed());
-        self.next_sweep = Instant::now() + SWEEP_INTERVAL;
+        self.next_sweep = (!self.pending.is_empty()).then(|| now + self.sweep_interval());
+    }
+
+    /// Often enough to be punctual.
+    fn sweep_interval(&self) -> Duration {
+        SWEEP_INTERVAL.min(self.request_timeout / 4)
     }
 
     fn status(&self) -> NodeStatus {

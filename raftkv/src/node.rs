@@ -13,6 +13,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::datadir::{DataDir, DataDirError, Identity};
@@ -136,25 +138,30 @@ pub fn run(args: Args) -> Result<(), NodeError> {
         .with_ansi(false)
         .with_writer(std::io::stderr)
         .try_init();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()
-        .map_err(io_error("start the runtime"))?;
-    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = new_runtime()?;
     // Before anything can be asked of the node, so that no signal is missed.
     let entered = runtime.enter();
-    let mut terminate = signal(SignalKind::terminate()).map_err(io_error("handle SIGTERM"))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(io_error("handle SIGINT"))?;
+    let terminate = signal(SignalKind::terminate()).map_err(io_error("handle SIGTERM"))?;
+    let interrupt = signal(SignalKind::interrupt()).map_err(io_error("handle SIGINT"))?;
     drop(entered);
-    let mut node = Node::start(args)?;
-    runtime.block_on(async {
-        tokio::select! {
-            _ = terminate.recv() => tracing::info!("stopping: SIGTERM"),
-            _ = interrupt.recv() => tracing::info!("stopping: SIGINT"),
-            () = node.ended() => {}
-        }
-    });
-    node.stop()
+    let ready = Ready::new(args, runtime)?;
+    ready.runtime.spawn(stop_on(terminate, interrupt, ready.inbox.clone()));
+    ready.live()
+}
+
+/// Tells the node to stop when a signal arrives.
+async fn stop_on(mut terminate: Signal, mut interrupt: Signal, inbox: Inbox) {
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("stopping: SIGTERM"),
+        _ = interrupt.recv() => tracing::info!("stopping: SIGINT"),
+    }
+    inbox.put(Happening::Stop);
+}
+
+/// The runtime in which all of a node lives but its writer.
+fn new_runtime() -> Result<Runtime, NodeError> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_io().enable_time().build().map_err(io_error("start the runtime"))
 }
 
 /// A running node. Dropping it stops it.
@@ -162,14 +169,60 @@ pub fn run(args: Args) -> Result<(), NodeError> {
 pub struct Node {
     client_address: SocketAddr,
     inbox: Inbox,
-    thread: Option<JoinHandle<Result<(), String>>>,
-    ended: oneshot::Receiver<()>,
-    writer: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<Result<(), NodeError>>>,
 }
 
 impl Node {
     /// Recovers the node's state and starts its threads.
     pub fn start(args: Args) -> Result<Self, NodeError> {
+        let ready = Ready::new(args, new_runtime()?)?;
+        let (client_address, inbox) = (ready.client_address, ready.inbox.clone());
+        let thread = spawn("node", move || ready.live())?;
+        Ok(Self { client_address, inbox, thread: Some(thread) })
+    }
+
+    /// Where clients turn to.
+    pub fn client_address(&self) -> SocketAddr {
+        self.client_address
+    }
+
+    /// Stops the node in order: no new requests, writes under way finished, directory free.
+    pub fn stop(mut self) -> Result<(), NodeError> {
+        self.shut_down()
+    }
+
+    fn shut_down(&mut self) -> Result<(), NodeError> {
+        // A driver that has ended does not listen any more.
+        self.inbox.put(Happening::Stop);
+        match self.thread.take().map(JoinHandle::join) {
+            None => Ok(()),
+            Some(Ok(result)) => result,
+            Some(Err(_)) => Err(NodeError::Stopped("the node's thread panicked; this is a bug".into())),
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Err(error) = self.shut_down() {
+            tracing::error!("{error}");
+        }
+    }
+}
+
+/// A node that has recovered its state and listens, and whose tasks wait for a thread to run in.
+struct Ready {
+    runtime: Runtime,
+    client_address: SocketAddr,
+    inbox: Inbox,
+    arrivals: Arrivals,
+    driver: Driver,
+    writer: JoinHandle<()>,
+    writer_ended: oneshot::Receiver<()>,
+}
+
+impl Ready {
+    fn new(args: Args, runtime: Runtime) -> Result<Self, NodeError> {
         let began = Instant::now();
         let cluster = Cluster::of(&args)?;
         let rules = rules(&args)?;
@@ -200,25 +253,20 @@ impl Node {
             trace.write(&[raft.boot_event(boot)]).map_err(io_error("write the trace"))?;
         }
         let parts = Parts { raft, epoch, boot, rules, wal, data_dir, trace, cluster };
-        let node = Self::assemble(&args, parts)?;
-        tracing::info!("{} serves clients at {} after {:?}", args.id, node.client_address, began.elapsed());
-        Ok(node)
+        let ready = Self::assemble(&args, parts, runtime)?;
+        tracing::info!("{} serves clients at {} after {:?}", args.id, ready.client_address, began.elapsed());
+        Ok(ready)
     }
 
-    /// Starts the threads: one for the core, the peers and HTTP, and one for the writer.
-    fn assemble(args: &Args, parts: Parts) -> Result<Self, NodeError> {
+    /// Opens the ports and starts the writer's thread.
+    fn assemble(args: &Args, parts: Parts, runtime: Runtime) -> Result<Self, NodeError> {
         let listen = |port| {
             let address = SocketAddr::new(args.bind.unwrap_or(parts.cluster.own.ip()), port);
             TcpListener::bind(address).map_err(io_error(format!("listen on {address}")))
         };
         let (client_listener, peer_listener) = (listen(args.client_port)?, listen(args.peer_port)?);
         let client_address = client_listener.local_addr().map_err(io_error("look at the client port"))?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .build()
-            .map_err(io_error("start the runtime"))?;
-        // What is spawned here begins to run when the thread does.
+        // What is spawned here begins to run when the runtime does.
         let entered = runtime.enter();
         let (inbox, arrivals) = Inbox::new();
         let (jobs, jobs_received) = channel::<Job>();
@@ -233,7 +281,7 @@ impl Node {
             members: parts.cluster.members,
             boot: parts.boot,
             read_mode: rule_text(&parts.rules, "read_mode"),
-            request_timeout: Duration::from_millis(args.request_timeout_ms),
+            limits: http::Limits::default(),
         };
         http::spawn(http_config, client_listener, inbox.clone()).map_err(io_error("serve clients"))?;
         drop(entered);
@@ -241,55 +289,18 @@ impl Node {
         let writer = Writer::new(parts.wal, parts.rules.clone(), parts.trace.clone());
         let (writer, writer_ended) = run_writer(writer, jobs_received, inbox.clone(), parts.data_dir)?;
         let ways = Ways { jobs, outbox: peers.outbox(), backlog: peers.backlog(), trace: parts.trace };
-        let driver = Driver::new(parts.raft, parts.epoch, ways);
-        let (tell_end, ended) = oneshot::channel();
-        let thread = spawn("node", move || {
-            let result = runtime.block_on(live(driver, arrivals, writer_ended));
-            // Whoever waits for the end may have gone away.
-            let _ = tell_end.send(());
-            result
-        })?;
-        Ok(Self { client_address, inbox, thread: Some(thread), ended, writer: Some(writer) })
+        let driver =
+            Driver::new(parts.raft, parts.epoch, Duration::from_millis(args.request_timeout_ms), ways);
+        Ok(Self { runtime, client_address, inbox, arrivals, driver, writer, writer_ended })
     }
 
-    /// Where clients turn to.
-    pub fn client_address(&self) -> SocketAddr {
-        self.client_address
-    }
-
-    /// Waits until the node ends by itself, which it only does when it cannot go on.
-    pub async fn ended(&mut self) {
-        // An error means that the thread has panicked, which is an end too.
-        let _ = (&mut self.ended).await;
-    }
-
-    /// Stops the node in order: no new requests, writes under way finished, directory free.
-    pub fn stop(mut self) -> Result<(), NodeError> {
-        self.shut_down()
-    }
-
-    fn shut_down(&mut self) -> Result<(), NodeError> {
-        // A driver that has ended does not listen any more.
-        self.inbox.put(Happening::Stop);
-        let result = match self.thread.take().map(JoinHandle::join) {
-            None | Some(Ok(Ok(()))) => Ok(()),
-            Some(Ok(Err(reason))) => Err(NodeError::Stopped(reason)),
-            Some(Err(_)) => Err(NodeError::Stopped("the node's thread panicked; this is a bug".into())),
-        };
-        let writer = self.writer.take().map(JoinHandle::join);
-        match (result, writer) {
-            (Ok(()), Some(Err(_))) => {
-                Err(NodeError::Stopped("the writer's thread panicked; this is a bug".into()))
-            }
-            (result, _) => result,
-        }
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        if let Err(error) = self.shut_down() {
-            tracing::error!("{error}");
+    /// Runs the node in this thread until it ends.
+    fn live(self) -> Result<(), NodeError> {
+        let result = self.runtime.block_on(live(self.driver, self.arrivals, self.writer_ended));
+        match (result, self.writer.join()) {
+            (Err(reason), _) => Err(NodeError::Stopped(reason)),
+            (Ok(()), Err(_)) => Err(NodeError::Stopped("the writer's thread panicked; this is a bug".into())),
+            (Ok(()), Ok(())) => Ok(()),
         }
     }
 }

@@ -46,8 +46,23 @@ pub(crate) struct HttpConfig {
     pub(crate) boot: u64,
     /// How reads are answered by the rules in force.
     pub(crate) read_mode: String,
-    /// How long a request may stay open.
-    pub(crate) request_timeout: Duration,
+    /// How long clients may take.
+    pub(crate) limits: Limits,
+}
+
+/// How long clients may take. How long the node may take for an answer is the driver's business.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// A connection without a whole request head for so long is closed.
+    pub(crate) idle: Duration,
+    /// A body that has not arrived after so long is refused.
+    pub(crate) body: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(75), body: Duration::from_secs(30) }
+    }
 }
 
 /// Starts to serve, as tasks of the runtime that this is called in; they end with it.

@@ -39,6 +39,11 @@ impl Refused {
         Self { status: StatusCode::PAYLOAD_TOO_LARGE, error: "too_large", reason }
     }
 
+    pub(super) fn slow_body() -> Self {
+        let reason = "the body did not arrive in time".into();
+        Self { status: StatusCode::REQUEST_TIMEOUT, error: "timeout", reason }
+    }
+
     pub(super) fn broken_body(error: &dyn std::fmt::Display) -> Self {
         Self::bad(format!("the body cannot be read: {error}"))
     }

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -70,16 +71,62 @@ struct Server {
     inbox: Inbox,
 }
 
+/// When a connection was last of use.
+struct Activity {
+    /// Requests on it that are being answered.
+    open: AtomicUsize,
+    /// How often that number has changed.
+    changes: AtomicUsize,
+}
+
+impl Activity {
+    const NONE: Self = Self { open: AtomicUsize::new(0), changes: AtomicUsize::new(0) };
+
+    fn begin(&self) {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn end(&self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Waits until nothing has happened for `idle`, or up to twice as long: requests do not move any timer.
+    async fn ceased(&self, idle: Duration) {
+        loop {
+            let before = self.changes.load(Ordering::Relaxed);
+            sleep(idle).await;
+            if self.open.load(Ordering::Relaxed) == 0 && self.changes.load(Ordering::Relaxed) == before {
+                return;
+            }
+        }
+    }
+}
+
 impl Server {
     async fn connection(&self, stream: tokio::net::TcpStream) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!("http: TCP_NODELAY: {error}");
         }
-        let service = service_fn(|request| async { Ok::<_, Infallible>(self.respond(request).await) });
-        let served =
-            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-        if let Err(error) = served {
-            tracing::debug!("http: connection ended: {error}");
+        let activity = Activity::NONE;
+        let service = service_fn(|request| async {
+            activity.begin();
+            let response = self.respond(request).await;
+            activity.end();
+            Ok::<_, Infallible>(response)
+        });
+        // Answers are small: to copy head and body together costs less than to gather them.
+        let mut protocol = hyper::server::conn::http1::Builder::new();
+        let serving = protocol.writev(false).serve_connection(TokioIo::new(stream), service);
+        tokio::select! {
+            biased;
+            served = serving => {
+                if let Err(error) = served {
+                    tracing::debug!("http: connection ended: {error}");
+                }
+            }
+            () = activity.ceased(self.config.limits.idle) => tracing::debug!("http: closed an idle connection"),
         }
     }
 
@@ -99,7 +146,8 @@ impl Server {
             }
             Route::Write(key, verb) => {
                 let (head, body) = request.into_parts();
-                let body = read_body(body).await?;
+                let body = timeout(self.config.limits.body, read_body(body)).await;
+                let body = body.map_err(|_| Refused::slow_body())??;
                 let ask = request::write(key, verb, &head.headers, &body)?;
                 Ok(self.ask(ask, Shape::Any).await)
             }
@@ -111,10 +159,9 @@ impl Server {
         let (sender, receiver) = oneshot::channel();
         // If the node has ended, the receiver learns of it.
         self.inbox.put(Happening::Call(Call { ask, answer: sender }));
-        match timeout(self.config.request_timeout, receiver).await {
-            Ok(Ok(answer)) => respond::answer(answer, shape, &self.config.members),
-            Ok(Err(_)) => respond::unknown("this node is stopping"),
-            Err(_) => respond::unknown("no answer within the request timeout"),
+        match receiver.await {
+            Ok(answer) => respond::answer(answer, shape, &self.config.members),
+            Err(_) => respond::unknown("this node is stopping"),
         }
     }
 
@@ -137,5 +184,81 @@ async fn read_body(body: Incoming) -> Result<Bytes, Refused> {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Refused::too_large()),
         Err(error) => Err(Refused::broken_body(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpStream;
+
+    use super::*;
+    use crate::http::Limits;
+    use crate::inbox::{Answer, Arrivals};
+    use crate::store::Reply;
+
+    /// Longer than anything here takes; reached only by a failure.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// A server with these limits, and the queue of what it asks its node.
+    async fn server(limits: Limits) -> (std::net::SocketAddr, Arrivals) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let config = HttpConfig { members: [].into(), boot: 1, read_mode: "local".into(), limits };
+        let (inbox, arrivals) = Inbox::new();
+        tokio::spawn(run(listener, config, inbox));
+        (address, arrivals)
+    }
+
+    fn run_test(test: impl Future<Output = ()>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { timeout(PATIENCE, test).await.expect("nothing happens") });
+    }
+
+    /// What arrives until the other side closes.
+    async fn read_all(stream: &mut TcpStream) -> String {
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_connection_without_a_whole_request_is_closed_and_one_that_waits_for_its_answer_is_not() {
+        run_test(async {
+            let limits = Limits { idle: Duration::from_millis(50), body: PATIENCE };
+            let (address, mut arrivals) = server(limits).await;
+            for start in ["", "GET /kv/a HTTP/1.1\r\nhost:"] {
+                let mut stream = TcpStream::connect(address).await.unwrap();
+                stream.write_all(start.as_bytes()).await.unwrap();
+                assert_eq!(read_all(&mut stream).await, "");
+            }
+            let mut waiting = TcpStream::connect(address).await.unwrap();
+            waiting.write_all(b"GET /kv/a HTTP/1.1\r\nhost: n\r\n\r\n").await.unwrap();
+            let mut taken = Vec::new();
+            arrivals.take(&mut taken, 1).await;
+            // A connection that begins later is closed earlier.
+            let mut idle = TcpStream::connect(address).await.unwrap();
+            assert_eq!(read_all(&mut idle).await, "");
+            let Some(Happening::Call(call)) = taken.pop() else { panic!("no call") };
+            call.answer.send(Answer::Done { index: 7, reply: Reply::Value(None) }).unwrap();
+            let response = read_all(&mut waiting).await;
+            assert!(
+                response.starts_with("HTTP/1.1 200") && response.ends_with(r#"{"value":null}"#),
+                "{response}"
+            );
+        });
+    }
+
+    #[test]
+    fn a_body_that_does_not_arrive_is_refused() {
+        run_test(async {
+            let limits = Limits { idle: PATIENCE, body: Duration::from_millis(20) };
+            let (address, _arrivals) = server(limits).await;
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let head = b"PUT /kv/a HTTP/1.1\r\nhost: n\r\nconnection: close\r\ncontent-length: 9\r\n\r\nv";
+            stream.write_all(head).await.unwrap();
+            let response = read_all(&mut stream).await;
+            assert!(response.starts_with("HTTP/1.1 408"), "{response}");
+        });
     }
 }
