@@ -146,6 +146,11 @@ impl Durability {
         })
     }
 
+    /// Whether a hard state would be written.
+    pub(super) fn would_write(&self, wanted: Wanted) -> bool {
+        wanted.hard_state != self.issued_hard_state || wanted.cached != self.issued_cached
+    }
+
     /// The log stays in memory, and is believed to be safe there.
     fn forgo_entries(&mut self, last_index: u64) {
         (self.reset, self.truncate_from, self.compact) = (None, None, None);

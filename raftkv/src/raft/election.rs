@@ -161,6 +161,11 @@ impl Raft {
         for peer in self.peers() {
             self.send_durable(peer, Message::RequestVote(request.clone()));
         }
+        // Where nothing of it is written, there is nothing to wait for.
+        if self.own_vote == OwnVote::Cast && !self.durability.would_write(self.wanted_on_disk()) {
+            self.own_vote = OwnVote::None;
+            self.count_vote(now, self.id);
+        }
     }
 
     /// The honest law: a candidate "votes for itself" (section 5.2 of the paper). It needs not, but a vote that it counts

@@ -39,7 +39,9 @@ mod print;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use raftkv::raft::control::{Order, OrderOutcome, Poke};
-use raftkv::raft::io::{DiskSpace, Effects, HardState, Input, Micros, NodeId, Persist, PersistId, RequestId};
+use raftkv::raft::io::{
+    DiskSpace, Effects, Flush, HardState, Input, Micros, NodeId, Persist, PersistId, RequestId,
+};
 use raftkv::raft::log::{Entry, Payload};
 use raftkv::raft::message::{AppendEntries, Message};
 use raftkv::raft::recovery::Standing;
@@ -68,11 +70,21 @@ struct Node {
     written: Files,
     /// What is left after a power failure.
     synced: Files,
+    /// When the latter becomes the former by itself.
+    late: Option<u64>,
     standing: Standing,
     open: VecDeque<Write>,
     held: bool,
     /// It is not among the initial members and knows nobody.
     spare: bool,
+}
+
+impl Node {
+    fn sync_late(&mut self, now: u64) {
+        if self.late.is_some_and(|due| due <= now) {
+            (self.synced, self.late) = (self.written.clone(), None);
+        }
+    }
 }
 
 struct InFlight {
@@ -313,7 +325,9 @@ impl Script {
 
     fn power_failure(&mut self, id: NodeId) -> Outcome {
         self.crash(id)?;
+        let now = self.now;
         let node = self.node(id)?;
+        node.sync_late(now);
         let lost = print::loss(&node.written, &node.synced);
         node.written = node.synced.clone();
         self.say(format!("{id} loses power{lost}"));
@@ -509,13 +523,18 @@ impl Script {
         if persist.writes() || persist.compact.is_some() {
             self.say(format!("{id} writes {}", print::persist(&persist)));
         }
+        let now = self.now;
         let node = self.node(id)?;
+        node.sync_late(now);
+        if let Flush::Within(millis) = persist.flush {
+            node.late.get_or_insert(now + 1_000 * millis);
+        }
         let (written, must_be_synced, cached) = (persist.id, persist.must_be_synced(), persist.cached);
         node.written.hard_state = persist.hard_state.unwrap_or(node.written.hard_state);
         node.written.commit = persist.commit.unwrap_or(node.written.commit);
         persist.write_to(&mut node.written.log);
         if must_be_synced {
-            node.synced = node.written.clone();
+            (node.synced, node.late) = (node.written.clone(), None);
         }
         if let Some(cached) = cached {
             node.written.hard_state = cached;
