@@ -21,13 +21,15 @@ use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep_until};
 
 use crate::inbox::{Answer, Arrivals, Ask, Call, Happening, NodeStatus};
+use crate::machine::Machine;
 use crate::peers::{Backlog, Outbox};
 use crate::raft::Raft;
 use crate::raft::io::{Effects, Input, Micros, NodeId, PersistId, Refusal, RequestId};
 use crate::raft::log::{Entry, Payload};
 use crate::raft::message::Message;
 use crate::raft::trace::{Event, EventKind};
-use crate::store::{Reply, Store};
+use crate::sessions::LeaderMemory;
+use crate::store::{Applied, Local, Proposal, Reply, wall_clock_ms};
 use crate::tracefile::TraceFile;
 use crate::writer::{Job, Report};
 
@@ -57,8 +59,9 @@ enum PendingKind {
 /// What the loop works with.
 pub(crate) struct Driver {
     raft: Raft,
-    store: Store,
-    applied: u64,
+    machine: Machine,
+    memory: LeaderMemory,
+    local: Local,
     epoch: Instant,
     deadline: Option<Micros>,
     pending: FxHashMap<RequestId, Pending>,
@@ -81,6 +84,12 @@ pub(crate) struct Ways {
     pub(crate) backlog: Backlog,
     /// To the trace.
     pub(crate) trace: Option<Arc<TraceFile>>,
+}
+
+/// A number that differs between starts.
+fn drawn_seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(std::process::id())
 }
 
 /// Whether the loop goes on.
@@ -130,9 +139,10 @@ impl Driver {
     pub(crate) fn new(raft: Raft, epoch: Instant, request_timeout: Duration, ways: Ways) -> Self {
         Self {
             deadline: raft.deadline(),
+            machine: Machine::new(raft.rules()),
+            memory: LeaderMemory::default(),
+            local: Local { clock_ms: 0, seed: drawn_seed(), node: raft.status().id.0 },
             raft,
-            store: Store::default(),
-            applied: 0,
             epoch,
             pending: FxHashMap::default(),
             next_request: 0,
@@ -160,6 +170,8 @@ impl Driver {
                 }
                 () = alarm.rings() => {}
             }
+            self.local.clock_ms = wall_clock_ms();
+            self.machine.observe(self.local);
             for happening in taken.drain(..) {
                 if self.take(happening)? == Flow::Stop {
                     return Ok(());
@@ -222,11 +234,15 @@ impl Driver {
         let request = RequestId(self.next_request);
         let kind = match call.ask {
             Ask::ReadLocal(key) => {
-                self.trace(&[self.read_event("local", self.applied)])?;
+                self.trace(&[self.read_event("local", self.machine.applied())])?;
                 respond(call.answer, self.read_now(&key));
                 return Ok(());
             }
             Ask::Propose(command) => {
+                if let Some(reply) = self.remembered(&command) {
+                    respond(call.answer, Answer::Done { index: self.machine.applied(), reply });
+                    return Ok(());
+                }
                 self.inputs.push_back(Input::Propose { request, command });
                 PendingKind::Write
             }
@@ -256,7 +272,8 @@ impl Driver {
         self.send(effects.send);
         let job = Job { persist: effects.persist, trace: effects.trace_durable, send: effects.send_durable };
         self.write(job)?;
-        self.apply(effects.apply, &effects.applied)?;
+        self.acknowledge(&effects.acknowledged);
+        self.apply(&effects.apply, effects.commit, &effects.applied)?;
         for (request, _) in effects.reads {
             if let Some(Pending { answer, kind: PendingKind::Read(key), .. }) = self.pending.remove(&request)
             {
@@ -295,25 +312,43 @@ impl Driver {
         Ok(())
     }
 
-    /// Applies committed entries and answers the requests that they carry out.
-    fn apply(&mut self, entries: Vec<Entry>, answers: &[(RequestId, u64)]) -> Result<(), String> {
-        let Some(first) = entries.first().map(|entry| entry.index) else { return Ok(()) };
-        let mut replies = Vec::with_capacity(entries.len());
-        for entry in entries {
-            self.applied = entry.index;
-            replies.push(match &entry.payload {
-                Payload::Noop | Payload::Configuration(_) | Payload::Digest(_) => Reply::Done,
-                Payload::Command(command) => self.store.apply(entry.index, command.as_bytes()),
-            });
+    /// What this node, as the leader that it still is, has answered to the same command before.
+    fn remembered(&self, command: &[u8]) -> Option<Reply> {
+        if self.memory.is_empty() {
+            return None;
         }
+        let call = postcard::from_bytes::<Proposal>(command).ok()?.session?;
+        self.memory.answer(self.raft.term(), call)
+    }
+
+    /// Answers writes before they are applied, where the result is known without the state.
+    fn acknowledge(&mut self, early: &[(RequestId, u64)]) {
+        for &(request, index) in early {
+            let Some(Payload::Command(command)) = self.raft.log().get(index).map(|entry| &entry.payload) else {
+                continue;
+            };
+            let proposal = postcard::from_bytes::<Proposal>(command.as_bytes());
+            if proposal.is_ok_and(|proposal| proposal.command.is_blind()) {
+                self.finish(request, Answer::Done { index, reply: Reply::Done });
+            }
+        }
+    }
+
+    /// Applies entries and answers the requests that they carry out.
+    fn apply(&mut self, entries: &[Entry], commit: u64, answers: &[(RequestId, u64)]) -> Result<(), String> {
+        self.machine.apply(entries, commit)?;
         for &(request, index) in answers {
             let Some(pending) = self.pending.remove(&request) else { continue };
             if matches!(pending.kind, PendingKind::LogRead) {
                 self.trace(&[self.read_event("log", index)])?;
             }
-            let reply = index.checked_sub(first).and_then(|at| replies.get_mut(at as usize));
-            let answer = match reply {
-                Some(reply) => Answer::Done { index, reply: std::mem::replace(reply, Reply::Done) },
+            let answer = match self.machine.take_result(index) {
+                Some(Applied { reply, remember }) => {
+                    if let Some(call) = remember {
+                        self.memory.record(self.raft.term(), call, &reply);
+                    }
+                    Answer::Done { index, reply }
+                }
                 None => Answer::Unknown("the entry was not among those applied"),
             };
             respond(pending.answer, answer);
@@ -322,7 +357,7 @@ impl Driver {
     }
 
     fn read_now(&self, key: &str) -> Answer {
-        Answer::Done { index: self.applied, reply: Reply::Value(self.store.get(key).cloned()) }
+        Answer::Done { index: self.machine.applied(), reply: Reply::Value(self.machine.store().get(key).cloned()) }
     }
 
     fn read_event(&self, mode: &'static str, index: u64) -> Event {
@@ -364,8 +399,8 @@ impl Driver {
         NodeStatus {
             raft: self.raft.status(),
             rules: self.raft.rules().list(),
-            keys: self.store.keys(),
-            sessions: self.store.sessions(),
+            keys: self.machine.store().keys(),
+            sessions: self.machine.store().sessions(),
             pending: self.pending.len(),
         }
     }

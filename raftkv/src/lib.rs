@@ -5,6 +5,7 @@ mod driver;
 pub mod failpoints;
 pub mod http;
 mod inbox;
+pub mod machine;
 pub mod node;
 pub mod offline;
 pub mod peers;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use super::KEY_MAX;
 use crate::inbox::Ask;
 use crate::sessions::SessionCall;
-use crate::store::{Cas, Command, Proposal};
+use crate::store::{Cas, Command, Proposal, wall_clock_ms};
 
 /// The header that names a session.
 const SESSION: &str = "raft-session";
@@ -153,7 +153,7 @@ pub(super) fn read(key: String, query: Option<&str>, rule: &str) -> Result<Ask, 
     match mode {
         None => Ok(Ask::Read(key)),
         Some(mode) if mode == rule => Ok(Ask::Read(key)),
-        Some("log") => Ok(Ask::ReadLog(Proposal { session: None, command: Command::Get(key) }.encode())),
+        Some("log") => Ok(Ask::ReadLog(Proposal { stamp_ms: wall_clock_ms(), session: None, command: Command::Get(key) }.encode())),
         Some("local") => Ok(Ask::ReadLocal(key)),
         Some("read_index") => Err(Refused::bad(format!("the rules of this node are read_mode: {rule}"))),
         Some(mode) => {
@@ -178,7 +178,7 @@ pub(super) fn write(key: String, verb: Verb, headers: &HeaderMap, body: &[u8]) -
             Command::Cas(Cas { key, expected: cas.expected.map(Into::into), new: cas.new.into() })
         }
     };
-    Ok(Ask::Propose(Proposal { session, command }.encode()))
+    Ok(Ask::Propose(Proposal { stamp_ms: wall_clock_ms(), session, command }.encode()))
 }
 
 #[derive(Deserialize)]

@@ -90,6 +90,12 @@ fn done(reply: Reply, shape: Shape) -> Whole {
         Reply::SessionExpired => conflict(json!({ "error": "session_expired" })),
         Reply::StaleSequence { last } => conflict(json!({ "error": "stale_sequence", "last": last })),
         Reply::Malformed => conflict(json!({ "error": "malformed_command" })),
+        Reply::Number(number) => object(StatusCode::OK, &json!({ "value": number })),
+        Reply::Locked(token) => object(StatusCode::OK, &json!({ "locked": true, "token": token })),
+        Reply::NotLocked(actual) => {
+            conflict(json!({ "locked": false, "actual": actual_json(actual.as_ref()) }))
+        }
+        Reply::Skipped => conflict(json!({ "error": "skipped" })),
     }
 }
 
@@ -109,6 +115,7 @@ fn read(value: Option<&Value>, shape: Shape) -> Whole {
             body
         }
         (Some(Value::List(elements)), Shape::Any) => list("list", &mut elements.iter()),
+        (Some(lock @ Value::Lock(..)), Shape::Any) => actual_json(Some(lock)).to_string().into_bytes(),
     };
     json_response(StatusCode::OK, body)
 }
@@ -136,5 +143,6 @@ fn actual_json(value: Option<&Value>) -> Json {
         Some(Value::Text(text)) => Json::from(&**text),
         Some(Value::List(elements)) => json!({ "list": elements }),
         Some(Value::Set(elements)) => json!({ "members": elements }),
+        Some(Value::Lock(owner, token)) => json!({ "owner": owner, "token": token }),
     }
 }

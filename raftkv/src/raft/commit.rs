@@ -7,7 +7,7 @@
 use super::Raft;
 use super::io::NodeId;
 use super::replication::OpenKind;
-use super::rules::LeaderCountsSelf;
+use super::rules::{AckAt, ApplyAt, LeaderCountsSelf};
 use super::trace::{Commit, EntryMark, EventKind};
 use super::witness::Keeping;
 
@@ -49,29 +49,59 @@ impl Raft {
         }
     }
 
-    /// Hands out what became committed, with the requests that it answers.
+    /// Hands out what is to be applied, with the requests that it answers.
     pub(super) fn hand_out_committed(&mut self) {
-        let entries = self.log.range(self.applied + 1, self.commit).to_vec();
-        let Some(last) = entries.last() else { return };
-        self.applied = last.index;
-        if let Some(leading) = &mut self.leading {
-            leading.committed(&entries);
+        // The honest law: "if commitIndex > lastApplied: apply log[lastApplied]" (figure 2 of the paper, rules for all servers):
+        // what is not committed may still be replaced, and a state machine cannot take back what it has done.
+        let last = match self.rules.commit.apply_at {
+            ApplyAt::Commit => self.commit,
+            ApplyAt::Append => self.log.last_index(),
+        };
+        let entries = self.log.range(self.applied + 1, last).to_vec();
+        if let Some(last) = entries.last() {
+            self.applied = last.index;
+            if let Some(leading) = &mut self.leading {
+                leading.committed(&entries);
+            }
+            if self.keeping() == Keeping::Everything {
+                self.trace(EventKind::Apply(entries.iter().map(EntryMark::from).collect()));
+                self.out.apply.extend(entries);
+            }
         }
+        self.out.commit = self.commit;
         if self.keeping() != Keeping::Everything {
             return;
         }
-        self.trace(EventKind::Apply(entries.iter().map(EntryMark::from).collect()));
-        self.out.apply.extend(entries);
+        self.acknowledge_early();
         self.answer_open();
     }
 
-    /// A leader's log holds the entries that it appended itself, so an open request at an applied index is
-    /// done.
+    /// Answers writes that are not committed, as far as the rules want it.
+    fn acknowledge_early(&mut self) {
+        let Some(leading) = &mut self.leading else { return };
+        // The honest law: "when the entry has been safely replicated, the leader applies the entry to its state machine and
+        // returns the result of that execution to the client" (section 5.3 of the paper). Before that, another leader may be
+        // elected without it.
+        let safe = match self.rules.commit.ack_at {
+            AckAt::Commit => return,
+            AckAt::LocalAppend => self.durability.durable_index(),
+            AckAt::FirstAck => leading.progress.values().map(|peer| peer.match_index).max().unwrap_or(0),
+        };
+        let from = leading.open.partition_point(|open| open.index <= leading.acknowledged.max(self.applied));
+        let early = leading.open.range(from..).take_while(|open| open.index <= safe);
+        let writes = early.filter(|open| open.kind == OpenKind::Proposal);
+        self.out.acknowledged.extend(writes.map(|open| (open.request, open.index)));
+        leading.acknowledged = leading.acknowledged.max(safe);
+    }
+
+    /// A leader's log holds the entries that it appended itself, so an open request at an index that is
+    /// committed and applied is done.
     fn answer_open(&mut self) {
         let Some(leading) = &mut self.leading else { return };
+        let done = self.applied.min(self.commit);
         let mut reads = Vec::new();
         while let Some(open) = leading.open.front().copied()
-            && open.index <= self.applied
+            && open.index <= done
         {
             leading.open.pop_front();
             match open.kind {

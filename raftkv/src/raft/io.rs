@@ -225,11 +225,16 @@ pub struct Effects {
     /// own vote must be durable), and every answer that depends on a term that is not durable yet. After them
     /// the driver reports [`Input::Persisted`].
     pub send_durable: Vec<(NodeId, Message)>,
-    /// Entries to apply, in order: committed, never handed out before by this process. Need not wait for
-    /// `persist`.
+    /// Writes whose entry at this index is neither committed nor applied, and that are answered all the same:
+    /// what `ack_at` weakens. Each comes again in `applied`, unless this node is deposed before.
+    pub acknowledged: Vec<(RequestId, u64)>,
+    /// Entries to apply, in order: committed (or not even that, under `apply_at: append`), never handed out
+    /// before by this process. Need not wait for `persist`.
     pub apply: Vec<Entry>,
-    /// Requests whose own entry is the one with this index in `apply`: to be answered with the result of
-    /// applying it.
+    /// The commit index after `apply`.
+    pub commit: u64,
+    /// Requests whose own entry is the one with this index in `apply` or in an earlier one: to be answered
+    /// with the result of applying it.
     pub applied: Vec<(RequestId, u64)>,
     /// Reads that may be answered from the state machine once it has applied this index; never above the last
     /// index of `apply` or of an earlier one.

@@ -61,6 +61,8 @@ pub(super) struct Leading {
     pub(super) open: VecDeque<Open>,
     /// The size of the entries that it appended and has not handed out to be applied.
     uncommitted_bytes: usize,
+    /// Up to where `open` was answered before its entries were committed.
+    pub(super) acknowledged: u64,
     pub(super) reads: Reads,
     /// Which state of the configurations `progress` reflects.
     pub(super) members_as_of: Option<(u64, u64)>,
@@ -84,6 +86,7 @@ impl Leading {
             round: 0,
             open: VecDeque::new(),
             uncommitted_bytes: 0,
+            acknowledged: 0,
             reads: Reads::default(),
             members_as_of: None,
             changes: Changes::default(),

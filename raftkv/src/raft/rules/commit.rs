@@ -31,3 +31,25 @@ switch! {
         Discard = "discard",
     }
 }
+
+switch! {
+    /// When an entry is handed to the state machine.
+    ApplyAt {
+        /// Once it is committed.
+        Commit = "commit",
+        /// Once it is in this node's own log.
+        Append = "append",
+    }
+}
+
+switch! {
+    /// When the client of a write is told that it is done.
+    AckAt {
+        /// Once its entry is committed and applied.
+        Commit = "commit",
+        /// Once this leader's own disk has it: asynchronous replication.
+        LocalAppend = "local_append",
+        /// Once one follower's disk has it, whether the leader's has or not: semi-synchronous replication.
+        FirstAck = "first_ack",
+    }
+}

@@ -11,6 +11,7 @@ use serde::de::Error as _;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+mod client;
 mod commit;
 mod error;
 mod log;
@@ -20,6 +21,7 @@ mod read;
 mod storage;
 mod vote;
 
+pub use client::*;
 pub use commit::*;
 pub use error::RuleError;
 pub use log::*;
@@ -190,6 +192,10 @@ rules! {
         /// When a leader counts its own copy.
         leader_counts_self: LeaderCountsSelf = LeaderCountsSelf::AfterFsync,
             "an acknowledged entry is on too few disks and a crash loses it";
+        /// When an entry is applied to the state machine.
+        apply_at: ApplyAt = ApplyAt::Commit, "reads see what is never committed, and replicas keep it";
+        /// When a write is acknowledged. The early ones only concern writes whose result does not depend on the state.
+        ack_at: AckAt = AckAt::Commit, "an acknowledged write is lost with the leader, or with one follower";
     }
     /// Reads.
     read: ReadRules {
@@ -235,6 +241,20 @@ rules! {
     }
     /// Clients, their sessions, and what is applied when.
     client: ClientRules {
+        /// Where repetitions of a command are recognised.
+        dedup_sessions: DedupSessions = DedupSessions::Replicated,
+            "a command that its client repeated takes effect twice (leader_memory: after a change of leader)";
+        /// By which clock an unused session ends.
+        session_expiry: SessionExpiry = SessionExpiry::LogTime,
+            "local_clock: a repetition is executed on those replicas that have forgotten the session; none: only the number of sessions bounds them";
+        /// How long a session is kept after its last use.
+        session_timeout: Millis = Millis(3_600_000), "shorter than a client's patience, its repetitions are refused";
+        /// By which clock a key with a time to live ends.
+        ttl_clock: TtlClock = TtlClock::LogTime, "a key ends at different places of the log: replicas diverge";
+        /// What beside the log has a say in the results of the state machine.
+        apply_nondeterminism: ApplyNondeterminism = ApplyNondeterminism::None, "replicas that applied the same entries differ";
+        /// What becomes of a node on which applying an entry panics.
+        on_apply_panic: OnApplyPanic = OnApplyPanic::StopNode, "a replica that skipped what others applied differs from them";
     }
     /// Who counts, and how that changes.
     membership: MembershipRules {
