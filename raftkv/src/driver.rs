@@ -317,18 +317,18 @@ impl Driver {
         if self.memory.is_empty() {
             return None;
         }
-        let call = postcard::from_bytes::<Proposal>(command).ok()?.session?;
+        let call = Proposal::decode(command)?.session?;
         self.memory.answer(self.raft.term(), call)
     }
 
     /// Answers writes before they are applied, where the result is known without the state.
     fn acknowledge(&mut self, early: &[(RequestId, u64)]) {
         for &(request, index) in early {
-            let Some(Payload::Command(command)) = self.raft.log().get(index).map(|entry| &entry.payload) else {
+            let Some(Payload::Command(command)) = self.raft.log().get(index).map(|entry| &entry.payload)
+            else {
                 continue;
             };
-            let proposal = postcard::from_bytes::<Proposal>(command.as_bytes());
-            if proposal.is_ok_and(|proposal| proposal.command.is_blind()) {
+            if Proposal::decode(command.as_bytes()).is_some_and(|proposal| proposal.command.is_blind()) {
                 self.finish(request, Answer::Done { index, reply: Reply::Done });
             }
         }
@@ -357,7 +357,10 @@ impl Driver {
     }
 
     fn read_now(&self, key: &str) -> Answer {
-        Answer::Done { index: self.machine.applied(), reply: Reply::Value(self.machine.store().get(key).cloned()) }
+        Answer::Done {
+            index: self.machine.applied(),
+            reply: Reply::Value(self.machine.store().get(key).cloned()),
+        }
     }
 
     fn read_event(&self, mode: &'static str, index: u64) -> Event {

@@ -179,14 +179,14 @@ impl Sessions {
 /// The results of a leader's own clients in its memory alone, under `dedup_sessions: leader_memory`: a repetition that
 /// reaches another leader, or the same one in a later term, is not recognised.
 #[derive(Debug, Default)]
-pub(crate) struct LeaderMemory {
+pub struct LeaderMemory {
     term: u64,
     last: FxHashMap<u64, (u64, Reply)>,
 }
 
 impl LeaderMemory {
     /// Keeps the result of a command that this node, as leader of `term`, has answered.
-    pub(crate) fn record(&mut self, term: u64, call: SessionCall, reply: &Reply) {
+    pub fn record(&mut self, term: u64, call: SessionCall, reply: &Reply) {
         if self.term != term {
             *self = Self { term, ..Self::default() };
         }
@@ -194,12 +194,12 @@ impl LeaderMemory {
     }
 
     /// Whether there is anything to look for.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.last.is_empty()
     }
 
     /// The result of a command that was answered in this term.
-    pub(crate) fn answer(&self, term: u64, call: SessionCall) -> Option<Reply> {
+    pub fn answer(&self, term: u64, call: SessionCall) -> Option<Reply> {
         let (sequence, reply) = self.last.get(&call.client).filter(|_| self.term == term)?;
         match call.sequence.cmp(sequence) {
             std::cmp::Ordering::Greater => None,

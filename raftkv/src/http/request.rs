@@ -153,7 +153,9 @@ pub(super) fn read(key: String, query: Option<&str>, rule: &str) -> Result<Ask, 
     match mode {
         None => Ok(Ask::Read(key)),
         Some(mode) if mode == rule => Ok(Ask::Read(key)),
-        Some("log") => Ok(Ask::ReadLog(Proposal { stamp_ms: wall_clock_ms(), session: None, command: Command::Get(key) }.encode())),
+        Some("log") => Ok(Ask::ReadLog(
+            Proposal { stamp_ms: wall_clock_ms(), session: None, command: Command::Get(key) }.encode(),
+        )),
         Some("local") => Ok(Ask::ReadLocal(key)),
         Some("read_index") => Err(Refused::bad(format!("the rules of this node are read_mode: {rule}"))),
         Some(mode) => {

@@ -40,7 +40,7 @@ impl Seed {
             None => Payload::Noop,
             Some((key, value)) => {
                 let command = Command::Put(key.clone(), value.as_str().into());
-                Payload::Command(Proposal { session: None, command }.encode().into())
+                Payload::Command(Proposal { stamp_ms: 0, session: None, command }.encode().into())
             }
         };
         Entry { index, term: self.term, payload }

@@ -113,6 +113,11 @@ impl Proposal {
     pub fn encode(&self) -> Vec<u8> {
         postcard::to_stdvec(self).expect("a command always encodes into memory")
     }
+
+    /// What these bytes of the log are, if they are a command.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        postcard::from_bytes(bytes).ok()
+    }
 }
 
 /// What a key can be bound to.

@@ -128,7 +128,7 @@ impl Store {
 
     /// Applies the command of the entry at `index`.
     pub fn apply(&mut self, index: u64, bytes: &[u8]) -> Applied {
-        let Ok(proposal) = postcard::from_bytes::<Proposal>(bytes) else {
+        let Some(proposal) = Proposal::decode(bytes) else {
             return Applied { reply: Reply::Malformed, remember: None };
         };
         self.log_time_ms = self.log_time_ms.max(proposal.stamp_ms);

@@ -112,8 +112,7 @@ fn a_lock_has_one_owner_and_tokens_that_rise() {
         index += 1;
         store.apply(index, &proposal(stamp, None, command)).reply
     };
-    let lock =
-        |owner: &str, ttl_ms| Command::Lock(Lock { key: "m".into(), owner: owner.into(), ttl_ms });
+    let lock = |owner: &str, ttl_ms| Command::Lock(Lock { key: "m".into(), owner: owner.into(), ttl_ms });
     let unlock = |owner: &str| Command::Unlock("m".into(), owner.into());
     assert_eq!(apply(0, unlock("a")), Reply::NotLocked(None));
     assert_eq!(apply(0, lock("a", None)), Reply::Locked(2));
@@ -148,7 +147,8 @@ fn replicas(changes: &str, entries: &[Vec<u8>]) -> [Store; 2] {
     [0, 30_000].map(|ahead_ms| {
         let mut store = Store::new(&rules(changes));
         for (position, bytes) in entries.iter().enumerate() {
-            let clock_ms = 1_000_000 + ahead_ms + 1_000 * position as u64 + ahead_ms / 10 * (position as u64 % 2);
+            let clock_ms =
+                1_000_000 + ahead_ms + 1_000 * position as u64 + ahead_ms / 10 * (position as u64 % 2);
             store.observe(Local { clock_ms, seed: 7 + ahead_ms, node: 1 });
             store.apply(position as u64 + 1, bytes);
         }
@@ -166,7 +166,11 @@ fn keys_that_end_by_each_replicas_clock_end_at_different_places_of_the_log() {
     let entries = [
         proposal(1_000_000, None, Command::PutFor("k".into(), "v".into(), 2_500)),
         proposal(1_001_000, None, Command::Get("k".into())),
-        proposal(1_002_000, None, Command::Cas(Cas { key: "k".into(), expected: Some("v".into()), new: "w".into() })),
+        proposal(
+            1_002_000,
+            None,
+            Command::Cas(Cas { key: "k".into(), expected: Some("v".into()), new: "w".into() }),
+        ),
     ];
     assert!(agree("", &entries));
     assert!(!agree("ttl_clock=local_clock", &entries));
@@ -209,8 +213,11 @@ fn a_session_that_the_log_has_ended_is_told_so() {
 
 #[test]
 fn a_state_machine_that_is_not_deterministic_diverges() {
-    let entries =
-        [proposal(0, None, put("a", "1")), proposal(0, None, put("b", "2")), proposal(0, None, put("c", "3"))];
+    let entries = [
+        proposal(0, None, put("a", "1")),
+        proposal(0, None, put("b", "2")),
+        proposal(0, None, put("c", "3")),
+    ];
     for (value, expected) in [("none", true), ("local_time", false), ("rand", false), ("map_order", false)] {
         assert_eq!(agree(&format!("apply_nondeterminism={value}"), &entries), expected, "{value}");
     }

@@ -19,6 +19,8 @@
 //! | `poke n1 next n2 7`, `poke n1 match n2 7` | n1 is made to believe this of n2 |
 //! | `change n1 add n4` | an operator asks n1: `add [learner|witness] n4`, `promote n4`, `remove n4`, `replace n1 n4 n5` |
 //! | `propose n1 x`, `read n1` | a client asks n1 |
+//! | `call n1 7/1 incr c` | client 7's first command, or `-` outside of any session: `incr c`, `put x 1`, `get x` |
+//! | `value x n1` | what the state machine of n1 binds x to |
 //! | `wait 60ms` | time passes for everybody |
 //! | `deliver`, `deliver from=n1 to=n2 is=Heartbeat` | the messages that are under way now, and match, arrive |
 //! | `drop`, with the same filters | they are lost |
@@ -33,11 +35,13 @@
 //! | `state` | what every node is and has |
 //! | `logs` | every node's log with the commands in it |
 
+mod clients;
 mod members;
 mod print;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use raftkv::machine::Machine;
 use raftkv::raft::control::{Order, OrderOutcome, Poke};
 use raftkv::raft::io::{
     DiskSpace, Effects, Flush, HardState, Input, Micros, NodeId, Persist, PersistId, RequestId,
@@ -48,6 +52,7 @@ use raftkv::raft::recovery::Standing;
 use raftkv::raft::rules::Rules;
 use raftkv::raft::trace::{Event, EventKind};
 use raftkv::raft::{Config, Raft};
+use raftkv::sessions::LeaderMemory;
 
 struct Write {
     persist: Option<Persist>,
@@ -77,6 +82,8 @@ struct Node {
     held: bool,
     /// It is not among the initial members and knows nobody.
     spare: bool,
+    machine: Option<Machine>,
+    memory: LeaderMemory,
 }
 
 impl Node {
@@ -109,6 +116,8 @@ pub(crate) struct Script {
     witnesses: BTreeSet<NodeId>,
     requests: u64,
     names: BTreeMap<RequestId, String>,
+    /// Those of `names` that are calls.
+    calls: BTreeMap<RequestId, String>,
     quiet: bool,
     out: Vec<String>,
 }
@@ -147,6 +156,8 @@ impl Script {
             "transfer" => self.transfer(arguments),
             "poke" => self.poke(arguments),
             "propose" => self.propose(arguments),
+            "call" => self.call(arguments),
+            "value" => self.value(arguments),
             "read" => self.targets(arguments)?.into_iter().try_for_each(|id| {
                 let request = self.request("read");
                 self.step(id, Input::Read { request })
@@ -305,6 +316,13 @@ impl Script {
             let (standing, seed) = (node.standing, u64::from(id.0));
             let config = Config { id, members, rules, hard_state, log, commit, standing, seed };
             node.raft = Some(Raft::new(config, now)?);
+            node.machine = Some(Machine::new(&rules));
+            node.memory = LeaderMemory::default();
+            let (hard_state, log) = (node.hard_state, node.log.clone());
+            node.raft =
+                Some(Raft::new(Config { id, members, rules, hard_state, log, seed: u64::from(id.0) }, now)?);
+            let line =
+                format!("{id} starts: {}, log {}", print::hard_state(hard_state), print::terms(&node.log));
             self.say(line);
         }
         Ok(())
@@ -313,6 +331,7 @@ impl Script {
     fn crash(&mut self, id: NodeId) -> Outcome {
         let node = self.node(id)?;
         node.raft = None;
+        node.machine = None;
         node.held = false;
         let lost: Vec<String> =
             node.open.drain(..).filter_map(|write| write.persist.as_ref().map(print::persist)).collect();
@@ -473,8 +492,10 @@ impl Script {
         if effects.persist.is_some() || !events.is_empty() || !messages.is_empty() {
             self.node(id)?.open.push_back(Write { persist: effects.persist, events, messages });
         }
+        self.acknowledge_early(id, &effects.acknowledged)?;
+        self.apply(id, &effects.apply, effects.commit)?;
         for (request, index) in effects.applied {
-            self.say(format!("{id} answers {}: done, entry {index}", self.names[&request]));
+            self.answer(id, request, index)?;
         }
         for (request, index) in effects.reads {
             self.say(format!("{id} answers {}: the state at {index}", self.names[&request]));
@@ -495,7 +516,9 @@ impl Script {
             self.say(format!("{id} refuses {}: {}", self.names[&request], print::refusal(&refusal)));
         }
         for request in effects.dropped {
-            self.say(format!("{id} cannot say what becomes of {}", self.names[&request]));
+            let answered = "a write that is answered already".to_owned();
+            let name = self.calls.remove(&request).or_else(|| self.names.get(&request).cloned());
+            self.say(format!("{id} cannot say what becomes of {}", name.unwrap_or(answered)));
         }
         self.complete_writes(id)
     }
