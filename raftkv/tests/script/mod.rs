@@ -307,6 +307,8 @@ impl Script {
         let (now, rules) = (Micros(self.now), self.rules.clone());
         let node = self.node(id)?;
         if node.raft.is_none() {
+            node.machine = Some(Machine::new(&rules));
+            node.memory = LeaderMemory::default();
             // A start is counted on disk, which syncs what was written before.
             node.synced = node.written.clone();
             let Files { hard_state, log, commit } = node.written.clone();
@@ -316,13 +318,6 @@ impl Script {
             let (standing, seed) = (node.standing, u64::from(id.0));
             let config = Config { id, members, rules, hard_state, log, commit, standing, seed };
             node.raft = Some(Raft::new(config, now)?);
-            node.machine = Some(Machine::new(&rules));
-            node.memory = LeaderMemory::default();
-            let (hard_state, log) = (node.hard_state, node.log.clone());
-            node.raft =
-                Some(Raft::new(Config { id, members, rules, hard_state, log, seed: u64::from(id.0) }, now)?);
-            let line =
-                format!("{id} starts: {}, log {}", print::hard_state(hard_state), print::terms(&node.log));
             self.say(line);
         }
         Ok(())
