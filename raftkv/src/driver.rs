@@ -24,6 +24,7 @@ use crate::inbox::{Answer, Arrivals, Ask, Call, Happening, NodeStatus};
 use crate::machine::Machine;
 use crate::peers::{Backlog, Outbox};
 use crate::raft::Raft;
+use crate::raft::control::Order;
 use crate::raft::io::{Effects, Input, Micros, NodeId, PersistId, Refusal, RequestId};
 use crate::raft::log::{Entry, Payload};
 use crate::raft::message::Message;
@@ -71,6 +72,9 @@ pub(crate) struct Driver {
     inputs: VecDeque<Input>,
     issued: Option<PersistId>,
     persisted: Option<PersistId>,
+    /// The handover that has to end before the node stops.
+    last_order: Option<RequestId>,
+    flow: Flow,
     ways: Ways,
 }
 
@@ -93,7 +97,7 @@ fn drawn_seed() -> u64 {
 }
 
 /// Whether the loop goes on.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flow {
     On,
     Stop,
@@ -151,6 +155,8 @@ impl Driver {
             inputs: VecDeque::new(),
             issued: None,
             persisted: None,
+            last_order: None,
+            flow: Flow::On,
             ways,
         }
     }
@@ -178,6 +184,9 @@ impl Driver {
                 }
             }
             self.step()?;
+            if self.flow == Flow::Stop {
+                return Ok(());
+            }
             self.sweep();
         }
     }
@@ -221,9 +230,21 @@ impl Driver {
             }
             Happening::Writer(Report::Disk(space)) => self.inputs.push_back(Input::Disk(space)),
             Happening::Writer(Report::Failed(error)) => return Err(error),
-            Happening::Stop => return Ok(Flow::Stop),
+            Happening::Stop => return Ok(self.stop()),
         }
         Ok(Flow::On)
+    }
+
+    /// Stops at once, or after the handover that the core wants first. That ends within an election timeout.
+    fn stop(&mut self) -> Flow {
+        if self.last_order.is_some() || !self.raft.hands_over_on_stop() {
+            return Flow::Stop;
+        }
+        let request = RequestId(self.next_request);
+        self.next_request += 1;
+        self.inputs.push_back(Input::Order { request, order: Order::Transfer(None) });
+        self.last_order = Some(request);
+        Flow::On
     }
 
     fn call(&mut self, call: Call) -> Result<(), String> {
@@ -279,6 +300,11 @@ impl Driver {
             {
                 respond(answer, self.read_now(&key));
             }
+        }
+        if let Some((_, outcome)) = effects.ordered.iter().find(|(order, _)| self.last_order == Some(*order))
+        {
+            tracing::info!("handing over before the end: {outcome:?}");
+            self.flow = Flow::Stop;
         }
         for (request, refusal) in effects.refused {
             self.finish(request, Answer::Refused(refusal));

@@ -19,13 +19,13 @@ use tokio::sync::oneshot;
 
 use crate::datadir::{DataDir, DataDirError, Identity};
 use crate::driver::{Driver, Ways, micros_since};
-use crate::http::{self, HttpConfig};
+use crate::http::{self, BODY_MAX, HttpConfig};
 use crate::inbox::{Arrivals, Happening, Inbox};
-use crate::peers::{Peers, PeersConfig};
+use crate::peers::{Patience, Peers, PeersConfig};
 use crate::raft::io::NodeId;
 use crate::raft::quorum::Configuration;
 use crate::raft::recovery::Standing;
-use crate::raft::rules::{RuleError, Rules};
+use crate::raft::rules::{RuleError, Rules, Toggle};
 use crate::raft::{Config, Raft};
 use crate::tracefile::TraceFile;
 use crate::wal::{Recovered, Sizes, Wal, WalError};
@@ -272,7 +272,12 @@ impl Ready {
         let (jobs, jobs_received) = channel::<Job>();
 
         let others = parts.cluster.peer_addresses(args);
-        let peers_config = PeersConfig { id: args.id, cluster: parts.cluster.identity.clone(), others };
+        let patience = match parts.raft.flow_control() {
+            Toggle::On => Patience::Bounded,
+            Toggle::Off => Patience::Endless,
+        };
+        let cluster = parts.cluster.identity.clone();
+        let peers_config = PeersConfig { id: args.id, cluster, others, patience };
         let to_driver = inbox.clone();
         let deliver = Arc::new(move |from, message| to_driver.put(Happening::Peer(from, message)));
         let peers =
@@ -280,6 +285,7 @@ impl Ready {
         let http_config = HttpConfig {
             members: parts.cluster.members,
             boot: parts.boot,
+            body_max: BODY_MAX.max(parts.raft.max_entry_bytes()),
             read_mode: rule_text(&parts.rules, "read_mode"),
             limits: http::Limits::default(),
         };

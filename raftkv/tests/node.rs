@@ -306,6 +306,47 @@ fn sigterm_ends_a_node_in_order() {
     assert_eq!(get(&cluster, "a"), json!({ "value": "1" }));
 }
 
+/// Stops the leader in order; the handovers in its trace.
+fn handovers_of_a_stopped_leader(rules: &[&str]) -> Vec<String> {
+    let mut cluster = Cluster::new(3);
+    // Patient followers, so that a busy machine elects nobody else meanwhile.
+    let rules = ["election_timeout=500ms..1s"].iter().chain(rules);
+    cluster.extra = rules.flat_map(|rule| ["--rule".to_owned(), (*rule).to_owned()]).collect();
+    cluster.ids().for_each(|id| cluster.start(id));
+    put(&cluster, "a", "1");
+    let leader = cluster.leader();
+    assert!(cluster.terminate(leader).success(), "{}", cluster.log(leader));
+    assert_ne!(cluster.leader(), leader);
+    assert_eq!(get(&cluster, "a"), json!({ "value": "1" }));
+    let trace = std::fs::read_to_string(cluster.trace(leader)).unwrap();
+    let events = trace.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let states = events.filter(|event| event["ev"] == "transfer").map(|event| event["state"].clone());
+    states.map(|state| state.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_leader_that_is_stopped_in_order_hands_over_first() {
+    assert_eq!(handovers_of_a_stopped_leader(&[]), ["begun", "told", "done"]);
+    assert!(handovers_of_a_stopped_leader(&["leader_transfer_on_stop=false"]).is_empty());
+}
+
+#[test]
+fn an_entry_that_is_too_large_is_refused() {
+    let mut cluster = Cluster::new(1);
+    cluster.extra = ["--rule", "max_entry_bytes=2000"].map(str::to_owned).to_vec();
+    cluster.start(1);
+    assert_eq!(put(&cluster, "a", &"x".repeat(1000)).status, 200);
+    let refused = cluster.request(1, "PUT", "/kv/b", &"x".repeat(3000)).unwrap();
+    assert_eq!((refused.status, &refused.json()["error"]), (413, &json!("too_large")));
+    assert_eq!(get(&cluster, "b")["value"], Value::Null);
+    let large = "x".repeat(3 << 20);
+    assert_eq!(cluster.request(1, "PUT", "/kv/c", &large).unwrap().status, 413);
+    cluster.terminate(1);
+    cluster.extra = ["--rule", "max_entry_bytes=4000000"].map(str::to_owned).to_vec();
+    cluster.start(1);
+    assert_eq!(put(&cluster, "c", &large).status, 200);
+}
+
 #[test]
 fn a_node_that_cannot_write_stops_and_has_lost_nothing() {
     let mut cluster = Cluster::new(1);

@@ -29,7 +29,7 @@ use std::time::Duration;
 use crate::inbox::Inbox;
 use crate::raft::io::NodeId;
 
-/// The longest body that is accepted.
+/// The longest body that is accepted, unless the rules let an entry be longer.
 pub const BODY_MAX: usize = 1 << 20;
 /// The longest key, decoded.
 pub const KEY_MAX: usize = 1024;
@@ -44,6 +44,8 @@ pub(crate) struct HttpConfig {
     pub(crate) members: BTreeMap<NodeId, SocketAddr>,
     /// Which start of the node this is.
     pub(crate) boot: u64,
+    /// The longest body that is accepted.
+    pub(crate) body_max: usize,
     /// How reads are answered by the rules in force.
     pub(crate) read_mode: String,
     /// How long clients may take.

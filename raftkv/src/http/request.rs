@@ -34,8 +34,8 @@ impl Refused {
         Self { status: StatusCode::NOT_FOUND, error: "not_found", reason }
     }
 
-    pub(super) fn too_large() -> Self {
-        let reason = format!("a body may have {} bytes", super::BODY_MAX);
+    pub(super) fn too_large(max: usize) -> Self {
+        let reason = format!("a body may have {max} bytes");
         Self { status: StatusCode::PAYLOAD_TOO_LARGE, error: "too_large", reason }
     }
 

@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use super::request::{self, Refused, Route, Shape};
 use super::respond::{self, Whole};
-use super::{BODY_MAX, CONNECTIONS_MAX, HttpConfig, status};
+use super::{CONNECTIONS_MAX, HttpConfig, status};
 use crate::inbox::{Ask, Call, Happening, Inbox};
 
 /// Serves, for ever.
@@ -146,7 +146,7 @@ impl Server {
             }
             Route::Write(key, verb) => {
                 let (head, body) = request.into_parts();
-                let body = timeout(self.config.limits.body, read_body(body)).await;
+                let body = timeout(self.config.limits.body, read_body(body, self.config.body_max)).await;
                 let body = body.map_err(|_| Refused::slow_body())??;
                 let ask = request::write(key, verb, &head.headers, &body)?;
                 Ok(self.ask(ask, Shape::Any).await)
@@ -176,13 +176,13 @@ impl Server {
 }
 
 /// Reads a body, up to the limit.
-async fn read_body(body: Incoming) -> Result<Bytes, Refused> {
-    if body.size_hint().lower() > BODY_MAX as u64 {
-        return Err(Refused::too_large());
+async fn read_body(body: Incoming, max: usize) -> Result<Bytes, Refused> {
+    if body.size_hint().lower() > max as u64 {
+        return Err(Refused::too_large(max));
     }
-    match Limited::new(body, BODY_MAX).collect().await {
+    match Limited::new(body, max).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Refused::too_large()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Refused::too_large(max)),
         Err(error) => Err(Refused::broken_body(&error)),
     }
 }
@@ -204,7 +204,8 @@ mod tests {
     async fn server(limits: Limits) -> (std::net::SocketAddr, Arrivals) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let config = HttpConfig { members: [].into(), boot: 1, read_mode: "local".into(), limits };
+        let read_mode = "local".into();
+        let config = HttpConfig { members: [].into(), boot: 1, body_max: 1 << 20, read_mode, limits };
         let (inbox, arrivals) = Inbox::new();
         tokio::spawn(run(listener, config, inbox));
         (address, arrivals)

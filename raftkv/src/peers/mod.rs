@@ -1,7 +1,7 @@
 //! Messages between nodes: one TCP connection per direction, opened by the sender.
 //!
 //! Invariants:
-//! * Sending never blocks and never buffers without bound. A message may be lost at any time, which Raft expects; what is
+//! * Sending never blocks and, unless that is the experiment, never buffers without bound. A message may be lost at any time, which Raft expects; what is
 //!   old is dropped in favour of what is new.
 //! * A connection to one peer never holds up another: each has a task and a queue of its own.
 //! * Within one connection order is kept. When a peer opens a new connection its older one is closed, so that an old
@@ -39,6 +39,18 @@ pub struct PeersConfig {
     pub cluster: String,
     /// The other members and their peer addresses.
     pub others: BTreeMap<NodeId, SocketAddr>,
+    /// How much may wait for a slow one.
+    pub patience: Patience,
+}
+
+/// How much may wait for a peer that takes its messages slowly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Patience {
+    /// So many messages and bytes; what is older is dropped, and the core sends it again.
+    #[default]
+    Bounded,
+    /// Everything: the experiment of a leader without flow control.
+    Endless,
 }
 
 /// The connections to all other members.
@@ -54,7 +66,7 @@ impl Peers {
         listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let queues: BTreeMap<_, _> =
-            config.others.keys().map(|&id| (id, Arc::new(Queue::default()))).collect();
+            config.others.keys().map(|&id| (id, Arc::new(Queue::new(config.patience)))).collect();
         let hello = |to| codec::Hello {
             protocol: codec::PROTOCOL,
             cluster: config.cluster.clone(),
@@ -120,6 +132,7 @@ impl Outbox {
 /// What waits for one peer.
 #[derive(Debug, Default)]
 struct Queue {
+    patience: Patience,
     waiting: Mutex<Waiting>,
     wake: Notify,
 }
@@ -147,16 +160,21 @@ impl Queue {
     /// Messages that are kept for a connection that is not there: the last ones, for a first contact without delay.
     const OFFLINE_MAX: usize = 16;
 
+    fn new(patience: Patience) -> Self {
+        Self { patience, ..Self::default() }
+    }
+
     fn push(&self, message: Message) {
         let mut waiting = self.lock();
         waiting.bytes += size(&message);
         waiting.messages.push_back(message);
-        let messages_max = match waiting.connected {
-            Connected::Yes => Self::MESSAGES_MAX,
-            Connected::No => Self::OFFLINE_MAX,
+        let (messages_max, bytes_max) = match (waiting.connected, self.patience) {
+            (Connected::Yes, Patience::Bounded) => (Self::MESSAGES_MAX, Self::BYTES_MAX),
+            (Connected::Yes, Patience::Endless) => (usize::MAX, usize::MAX),
+            (Connected::No, _) => (Self::OFFLINE_MAX, Self::BYTES_MAX),
         };
         while waiting.messages.len() > messages_max
-            || (waiting.bytes > Self::BYTES_MAX && waiting.messages.len() > 1)
+            || (waiting.bytes > bytes_max && waiting.messages.len() > 1)
         {
             if let Some(oldest) = waiting.messages.pop_front() {
                 waiting.bytes -= size(&oldest);

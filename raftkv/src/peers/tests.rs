@@ -47,7 +47,7 @@ fn start(id: u16, listener: TcpListener, other: (u16, SocketAddr)) -> (Running, 
     let (sender, received) = channel();
     let deliver = Arc::new(move |from, message| sender.send((from, message)).is_ok());
     let others = [(NodeId(other.0), other.1)].into();
-    let config = PeersConfig { id: NodeId(id), cluster: "c".into(), others };
+    let config = PeersConfig { id: NodeId(id), cluster: "c".into(), others, patience: Patience::Bounded };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let entered = runtime.enter();
     let peers = Peers::spawn(config, listener, deliver).unwrap();
@@ -156,17 +156,30 @@ fn an_unreachable_peer_costs_nothing() {
 }
 
 #[test]
-fn a_slow_peer_costs_a_bounded_amount() {
+fn a_slow_peer_costs_a_bounded_amount_unless_nothing_bounds_it() {
     use crate::raft::log::{Entry, Payload};
     use crate::raft::message::AppendEntries;
-    let queue = Queue::default();
-    queue.set_connected(Connected::Yes);
-    for index in 1..100 {
-        let entries = vec![Entry { index, term: 1, payload: Payload::Command(vec![0; 1 << 20].into()) }];
-        let append = AppendEntries { term: 1, prev_index: index - 1, prev_term: 1, entries, commit: 0 };
-        queue.push(Message::AppendEntries(append));
-    }
-    assert!(queue.lock().bytes <= Queue::BYTES_MAX && queue.lock().messages.len() >= 8);
+    let filled = |patience| {
+        let queue = Queue::new(patience);
+        queue.set_connected(Connected::Yes);
+        for index in 1..100 {
+            let entries = vec![Entry { index, term: 1, payload: Payload::Command(vec![0; 1 << 20].into()) }];
+            let append = AppendEntries { term: 1, prev_index: index - 1, prev_term: 1, entries, commit: 0 };
+            queue.push(Message::AppendEntries(append));
+        }
+        let waiting = queue.lock();
+        (waiting.messages.len(), waiting.bytes)
+    };
+    let (messages, bytes) = filled(Patience::Bounded);
+    assert!(bytes <= Queue::BYTES_MAX && messages >= 8);
+    let (messages, bytes) = filled(Patience::Endless);
+    assert!(messages == 99 && bytes >= 99 << 20);
+}
+
+#[test]
+fn the_largest_entry_fits_into_a_frame() {
+    let largest = crate::raft::rules::MAX_ENTRY_BYTES_MAX;
+    assert!(largest + (4 << 20) < codec::FRAME_MAX, "with a message of smaller entries before it");
 }
 
 /// Makes the kernel drop every segment that arrives at a socket, as a partition does: no reset, no answer.

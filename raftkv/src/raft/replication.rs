@@ -114,9 +114,7 @@ impl Leading {
 
 impl Raft {
     pub(super) fn propose(&mut self, request: RequestId, command: Vec<u8>) {
-        // Not a law of the paper: a large entry holds up everything behind it, heartbeats among it (thesis, section 10.1),
-        // so it is better refused while that is still without any effect.
-        let (bytes, max) = (command.len(), self.rules.log.max_entry_bytes.0);
+        let (bytes, max) = (command.len(), self.max_entry_bytes());
         if bytes > max {
             self.out.refused.push((request, Refusal::TooLarge { bytes, max }));
             return;
@@ -126,6 +124,13 @@ impl Raft {
             return;
         }
         self.append_for(request, OpenKind::Proposal, Payload::Command(command.into()));
+    }
+
+    /// How many bytes a command may have.
+    pub fn max_entry_bytes(&self) -> usize {
+        // Not a law of the paper: a large entry holds up everything behind it on its connection, heartbeats too, so it is
+        // better refused while it is without any effect (the request limit of etcd).
+        self.rules.log.max_entry_bytes.0
     }
 
     /// Appends an entry on behalf of a client, or refuses.
@@ -210,12 +215,18 @@ impl Raft {
             Toggle::On => self.rules.log.max_inflight.0,
             Toggle::Off => return Bounds { messages: 1, bytes: INFLIGHT_BYTES_MAX },
         };
-        // The honest law: "the leader should limit" what a slow follower has not answered, or the messages wait in the
-        // leader's memory; what is not sent costs nothing, because the log keeps it anyway.
-        match self.rules.log.flow_control {
+        match self.flow_control() {
             Toggle::On => Bounds { messages, bytes: INFLIGHT_BYTES_MAX },
             Toggle::Off => Bounds { messages: usize::MAX, bytes: usize::MAX },
         }
+    }
+
+    /// Whether what waits for a slow follower is bounded, here and in the transport.
+    pub fn flow_control(&self) -> Toggle {
+        // The honest law: a leader sends no more than a follower can be expected to answer for; the log keeps the rest
+        // anyway. Otherwise the messages pile up in the leader's memory (`MaxInflightMsgs` of etcd-io/raft; the memory of a
+        // leader with a fail-slow follower in "DepFast", Luo et al., 2022).
+        self.rules.log.flow_control
     }
 
     /// How much one message may carry.

@@ -69,6 +69,13 @@ impl Raft {
         }
     }
 
+    /// Whether this node is to hand over before it stops in order.
+    pub fn hands_over_on_stop(&self) -> bool {
+        // Not a law: "the leader must step down" for maintenance anyway, and a handover spares the cluster the election
+        // timeout (thesis, section 3.10).
+        self.rules.vote.leader_transfer_on_stop && self.role == Role::Leader
+    }
+
     fn transfer_target(&self, now: Micros, wanted: Option<NodeId>) -> Result<NodeId, String> {
         if self.role != Role::Leader {
             return Err(match self.leader {

@@ -26,7 +26,7 @@ pub use commit::*;
 pub use error::RuleError;
 pub use log::*;
 pub use membership::*;
-pub use preset::PRESETS;
+pub use preset::{MAX_ENTRY_BYTES_MAX, PRESETS};
 pub use read::*;
 pub use storage::*;
 pub use vote::*;
@@ -144,6 +144,8 @@ rules! {
         /// How leadership is handed over.
         leader_transfer: LeaderTransfer = LeaderTransfer::Checked,
             "blind: a target that lags cannot win, and the cluster is without a leader meanwhile";
+        /// Whether a leader that is told to stop hands leadership over first.
+        leader_transfer_on_stop: bool = true, "an orderly stop of the leader costs an election timeout";
         /// How a follower's patience is drawn.
         election_timer: ElectionTimer = ElectionTimer::Random(None), "equal timers split votes again and again";
         /// How long a follower waits for its leader.

@@ -15,6 +15,9 @@ pub const PRESETS: &[(&str, &str)] = &[
     ),
 ];
 
+/// The largest entry that fits into a frame between nodes with a margin for what surrounds it.
+pub const MAX_ENTRY_BYTES_MAX: usize = 24 << 20;
+
 impl Rules {
     /// A named combination.
     pub fn preset(name: &str) -> Result<Self, RuleError> {
@@ -44,8 +47,21 @@ impl Rules {
         Ok(rules)
     }
 
+    /// Refuses what the transport could not carry.
+    fn validate_sizes(&self) -> Result<(), RuleError> {
+        let bytes = self.log.max_entry_bytes.0;
+        if bytes > MAX_ENTRY_BYTES_MAX {
+            return Err(RuleError(format!(
+                "max_entry_bytes is {bytes}, but a message between nodes cannot carry more than {MAX_ENTRY_BYTES_MAX}: such an \
+                 entry would never be committed; make it smaller"
+            )));
+        }
+        Ok(())
+    }
+
     /// Refuses combinations with which no cluster could work, and says why.
     pub fn validate(&self) -> Result<(), RuleError> {
+        self.validate_sizes()?;
         let patience = super::super::election::Patience::of(self);
         let (longest, heartbeat) = (patience.range.max, self.vote.heartbeat_interval.0);
         if patience.timer == super::super::election::Timer::Armed && heartbeat >= longest {
