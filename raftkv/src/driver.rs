@@ -20,11 +20,13 @@ use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep_until};
 
+use crate::failpoints::steps;
+use crate::failpoints::{self, At, Point};
 use crate::inbox::{Answer, Arrivals, Ask, Call, Happening, NodeStatus};
 use crate::machine::Machine;
 use crate::peers::{Backlog, Outbox};
 use crate::raft::Raft;
-use crate::raft::control::Order;
+use crate::raft::control::{Order, OrderOutcome};
 use crate::raft::io::{Effects, Input, Micros, NodeId, PersistId, Refusal, RequestId};
 use crate::raft::log::{Entry, Payload};
 use crate::raft::message::Message;
@@ -66,6 +68,8 @@ pub(crate) struct Driver {
     epoch: Instant,
     deadline: Option<Micros>,
     pending: FxHashMap<RequestId, Pending>,
+    /// Orders that are not done yet.
+    orders: FxHashMap<RequestId, OpenOrder>,
     next_request: u64,
     request_timeout: Duration,
     next_sweep: Option<Instant>,
@@ -75,7 +79,18 @@ pub(crate) struct Driver {
     /// The handover that has to end before the node stops.
     last_order: Option<RequestId>,
     flow: Flow,
+    /// Commands whose clients were answered in this step, while the point behind that is armed.
+    replied: Vec<At>,
+    /// Messages of this step that wait for that point.
+    unsent: Vec<(NodeId, Message)>,
     ways: Ways,
+}
+
+/// An order that is not done yet.
+#[derive(Debug)]
+struct OpenOrder {
+    answer: oneshot::Sender<OrderOutcome>,
+    expires: Instant,
 }
 
 /// Where effects go.
@@ -149,6 +164,7 @@ impl Driver {
             raft,
             epoch,
             pending: FxHashMap::default(),
+            orders: FxHashMap::default(),
             next_request: 0,
             request_timeout,
             next_sweep: None,
@@ -157,6 +173,8 @@ impl Driver {
             persisted: None,
             last_order: None,
             flow: Flow::On,
+            replied: Vec::new(),
+            unsent: Vec::new(),
             ways,
         }
     }
@@ -183,7 +201,7 @@ impl Driver {
                     return Ok(());
                 }
             }
-            self.step()?;
+            self.step().await?;
             if self.flow == Flow::Stop {
                 return Ok(());
             }
@@ -198,7 +216,7 @@ impl Driver {
     }
 
     /// Lets the core take all inputs, or see the time if there are none.
-    fn step(&mut self) -> Result<(), String> {
+    async fn step(&mut self) -> Result<(), String> {
         if self.inputs.is_empty() {
             self.inputs.push_back(Input::Tick);
         }
@@ -206,8 +224,24 @@ impl Driver {
         while !self.inputs.is_empty() {
             let effects = self.raft.steps(now, &mut self.inputs);
             self.carry_out(effects)?;
+            if !self.replied.is_empty() {
+                self.pass_replies().await;
+            }
         }
         Ok(())
+    }
+
+    /// The point between the answer to a client and the next word to a peer.
+    async fn pass_replies(&mut self) {
+        // The runtime runs whoever was woken before it comes back here: the tasks that write the answers.
+        for _ in 0..steps::TASKS_BETWEEN {
+            tokio::task::yield_now().await;
+        }
+        for at in self.replied.drain(..) {
+            failpoints::hit_at(Point::AfterReplyBeforeCommitBroadcast, || at);
+        }
+        let unsent = std::mem::take(&mut self.unsent);
+        self.send(unsent);
     }
 
     fn take(&mut self, happening: Happening) -> Result<Flow, String> {
@@ -220,6 +254,12 @@ impl Driver {
             Happening::Status(answer) => {
                 // Whoever asked may have gone away.
                 let _ = answer.send(self.status());
+            }
+            Happening::Order(order, answer) => {
+                let request = self.draw_request();
+                let expires = self.expiry();
+                self.orders.insert(request, OpenOrder { answer, expires });
+                self.inputs.push_back(Input::Order { request, order });
             }
             Happening::Writer(Report::Finished { persisted, send }) => {
                 self.send(send);
@@ -240,8 +280,7 @@ impl Driver {
         if self.last_order.is_some() || !self.raft.hands_over_on_stop() {
             return Flow::Stop;
         }
-        let request = RequestId(self.next_request);
-        self.next_request += 1;
+        let request = self.draw_request();
         self.inputs.push_back(Input::Order { request, order: Order::Transfer(None) });
         self.last_order = Some(request);
         Flow::On
@@ -252,7 +291,7 @@ impl Driver {
             respond(call.answer, Answer::Refused(Refusal::Busy("too many requests are open")));
             return Ok(());
         }
-        let request = RequestId(self.next_request);
+        let request = self.draw_request();
         let kind = match call.ask {
             Ask::ReadLocal(key) => {
                 self.trace(&[self.read_event("local", self.machine.applied())])?;
@@ -276,23 +315,41 @@ impl Driver {
                 PendingKind::Read(key)
             }
         };
-        self.next_request += 1;
-        let now = Instant::now();
-        self.next_sweep.get_or_insert(now + self.sweep_interval());
-        let expires = now + self.request_timeout;
+        let expires = self.expiry();
         self.pending.insert(request, Pending { answer: call.answer, kind, expires });
         Ok(())
     }
 
+    fn draw_request(&mut self) -> RequestId {
+        self.next_request += 1;
+        RequestId(self.next_request)
+    }
+
+    /// When what begins now is open for too long.
+    fn expiry(&mut self) -> Instant {
+        let now = Instant::now();
+        self.next_sweep.get_or_insert(now + self.sweep_interval());
+        now + self.request_timeout
+    }
+
     /// Does what the core asks for, in its order.
     fn carry_out(&mut self, effects: Effects) -> Result<(), String> {
+        steps::before_step(self.raft.role(), &effects);
         self.trace(&effects.trace)?;
         if let Some(reason) = effects.halt {
             return Err(reason);
         }
-        self.send(effects.send);
-        let job = Job { persist: effects.persist, trace: effects.trace_durable, send: effects.send_durable };
+        let mut job =
+            Job { persist: effects.persist, trace: effects.trace_durable, send: effects.send_durable };
+        if steps::sends_wait_for_the_disk() {
+            job.send.splice(..0, effects.send);
+        } else if failpoints::armed(Point::AfterReplyBeforeCommitBroadcast) && !effects.applied.is_empty() {
+            self.unsent = effects.send;
+        } else {
+            self.send(effects.send);
+        }
         self.write(job)?;
+        steps::commands(Point::AfterCommitBeforeApply, &effects.apply);
         self.acknowledge(&effects.acknowledged);
         self.apply(&effects.apply, effects.commit, &effects.applied)?;
         for (request, _) in effects.reads {
@@ -301,10 +358,14 @@ impl Driver {
                 respond(answer, self.read_now(&key));
             }
         }
-        if let Some((_, outcome)) = effects.ordered.iter().find(|(order, _)| self.last_order == Some(*order))
-        {
-            tracing::info!("handing over before the end: {outcome:?}");
-            self.flow = Flow::Stop;
+        for (request, outcome) in effects.ordered {
+            if self.last_order == Some(request) {
+                tracing::info!("handing over before the end: {outcome:?}");
+                self.flow = Flow::Stop;
+            } else if let Some(OpenOrder { answer, .. }) = self.orders.remove(&request) {
+                // Whoever ordered may have gone away.
+                let _ = answer.send(outcome);
+            }
         }
         for (request, refusal) in effects.refused {
             self.finish(request, Answer::Refused(refusal));
@@ -368,6 +429,7 @@ impl Driver {
             if matches!(pending.kind, PendingKind::LogRead) {
                 self.trace(&[self.read_event("log", index)])?;
             }
+            self.replied.extend(steps::answering(entries, index));
             let answer = match self.machine.take_result(index) {
                 Some(Applied { reply, remember }) => {
                     if let Some(call) = remember {
@@ -416,7 +478,13 @@ impl Driver {
             respond(late.answer, Answer::Unknown("no answer within the request timeout"));
         }
         self.pending.retain(|_, pending| !pending.answer.is_closed());
-        self.next_sweep = (!self.pending.is_empty()).then(|| now + self.sweep_interval());
+        for (_, late) in self.orders.extract_if(|_, order| order.expires <= now) {
+            let reason = "the order is not done within the request timeout".to_owned();
+            let _ = late.answer.send(OrderOutcome::Unknown(reason));
+        }
+        self.orders.retain(|_, order| !order.answer.is_closed());
+        let open = !self.pending.is_empty() || !self.orders.is_empty();
+        self.next_sweep = open.then(|| now + self.sweep_interval());
     }
 
     /// Often enough to be punctual.

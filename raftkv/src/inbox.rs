@@ -13,6 +13,7 @@
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::raft::control::{Order, OrderOutcome};
 use crate::raft::io::{NodeId, Refusal};
 use crate::raft::message::Message;
 use crate::raft::status::Status;
@@ -28,6 +29,8 @@ pub(crate) enum Happening {
     Call(Call),
     /// Somebody wants to know the state.
     Status(oneshot::Sender<NodeStatus>),
+    /// An operator orders something.
+    Order(Order, oneshot::Sender<OrderOutcome>),
     /// The writer has something to say.
     Writer(Report),
     /// The node is to stop.

@@ -10,6 +10,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::failpoints::steps;
 use crate::raft::log::{Entry, Payload};
 use crate::raft::rules::{OnApplyPanic, Rules};
 use crate::store::{Applied, Local, Reply, Store};
@@ -67,6 +68,7 @@ impl Machine {
         self.forget_answered();
         for entry in entries {
             let result = self.apply_one(entry)?;
+            steps::applying(entry);
             // A gap, which only weakened rules can make, ends the row of results.
             if entry.index != self.applied + 1 {
                 self.results.clear();

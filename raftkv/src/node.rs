@@ -19,7 +19,8 @@ use tokio::sync::oneshot;
 
 use crate::datadir::{DataDir, DataDirError, Identity};
 use crate::driver::{Driver, Ways, micros_since};
-use crate::http::{self, BODY_MAX, HttpConfig};
+use crate::failpoints::{self, Action, Plan};
+use crate::http::{self, BODY_MAX, Control, HttpConfig};
 use crate::inbox::{Arrivals, Happening, Inbox};
 use crate::peers::{Patience, Peers, PeersConfig};
 use crate::raft::io::NodeId;
@@ -67,6 +68,19 @@ pub struct Args {
     /// The name of the cluster; a data directory of another one is refused
     #[arg(long, value_name = "NAME", default_value = "raftkv")]
     pub cluster: String,
+    /// Take orders: elections, changes of members, failpoints and more below /control/
+    #[arg(long)]
+    pub control: bool,
+    /// A port for orders beside the client port, served by a thread of its own, so that a held node still listens
+    #[arg(long, value_name = "PORT", default_value_t = 7003)]
+    pub control_port: u16,
+    /// Kill the node at a named point, or hold it there once it has started; may be repeated
+    #[arg(
+        long = "failpoint",
+        value_name = "POINT=ACTION[:skip=N][:index=I][:key=K][:to=NODE]",
+        requires = "control"
+    )]
+    pub failpoints: Vec<Plan>,
     /// After how many milliseconds a client is told that the outcome of its request is unknown
     #[arg(long, value_name = "MS", default_value_t = 10_000)]
     pub request_timeout_ms: u64,
@@ -192,6 +206,8 @@ impl Node {
     }
 
     fn shut_down(&mut self) -> Result<(), NodeError> {
+        // Whoever is held could not finish what it does.
+        failpoints::registry().disarm(None);
         // A driver that has ended does not listen any more.
         self.inbox.put(Happening::Stop);
         match self.thread.take().map(JoinHandle::join) {
@@ -219,6 +235,8 @@ struct Ready {
     driver: Driver,
     writer: JoinHandle<()>,
     writer_ended: oneshot::Receiver<()>,
+    /// Ends with the node.
+    _control: Option<ControlThread>,
 }
 
 impl Ready {
@@ -226,6 +244,7 @@ impl Ready {
         let began = Instant::now();
         let cluster = Cluster::of(&args)?;
         let rules = rules(&args)?;
+        arm(&args, Action::Crash);
         let data_dir = DataDir::open(&args.data_dir, &Identity::new(args.id, &cluster.identity))?;
         let (mut wal, recovered) = Wal::open_under(&rules, &data_dir.wal(), Sizes::default())?;
         let boot = wal.begin_boot()?;
@@ -288,16 +307,24 @@ impl Ready {
             body_max: BODY_MAX.max(parts.raft.max_entry_bytes()),
             read_mode: rule_text(&parts.rules, "read_mode"),
             limits: http::Limits::default(),
+            control: if args.control { Control::On } else { Control::Off },
         };
-        http::spawn(http_config, client_listener, inbox.clone()).map_err(io_error("serve clients"))?;
+        http::spawn(http_config.clone(), client_listener, inbox.clone())
+            .map_err(io_error("serve clients"))?;
         drop(entered);
+        let control = match args.control {
+            true => Some(ControlThread::start(http_config, listen(args.control_port)?, inbox.clone())?),
+            false => None,
+        };
+        // Only now there is somebody who could release it.
+        arm(args, Action::Hold);
 
         let writer = Writer::new(parts.wal, parts.rules.clone(), parts.trace.clone());
         let (writer, writer_ended) = run_writer(writer, jobs_received, inbox.clone(), parts.data_dir)?;
         let ways = Ways { jobs, outbox: peers.outbox(), backlog: peers.backlog(), trace: parts.trace };
         let driver =
             Driver::new(parts.raft, parts.epoch, Duration::from_millis(args.request_timeout_ms), ways);
-        Ok(Self { runtime, client_address, inbox, arrivals, driver, writer, writer_ended })
+        Ok(Self { runtime, client_address, inbox, arrivals, driver, writer, writer_ended, _control: control })
     }
 
     /// Runs the node in this thread until it ends.
@@ -383,6 +410,58 @@ impl Cluster {
     fn peer_addresses(&self, args: &Args) -> BTreeMap<NodeId, SocketAddr> {
         let others = self.members.iter().filter(|(id, _)| **id != args.id);
         others.map(|(&id, address)| (id, SocketAddr::new(address.ip(), args.peer_port))).collect()
+    }
+}
+
+/// Arms the points of the arguments that have this action.
+fn arm(args: &Args, action: Action) {
+    for plan in args.failpoints.iter().filter(|plan| plan.action == action) {
+        failpoints::registry().arm(plan.clone());
+    }
+}
+
+/// A thread that serves what the node's thread serves: while that is held, it would not hear the order to go on, nor a
+/// signal.
+#[derive(Debug)]
+struct ControlThread {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl ControlThread {
+    fn start(config: HttpConfig, listener: TcpListener, inbox: Inbox) -> Result<Self, NodeError> {
+        let runtime = new_runtime()?;
+        let entered = runtime.enter();
+        http::spawn(config, listener, inbox).map_err(io_error("serve orders"))?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(io_error("handle SIGTERM"))?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(io_error("handle SIGINT"))?;
+        drop(entered);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serve = async move {
+            tokio::pin!(stopped);
+            loop {
+                tokio::select! {
+                    // The sender is never used: its end is the order to stop.
+                    _ = &mut stopped => return,
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                // Whoever is held could not finish what it does.
+                failpoints::registry().disarm(None);
+            }
+        };
+        let thread = spawn("control", move || runtime.block_on(serve))?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for ControlThread {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic of that thread was printed by its own hook.
+            let _ = thread.join();
+        }
     }
 }
 

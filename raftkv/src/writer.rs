@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use crate::failpoints::steps;
 use crate::raft::io::{DiskSpace, Flush, HardState, NodeId, Persist, PersistId};
 use crate::raft::message::Message;
 use crate::raft::rules::{LogSync, Rules};
@@ -157,7 +158,8 @@ impl Writer {
                 self.wal.stage(&before);
                 match self.wal.commit() {
                     // What stays staged is written together with the rest.
-                    Ok(()) | Err(WalError::Full) => {}
+                    Ok(()) => steps::durable(&before.entries),
+                    Err(WalError::Full) => {}
                     Err(error) => return Err(error.to_string()),
                 }
             }
@@ -182,6 +184,9 @@ impl Writer {
         if let Some(cached) = group.cached.take() {
             self.wal.stage_hard_state(cached);
             self.write(jobs, report)?;
+        }
+        for persist in group.jobs.iter().filter_map(|job| job.persist.as_ref()) {
+            steps::durable(&persist.entries);
         }
         let covered = group.jobs.iter().filter_map(|job| job.persist.as_ref()?.compact).max();
         if let Some(index) = covered {

@@ -10,6 +10,7 @@
 mod entries;
 mod plan;
 mod points;
+pub(crate) mod steps;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

@@ -13,9 +13,11 @@
 //! | `POST /set/{key}`, body = element | `{}` |
 //! | `GET /set/{key}` | `{"members":[...]}` |
 //! | `GET /status` | the state of the node |
+//! | `/control/...` | see [`control`] |
 //!
 //! What it lacks on purpose: TLS, authentication, HTTP/2.
 
+mod control;
 mod request;
 mod respond;
 mod serve;
@@ -28,6 +30,8 @@ use std::time::Duration;
 
 use crate::inbox::Inbox;
 use crate::raft::io::NodeId;
+
+pub(crate) use control::Control;
 
 /// The longest body that is accepted, unless the rules let an entry be longer.
 pub const BODY_MAX: usize = 1 << 20;
@@ -50,6 +54,8 @@ pub(crate) struct HttpConfig {
     pub(crate) read_mode: String,
     /// How long clients may take.
     pub(crate) limits: Limits,
+    /// Whether orders are taken.
+    pub(crate) control: Control,
 }
 
 /// How long clients may take. How long the node may take for an answer is the driver's business.

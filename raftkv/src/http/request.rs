@@ -25,12 +25,13 @@ pub(super) struct Refused {
 }
 
 impl Refused {
-    fn bad(reason: impl Into<String>) -> Self {
+    pub(super) fn bad(reason: impl Into<String>) -> Self {
         Self { status: StatusCode::BAD_REQUEST, error: "bad_request", reason: reason.into() }
     }
 
     pub(super) fn not_found() -> Self {
-        let reason = "there are /kv/{key}, /kv/{key}/cas, /kv/{key}/append, /set/{key} and /status".into();
+        let reason =
+            "there are /kv/{key}, /kv/{key}/cas, /kv/{key}/append, /set/{key}, /status and /control/".into();
         Self { status: StatusCode::NOT_FOUND, error: "not_found", reason }
     }
 
@@ -48,7 +49,7 @@ impl Refused {
         Self::bad(format!("the body cannot be read: {error}"))
     }
 
-    fn method(allowed: &str) -> Self {
+    pub(super) fn method(allowed: &str) -> Self {
         let reason = format!("this path takes {allowed}");
         Self { status: StatusCode::METHOD_NOT_ALLOWED, error: "method_not_allowed", reason }
     }
@@ -58,6 +59,8 @@ impl Refused {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Route {
     Status,
+    /// What is behind `/control/`.
+    Control(String),
     Get(String, Shape),
     Write(String, Verb),
 }
@@ -85,6 +88,9 @@ pub(super) enum Verb {
 pub(super) fn route(method: &Method, path: &str) -> Result<Route, Refused> {
     if path == "/status" {
         return if method == Method::GET { Ok(Route::Status) } else { Err(Refused::method("GET")) };
+    }
+    if let Some(order) = path.strip_prefix("/control/") {
+        return Ok(Route::Control(order.to_owned()));
     }
     if let Some(key) = path.strip_prefix("/set/") {
         let key = decode_key(key)?;

@@ -21,7 +21,7 @@ pub(super) type Whole = Response<Full<Bytes>>;
 /// The header that tells the index at which a request was decided.
 const INDEX: &str = "raft-index";
 
-/// A response in JSON.
+/// A response with text that is JSON.
 pub(super) fn json_response(status: StatusCode, body: impl Into<Bytes>) -> Whole {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
@@ -29,7 +29,8 @@ pub(super) fn json_response(status: StatusCode, body: impl Into<Bytes>) -> Whole
     response
 }
 
-fn object(status: StatusCode, body: &Json) -> Whole {
+/// A response in JSON.
+pub(super) fn object(status: StatusCode, body: &Json) -> Whole {
     json_response(status, body.to_string())
 }
 

@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use super::request::{self, Refused, Route, Shape};
 use super::respond::{self, Whole};
-use super::{CONNECTIONS_MAX, HttpConfig, status};
+use super::{CONNECTIONS_MAX, Control, HttpConfig, control, status};
 use crate::inbox::{Ask, Call, Happening, Inbox};
 
 /// Serves, for ever.
@@ -44,6 +44,9 @@ pub(super) async fn run(listener: TcpListener, config: HttpConfig, inbox: Inbox)
         });
     }
 }
+
+/// How long a node may be busy before its silence is the answer.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The answer to a connection too many.
 const TOO_MANY: &str = r#"{"error":"busy","reason":"too many connections"}"#;
@@ -140,14 +143,14 @@ impl Server {
     async fn handle(&self, request: Request<Incoming>) -> Result<Whole, Refused> {
         match request::route(request.method(), request.uri().path())? {
             Route::Status => Ok(self.status().await),
+            Route::Control(path) => self.control(&path, request).await,
             Route::Get(key, shape) => {
                 let ask = request::read(key, request.uri().query(), &self.config.read_mode)?;
                 Ok(self.ask(ask, shape).await)
             }
             Route::Write(key, verb) => {
                 let (head, body) = request.into_parts();
-                let body = timeout(self.config.limits.body, read_body(body, self.config.body_max)).await;
-                let body = body.map_err(|_| Refused::slow_body())??;
+                let body = self.body(body).await?;
                 let ask = request::write(key, verb, &head.headers, &body)?;
                 Ok(self.ask(ask, Shape::Any).await)
             }
@@ -165,12 +168,38 @@ impl Server {
         }
     }
 
+    async fn control(&self, path: &str, request: Request<Incoming>) -> Result<Whole, Refused> {
+        if self.config.control == Control::Off {
+            return Err(control::off());
+        }
+        let (head, body) = request.into_parts();
+        let order = match control::read(&head.method, path, &self.body(body).await?)? {
+            control::Request::Order(order) => order,
+            control::Request::Arm(plan) => return Ok(control::arm(plan)),
+            control::Request::Disarm(point) => return Ok(control::disarm(point)),
+            control::Request::List => return Ok(control::list()),
+        };
+        let (sender, receiver) = oneshot::channel();
+        self.inbox.put(Happening::Order(order, sender));
+        Ok(match receiver.await {
+            Ok(outcome) => control::ordered(outcome),
+            Err(_) => respond::unknown("this node is stopping"),
+        })
+    }
+
+    async fn body(&self, body: Incoming) -> Result<Bytes, Refused> {
+        let body = timeout(self.config.limits.body, read_body(body, self.config.body_max)).await;
+        body.map_err(|_| Refused::slow_body())?
+    }
+
     async fn status(&self) -> Whole {
         let (sender, receiver) = oneshot::channel();
         self.inbox.put(Happening::Status(sender));
-        match receiver.await {
-            Ok(status) => respond::json_response(StatusCode::OK, status::body(&status, &self.config)),
-            Err(_) => respond::unknown("this node is stopping"),
+        match timeout(STATUS_TIMEOUT, receiver).await {
+            Ok(Ok(status)) => respond::json_response(StatusCode::OK, status::body(&status, &self.config)),
+            Ok(Err(_)) => respond::unknown("this node is stopping"),
+            // Asked at the control port, which a held node still serves.
+            Err(_) => control::held(),
         }
     }
 }
@@ -204,8 +233,14 @@ mod tests {
     async fn server(limits: Limits) -> (std::net::SocketAddr, Arrivals) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let read_mode = "local".into();
-        let config = HttpConfig { members: [].into(), boot: 1, body_max: 1 << 20, read_mode, limits };
+        let config = HttpConfig {
+            members: [].into(),
+            boot: 1,
+            body_max: 1 << 20,
+            read_mode: "local".into(),
+            limits,
+            control: Control::Off,
+        };
         let (inbox, arrivals) = Inbox::new();
         tokio::spawn(run(listener, config, inbox));
         (address, arrivals)

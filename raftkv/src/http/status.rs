@@ -3,6 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::HttpConfig;
+use crate::failpoints;
 use crate::inbox::NodeStatus;
 use crate::raft::io::NodeId;
 
@@ -50,6 +51,7 @@ pub(super) fn body(status: &NodeStatus, config: &HttpConfig) -> String {
         "keys": status.keys,
         "sessions": status.sessions,
         "pending": status.pending,
+        "held": failpoints::registry().held(),
     })
     .to_string()
 }

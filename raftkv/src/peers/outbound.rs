@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::codec::{self, Hello};
 use super::{Connected, Queue};
+use crate::failpoints::steps;
 
 /// The first pause between two attempts to connect; each further one is twice as long.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
@@ -102,13 +103,16 @@ async fn send(mut write: WriteHalf<'_>, hello: &Hello, queue: &Queue) -> io::Err
     const KEPT: usize = 1 << 20;
     let mut bytes = Vec::new();
     codec::encode(hello, &mut bytes);
+    let mut commands = Vec::new();
     loop {
         if let Err(error) = write.write_all(&bytes).await {
             return error;
         }
+        steps::sent(&mut commands);
         bytes.clear();
         bytes.shrink_to(KEPT);
         for message in queue.take().await {
+            steps::sending(hello.to, &message, &mut commands);
             codec::encode(&message, &mut bytes);
         }
     }

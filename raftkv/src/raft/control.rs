@@ -5,6 +5,9 @@
 use super::Raft;
 use super::io::{Micros, NodeId, RequestId};
 use super::message::Occasion;
+use super::trace::Role;
+
+pub use super::election::Timer;
 
 /// What can be ordered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub enum Order {
     Snapshot,
     /// Overwrite what a leader believes of a follower: the experiment of the corrupted index.
     Poke(Poke),
+    /// Let elections start by themselves, or only by order, from now on.
+    Timer(Timer),
 }
 
 /// A change of the members.
@@ -77,12 +82,13 @@ impl Raft {
     pub(super) fn order(&mut self, now: Micros, request: RequestId, order: Order) {
         match order {
             Order::Campaign => {
-                let outcome = match self.may_campaign() {
-                    Ok(()) => OrderOutcome::Done(None),
-                    Err(reason) => OrderOutcome::Refused(reason.to_owned()),
-                };
-                self.campaign(now, Occasion::Timeout);
+                let outcome = self.order_campaign(now);
                 self.out.ordered.push((request, outcome));
+            }
+            Order::Timer(timer) => {
+                self.patience.timer = timer;
+                self.wait_again(now);
+                self.out.ordered.push((request, OrderOutcome::Done(None)));
             }
             Order::Poke(poke) => {
                 let outcome = self.poke(poke);
@@ -95,6 +101,17 @@ impl Raft {
                 self.out.ordered.push((request, OrderOutcome::Refused(reason)));
             }
         }
+    }
+
+    fn order_campaign(&mut self, now: Micros) -> OrderOutcome {
+        if self.role == Role::Leader {
+            return OrderOutcome::Refused(format!("{} leads already", self.id));
+        }
+        if let Err(reason) = self.may_campaign() {
+            return OrderOutcome::Refused(reason.to_owned());
+        }
+        self.campaign(now, Occasion::Timeout);
+        OrderOutcome::Done(None)
     }
 
     fn poke(&mut self, poke: Poke) -> OrderOutcome {

@@ -21,7 +21,7 @@ use super::{Admission, Raft, Random};
 
 /// Whether elections start by themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Timer {
+pub enum Timer {
     /// When a follower's patience ends.
     Armed,
     /// Only by order.
