@@ -424,6 +424,7 @@ impl Driver {
     /// Applies entries and answers the requests that they carry out.
     fn apply(&mut self, entries: &[Entry], commit: u64, answers: &[(RequestId, u64)]) -> Result<(), String> {
         self.machine.apply(entries, commit)?;
+        self.raft.note_states(self.machine.states());
         for &(request, index) in answers {
             let Some(pending) = self.pending.remove(&request) else { continue };
             if matches!(pending.kind, PendingKind::LogRead) {

@@ -7,7 +7,7 @@
 use super::Raft;
 use super::io::NodeId;
 use super::replication::OpenKind;
-use super::rules::{AckAt, ApplyAt, LeaderCountsSelf};
+use super::rules::{AckAt, ApplyAt, LeaderCountsSelf, LeaderHint};
 use super::trace::{Commit, EntryMark, EventKind};
 use super::witness::Keeping;
 
@@ -92,6 +92,16 @@ impl Raft {
         let writes = early.filter(|open| open.kind == OpenKind::Proposal);
         self.out.acknowledged.extend(writes.map(|open| (open.request, open.index)));
         leading.acknowledged = leading.acknowledged.max(safe);
+    }
+
+    /// Where a client is sent that asks a node which does not lead.
+    pub(super) fn leader_hint(&self) -> Option<NodeId> {
+        // The honest law: a hint is about the present term. Whoever led before it may have lost leadership to anybody, and two
+        // nodes that remember each other send a client to and fro (thesis, section 6.2).
+        match self.rules.client.leader_hint {
+            LeaderHint::DropOnTermChange => self.leader,
+            LeaderHint::Keep => self.leader.or(self.last_leader),
+        }
     }
 
     /// A leader's log holds the entries that it appended itself, so an open request at an index that is

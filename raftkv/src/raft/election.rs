@@ -327,7 +327,8 @@ impl Raft {
     /// Begins to lead in the present term.
     pub(super) fn lead(&mut self, now: Micros) {
         self.own_vote = OwnVote::None;
-        self.leader = Some(self.id);
+        (self.leader, self.last_leader) = (Some(self.id), Some(self.id));
+        self.begin_to_compare(now);
         self.leading = Some(Leading::new(
             now,
             self.heartbeat_due(now),
@@ -383,12 +384,12 @@ impl Raft {
             match open.kind {
                 OpenKind::Proposal => self.out.dropped.push(open.request),
                 OpenKind::Read => {
-                    self.out.refused.push((open.request, Refusal::NotLeader { leader: self.leader }))
+                    self.out.refused.push((open.request, Refusal::NotLeader { leader: self.leader_hint() }))
                 }
             }
         }
         for request in reads {
-            self.out.refused.push((request, Refusal::NotLeader { leader: self.leader }));
+            self.out.refused.push((request, Refusal::NotLeader { leader: self.leader_hint() }));
         }
     }
 
@@ -400,6 +401,7 @@ impl Raft {
         }
         self.offer_leadership(now);
         self.send_heartbeats();
+        self.compare_states(now);
         let due = self.heartbeat_due(now);
         if let Some(leading) = &mut self.leading {
             leading.heartbeat_due = due;
@@ -424,7 +426,7 @@ impl Raft {
     /// A leader of this term was heard.
     pub(super) fn heard_leader(&mut self, now: Micros, leader: NodeId) {
         self.become_follower(now, self.term);
-        self.leader = Some(leader);
+        (self.leader, self.last_leader) = (Some(leader), Some(leader));
         self.leader_heard = Some(now);
         self.end_transfer_with(leader);
         self.forget_courtesy();

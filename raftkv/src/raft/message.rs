@@ -29,6 +29,10 @@ pub enum Message {
     HeartbeatReply(HeartbeatReply),
     /// A leader's request to be replaced by the receiver, at once.
     TimeoutNow(TimeoutNow),
+    /// A leader's question for the hash of the receiver's state.
+    StateHash(StateHash),
+    /// The answer to it.
+    StateHashReply(StateHashReply),
 }
 
 impl Message {
@@ -42,6 +46,8 @@ impl Message {
             Message::Heartbeat(m) => m.term,
             Message::HeartbeatReply(m) => m.term,
             Message::TimeoutNow(m) => m.term,
+            Message::StateHash(m) => m.term,
+            Message::StateHashReply(m) => m.term,
         }
     }
 }
@@ -163,4 +169,28 @@ pub struct HeartbeatReply {
 pub struct TimeoutNow {
     /// The leader's term.
     pub term: u64,
+}
+
+/// A leader's question for the hash of a member's state behind one entry, with its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateHash {
+    /// The leader's term.
+    pub term: u64,
+    /// The entry.
+    pub index: u64,
+    /// The hash of the leader's state behind it.
+    pub hash: u64,
+    /// Whether a majority of the voters is known to have the same.
+    pub is_agreed: bool,
+}
+
+/// The answer to [`StateHash`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateHashReply {
+    /// The member's term.
+    pub term: u64,
+    /// The entry.
+    pub index: u64,
+    /// The hash of the member's state behind it.
+    pub hash: u64,
 }

@@ -9,6 +9,7 @@
 //! | what a leader sends and what its followers keep | `replication`, `follower`, `progress` |
 //! | what is committed and applied | `commit` |
 //! | linearizable reads | `reads` |
+//! | whether replicas still have the same state | `agreement` |
 //! | who counts, and which configuration is in force | `quorum`, `membership` |
 //! | how the members change | `change` |
 //! | voters without a state machine | `witness` |
@@ -37,6 +38,7 @@ pub mod status;
 pub mod switch;
 pub mod trace;
 
+mod agreement;
 mod change;
 mod commit;
 mod disk;
@@ -52,6 +54,7 @@ mod start;
 mod transfer;
 mod witness;
 
+use agreement::Agreement;
 use durability::{Durability, Entries, Wanted};
 use election::{OwnVote, Patience, Tally, Timer};
 use io::{DiskSpace, Effects, Flush, HardState, Input, Micros, NodeId, Persist};
@@ -106,6 +109,9 @@ pub struct Raft {
 
     role: Role,
     leader: Option<NodeId>,
+    /// Who led when one was last known, in whatever term.
+    last_leader: Option<NodeId>,
+    agreement: Agreement,
     commit: u64,
     applied: u64,
 
@@ -159,6 +165,8 @@ impl Raft {
             log,
             role: Role::Follower,
             leader: None,
+            last_leader: None,
+            agreement: Agreement::default(),
             commit: 0,
             applied: 0,
             patience,
@@ -269,6 +277,8 @@ impl Raft {
             Message::Heartbeat(heartbeat) => self.on_heartbeat(now, from, &heartbeat),
             Message::HeartbeatReply(reply) => self.on_heartbeat_reply(now, from, &reply),
             Message::TimeoutNow(message) => self.on_timeout_now(now, &message),
+            Message::StateHash(question) => self.on_state_hash(now, from, &question),
+            Message::StateHashReply(reply) => self.on_state_hash_reply(now, from, &reply),
         }
     }
 

@@ -65,7 +65,7 @@ impl Raft {
     fn read_at_commit_index(&mut self, request: RequestId) {
         let index = self.knows_commit_index().then_some(self.commit);
         let Some(leading) = &mut self.leading else {
-            self.out.refused.push((request, Refusal::NotLeader { leader: self.leader }));
+            self.out.refused.push((request, Refusal::NotLeader { leader: self.leader_hint() }));
             return;
         };
         leading.reads.waiting.push_back(Waiting { request, index, round: leading.round + 1 });

@@ -136,7 +136,7 @@ impl Raft {
     /// Appends an entry on behalf of a client, or refuses.
     pub(super) fn append_for(&mut self, request: RequestId, kind: OpenKind, payload: Payload) {
         if self.leading.is_none() {
-            self.out.refused.push((request, Refusal::NotLeader { leader: self.leader }));
+            self.out.refused.push((request, Refusal::NotLeader { leader: self.leader_hint() }));
             return;
         }
         if let Some(reason) = self.takes_no_entry() {

@@ -178,6 +178,8 @@ pub enum EventKind {
     Transfer(NodeId, Handover),
     /// A read was answered: the mode, and the index that the answer reflects at least.
     Read(&'static str, u64),
+    /// The hash of the state behind this index, as this node compares it with others.
+    State(u64, u64),
     /// A configuration came into the log, was committed, or is the latest again.
     Config(Box<Config>),
 }
@@ -255,6 +257,9 @@ impl fmt::Display for Line<'_> {
             EventKind::Apply(entries) => write!(f, "apply\",\"entries\":{}", Marks(entries))?,
             EventKind::Transfer(to, state) => {
                 write!(f, "transfer\",\"to\":\"{to}\",\"state\":\"{}\"", state.as_str())?;
+            }
+            EventKind::State(index, hash) => {
+                write!(f, "state\",\"index\":{index},\"hash\":\"{hash:016x}\"")?;
             }
             EventKind::Read(mode, index) => write!(f, "read\",\"mode\":\"{mode}\",\"index\":{index}")?,
             EventKind::Config(config) => write_config(f, config)?,
@@ -367,6 +372,7 @@ mod tests {
             (EventKind::Apply(vec![]), "apply", &["entries"]),
             (EventKind::Transfer(NodeId(3), Handover::GivenUp), "transfer", &["to", "state"]),
             (EventKind::Read("log", 3), "read", &["mode", "index"]),
+            (EventKind::State(3, 0xabc), "state", &["index", "hash"]),
             (config(&plain), "config", &["index", "members", "state"]),
             (config(&joint), "config", &["index", "members", "state", "outgoing", "learners", "witnesses"]),
         ];

@@ -36,6 +36,12 @@ pub enum Invariant {
     LinearizableReads,
     /// An answer goes to the request that caused it.
     RightAnswer,
+    /// The states of all nodes behind the same entry are equal.
+    StateHash,
+    /// A client's command takes effect once, however often it was sent.
+    ExactlyOnce,
+    /// What a client was told is done stays in the log.
+    AcknowledgedStays,
     /// A healed cluster works and converges.
     Progress,
 }
@@ -73,6 +79,8 @@ pub(super) struct Witness {
     contents: HashMap<(u64, u64), (u64, u64)>,
     committed: BTreeMap<u64, Committed>,
     applied: HashMap<u64, EntryMark>,
+    states: HashMap<u64, u64>,
+    acknowledged: HashMap<u64, EntryMark>,
     /// The log of each running node, as its trace tells it.
     logs: HashMap<NodeId, Vec<EntryMark>>,
     /// The highest index that a client knows of.
@@ -200,8 +208,43 @@ impl Witness {
         Ok(())
     }
 
+    /// The state of a node behind an entry.
+    pub(super) fn saw_state(&mut self, node: NodeId, index: u64, hash: u64) -> Judged {
+        let known = *self.states.entry(index).or_insert(hash);
+        if known != hash {
+            let detail = format!(
+                "the state of {node} behind {index} hashes to {hash:016x}, elsewhere to {known:016x}"
+            );
+            return Err((Invariant::StateHash, detail));
+        }
+        Ok(())
+    }
+
+    /// A client was told that its write is done, which is this entry.
+    pub(super) fn saw_acknowledged(&mut self, entry: &Entry) -> Judged {
+        let mark = EntryMark::from(entry);
+        self.acknowledged.insert(entry.index, mark);
+        self.known_to_clients = self.known_to_clients.max(entry.index);
+        self.applied.get(&entry.index).copied().map_or(Ok(()), |applied| self.compare_acknowledged(applied))
+    }
+
+    fn compare_acknowledged(&self, applied: EntryMark) -> Judged {
+        let EntryMark(index, term, _) = applied;
+        match self.acknowledged.get(&index) {
+            Some(promised) if *promised != applied => Err((
+                Invariant::AcknowledgedStays,
+                format!(
+                    "entry {index} of term {} was acknowledged, and one of term {term} is applied",
+                    promised.1
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
     fn saw_apply(&mut self, node: NodeId, entry: &Entry) -> Judged {
         let mark = EntryMark::from(entry);
+        self.compare_acknowledged(mark)?;
         let known = *self.applied.entry(entry.index).or_insert(mark);
         if known != mark {
             return Err((

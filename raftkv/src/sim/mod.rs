@@ -10,6 +10,7 @@
 
 pub mod invariants;
 
+mod clients;
 mod disk;
 mod drawn;
 mod nemesis;
@@ -140,6 +141,16 @@ pub const UNSAFE_RULES: &[&str] = &[
     "commit_only_current_term=false",
     "uncommitted_on_election=discard",
     "leader_counts_self=immediately",
+    "apply_at=append",
+    "ack_at=local_append",
+    "ack_at=first_ack",
+    "dedup_sessions=off",
+    "dedup_sessions=leader_memory",
+    "session_expiry=local_clock session_timeout=200ms",
+    "ttl_clock=local_clock",
+    "apply_nondeterminism=local_time",
+    "apply_nondeterminism=rand",
+    "apply_nondeterminism=map_order",
     "read_mode=local",
     "read_index_confirm=none",
     "read_index_requires_current_term_commit=false",

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::clients::{Clients, Host, Sent};
 use super::disk::{Crash, Disk, Done, votes};
 use super::drawn;
 use super::invariants::{Finding, Invariant, Witness};
@@ -16,13 +17,14 @@ use super::network::{self, Network, arrivals};
 use super::{Demand, Report, Shape};
 use crate::raft::control::{Order, OrderOutcome};
 use crate::raft::io::{DiskSpace, Effects, Input, Micros, NodeId, RequestId};
-use crate::raft::log::{Entry, Payload};
+use crate::raft::log::Entry;
 use crate::raft::message::Message;
 use crate::raft::quorum::Configuration;
 use crate::raft::recovery::Standing;
 use crate::raft::rules::{Count, OnDiskFull, OnFsyncError, Rules};
 use crate::raft::trace::Role;
 use crate::raft::{Config, Raft};
+use crate::store::Applied;
 
 /// After the faults the cluster gets so long to converge.
 const RECOVERY_MS: u64 = 8_000;
@@ -68,14 +70,15 @@ struct Node {
     /// When it takes that in.
     wakes: Option<Micros>,
     applied: u64,
+    host: Host,
     deadline: Option<Micros>,
     paused_until: Micros,
 }
 
 /// What a client waits for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Waiting {
-    Write,
+    Write(Sent),
     /// The highest index that clients knew when the read began.
     Read(u64),
     Order,
@@ -93,6 +96,7 @@ pub(super) struct World {
     waiting: BTreeMap<RequestId, (NodeId, Waiting)>,
     requests: u64,
     witness: Witness,
+    clients: Clients,
     report: Report,
 }
 
@@ -125,7 +129,8 @@ impl World {
             rules.set(name, value).unwrap_or_else(|error| panic!("the simulation draws a rule: {error}"));
         }
         rules.log.max_entries_per_append = Count(shape.entries_per_append);
-        let node = || Node {
+        let mut node = |id| Node {
+            host: Host::new(id, &rules, &mut random),
             raft: None,
             disk: Disk::default(),
             inbox: VecDeque::new(),
@@ -134,6 +139,7 @@ impl World {
             deadline: None,
             paused_until: Micros(0),
         };
+        let nodes = (0..shape.nodes).map(|id| node(NodeId(id + 1))).collect();
         let report = Report {
             shape: shape.clone(),
             steps: 0,
@@ -149,13 +155,14 @@ impl World {
             now: Micros(1_000),
             random,
             rules,
-            nodes: (0..shape.nodes).map(|_| node()).collect(),
+            nodes,
             network: Network::new(shape.nodes as usize),
             queue: BinaryHeap::new(),
             scheduled: 0,
             waiting: BTreeMap::new(),
             requests: 0,
             witness: Witness::default(),
+            clients: Clients::new(),
             report,
         }
     }
@@ -287,9 +294,12 @@ impl World {
             standing: Standing::Voter,
             seed: self.random.random_range(0..u64::MAX),
         };
+        let seed = config.seed;
         match Raft::new(config, self.now) {
             Ok(raft) => {
+                let rules = self.rules.clone();
                 let node = self.node(id);
+                node.host.restart(&rules, seed);
                 node.deadline = raft.deadline();
                 node.raft = Some(raft);
                 node.applied = 0;
@@ -373,6 +383,19 @@ impl World {
             }
             self.node(id).applied = entry.index;
         }
+        self.acknowledge_early(id, &effects.acknowledged);
+        let (now, position) = (self.now, id.0 as usize - 1);
+        if let Err(reason) = self.nodes[position].host.apply(now, &effects.apply, effects.commit) {
+            return self.found(Invariant::Progress, format!("{id} stops: {reason}"));
+        }
+        let states = self.nodes[position].host.machine.states().to_vec();
+        for &(index, hash) in &states {
+            let judged = self.witness.saw_state(id, index, hash);
+            self.judge(judged);
+        }
+        if let Some(raft) = &mut self.nodes[position].raft {
+            raft.note_states(&states);
+        }
         for &(request, index) in &effects.applied {
             self.acknowledge(id, request, index, effects);
         }
@@ -394,16 +417,46 @@ impl World {
         }
     }
 
+    /// Writes that are answered although they are not committed.
+    fn acknowledge_early(&mut self, id: NodeId, early: &[(RequestId, u64)]) {
+        for (request, index) in early {
+            let entry =
+                self.nodes[id.0 as usize - 1].raft.as_ref().and_then(|raft| raft.log().get(*index)).cloned();
+            let (Some(entry), Some((_, Waiting::Write(sent)))) = (entry, self.waiting.get_mut(request))
+            else {
+                continue;
+            };
+            if sent.is_blind() && sent.is_in(&entry) {
+                sent.early = true;
+                self.report.writes += 1;
+                let judged = self.witness.saw_acknowledged(&entry);
+                self.judge(judged);
+            }
+        }
+    }
+
     fn acknowledge(&mut self, id: NodeId, request: RequestId, index: u64, effects: &Effects) {
-        let entry = effects.apply.iter().find(|entry| entry.index == index);
-        let own = Payload::Command(request.0.to_le_bytes().as_slice().into());
-        let is_right = entry.is_some_and(|entry| entry.payload == own);
-        if self.waiting.remove(&request).is_none() || !is_right {
+        let node = &mut self.nodes[id.0 as usize - 1];
+        // Applied now, or earlier if the rules have entries applied before they are committed.
+        let log = node.raft.as_ref().map(Raft::log);
+        let entry = effects.apply.iter().find(|entry| entry.index == index).or_else(|| log?.get(index));
+        let result = node.host.machine.take_result(index);
+        let (Some((_, Waiting::Write(sent))), Some(entry), Some(Applied { reply, remember })) =
+            (self.waiting.remove(&request), entry.cloned(), result)
+        else {
+            return self.found(Invariant::RightAnswer, format!("{id} answers {request:?}, nobody knows why"));
+        };
+        if !sent.is_in(&entry) {
             return self
                 .found(Invariant::RightAnswer, format!("{id} answers {request:?} with entry {index}"));
         }
-        self.report.writes += 1;
-        self.witness.known_to_clients = self.witness.known_to_clients.max(index);
+        if let (Some(call), Some(raft)) = (remember, &node.raft) {
+            node.host.memory.record(raft.term(), call, &reply);
+        }
+        let judged =
+            self.clients.answered(&sent, &reply).and_then(|()| self.witness.saw_acknowledged(&entry));
+        self.judge(judged);
+        self.report.writes += u64::from(!sent.early);
     }
 
     fn answer_read(&mut self, id: NodeId, request: RequestId, index: u64) {
@@ -520,8 +573,17 @@ impl World {
     fn write(&mut self, id: NodeId) {
         self.requests += 1;
         let request = RequestId(self.requests);
-        self.waiting.insert(request, (id, Waiting::Write));
-        self.step(id, Input::Propose { request, command: request.0.to_le_bytes().to_vec() });
+        let node = &self.nodes[id.0 as usize - 1];
+        let (now, clock_ms) = (self.now, node.host.clock_ms(self.now));
+        let sent = self.clients.next(&mut self.random, now, clock_ms, request);
+        let term = node.raft.as_ref().map_or(0, Raft::term);
+        if let Some(known) = sent.session.and_then(|call| node.host.memory.answer(term, call)) {
+            let judged = self.clients.answered(&sent, &known);
+            return self.judge(judged);
+        }
+        let command = sent.command.clone();
+        self.waiting.insert(request, (id, Waiting::Write(sent)));
+        self.step(id, Input::Propose { request, command });
     }
 
     fn read(&mut self, id: NodeId) {

@@ -98,7 +98,25 @@ impl Script {
         let now = self.now / 1_000;
         let Some(machine) = self.node(id)?.machine.as_mut() else { return Ok(()) };
         machine.observe(raftkv::store::Local { clock_ms: now, seed: u64::from(id.0), node: id.0 });
-        machine.apply(entries, commit)
+        machine.apply(entries, commit)?;
+        let states = machine.states().to_vec();
+        if let Some(raft) = self.node(id)?.raft.as_mut() {
+            raft.note_states(&states);
+        }
+        Ok(())
+    }
+
+    /// Changes the state of one node behind the back of its log: what bad memory does.
+    pub(super) fn corrupt(&mut self, arguments: &[&str]) -> Outcome {
+        let [id, key, value] = arguments else {
+            return Err("corrupt: expected a node, a key and a value".into());
+        };
+        let machine = self.node(id.parse()?)?.machine.as_mut().ok_or(format!("{id} is down"))?;
+        let (applied, mut store) = (machine.applied(), machine.store().clone());
+        let command = Command::Put((*key).into(), Arc::from(*value));
+        store.apply(applied, &Proposal { stamp_ms: 0, session: None, command }.encode());
+        machine.restore(applied, store);
+        Ok(())
     }
 
     pub(super) fn answer(&mut self, id: NodeId, request: RequestId, index: u64) -> Outcome {

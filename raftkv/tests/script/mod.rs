@@ -20,6 +20,7 @@
 //! | `change n1 add n4` | an operator asks n1: `add [learner|witness] n4`, `promote n4`, `remove n4`, `replace n1 n4 n5` |
 //! | `propose n1 x`, `read n1` | a client asks n1 |
 //! | `call n1 7/1 incr c` | client 7's first command, or `-` outside of any session: `incr c`, `put x 1`, `get x` |
+//! | `corrupt n1 x 7` | the state machine of n1 has 7 under x, whatever the log says |
 //! | `value x n1` | what the state machine of n1 binds x to |
 //! | `wait 60ms` | time passes for everybody |
 //! | `deliver`, `deliver from=n1 to=n2 is=Heartbeat` | the messages that are under way now, and match, arrive |
@@ -158,6 +159,7 @@ impl Script {
             "propose" => self.propose(arguments),
             "call" => self.call(arguments),
             "value" => self.value(arguments),
+            "corrupt" => self.corrupt(arguments),
             "read" => self.targets(arguments)?.into_iter().try_for_each(|id| {
                 let request = self.request("read");
                 self.step(id, Input::Read { request })

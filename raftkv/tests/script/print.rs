@@ -96,6 +96,7 @@ pub(super) fn event(event: &Event) -> String {
         EventKind::Transfer(to, Handover::Told) => format!("has told {to} to take over"),
         EventKind::Transfer(to, Handover::Done) => format!("has handed over to {to}"),
         EventKind::Transfer(to, Handover::GivenUp) => format!("gives up handing over to {to}"),
+        EventKind::State(index, hash) => format!("has the state {hash:016x} at {index}"),
         EventKind::Read(mode, index) => format!("reads by {mode} at {index}"),
         EventKind::Config(config) => {
             let what = match config.state {
@@ -137,6 +138,13 @@ pub(super) fn message(message: &Message) -> String {
         },
         Message::Heartbeat(m) => format!("Heartbeat term {} commit {} round {}", m.term, m.commit, m.round),
         Message::TimeoutNow(m) => format!("TimeoutNow term {}", m.term),
+        Message::StateHash(m) => {
+            let agreed = if m.is_agreed { ", as a majority" } else { "" };
+            format!("StateHash term {} {:016x} at {}{agreed}", m.term, m.hash, m.index)
+        }
+        Message::StateHashReply(m) => {
+            format!("StateHashReply term {} {:016x} at {}", m.term, m.hash, m.index)
+        }
         Message::HeartbeatReply(m) => {
             format!("HeartbeatReply term {} round {} last {}", m.term, m.round, m.last_index)
         }

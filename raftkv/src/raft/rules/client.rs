@@ -59,3 +59,13 @@ switch! {
         SkipEntry = "skip_entry",
     }
 }
+
+switch! {
+    /// Which leader a node names that does not lead.
+    LeaderHint {
+        /// That of the present term, if it knows one.
+        DropOnTermChange = "drop_on_term_change",
+        /// The last that it has known, in whatever term.
+        Keep = "keep",
+    }
+}

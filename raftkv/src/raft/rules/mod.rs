@@ -253,6 +253,10 @@ rules! {
         session_timeout: Millis = Millis(3_600_000), "shorter than a client's patience, its repetitions are refused";
         /// By which clock a key with a time to live ends.
         ttl_clock: TtlClock = TtlClock::LogTime, "a key ends at different places of the log: replicas diverge";
+        /// Which leader a node names that does not lead.
+        leader_hint: LeaderHint = LeaderHint::DropOnTermChange, "nodes that remember old leaders send clients to and fro";
+        /// Whether replicas compare the hashes of their states.
+        periodic_hash_check: Toggle = Toggle::On, "a replica that has silently diverged serves reads and may lead";
         /// What beside the log has a say in the results of the state machine.
         apply_nondeterminism: ApplyNondeterminism = ApplyNondeterminism::None, "replicas that applied the same entries differ";
         /// What becomes of a node on which applying an entry panics.
