@@ -144,7 +144,7 @@ impl Cluster {
             move |error| StartError::Prepare(what, error)
         };
         let (hosts, ports) = Hosts::build(options.nodes).map_err(failed("the nodes' hosts"))?;
-        let switch = Switch::start(ports).map_err(failed("the switch"))?;
+        let switch = Switch::start(ports, options.seed).map_err(failed("the switch"))?;
         let members = hosts.members();
         fs::create_dir_all(&options.run_dir).map_err(failed("the run directory"))?;
         let run_dir = options.run_dir.canonicalize().map_err(failed("the run directory"))?;

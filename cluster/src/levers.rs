@@ -37,15 +37,75 @@ pub enum LinkRule {
     Pass,
     /// They vanish, as on a cut cable: no reset, no ICMP.
     Drop,
+    /// They pass as over a bad line.
+    Shape(Shaping),
+}
+
+/// How bad a line is. Shares are in parts of a million, each drawn for every frame on its own; all zero is a perfect line.
+/// A frame is what the sender's kernel hands out, up to 64 KiB of a TCP stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Shaping {
+    /// How much later every frame arrives, in microseconds.
+    pub delay_us: u32,
+    /// By how much the delay differs from frame to frame, in both directions, evenly. Frames keep their order.
+    pub jitter_us: u32,
+    /// The share of frames that are lost.
+    pub loss_ppm: u32,
+    /// How many frames in a row are lost in the mean; 0 or 1: each on its own.
+    pub burst_frames: u32,
+    /// The share of frames that arrive twice.
+    pub duplicate_ppm: u32,
+    /// The share of frames that arrive up to 10 ms later than their place.
+    pub reorder_ppm: u32,
+    /// The share of frames in which a bit of the payload changes, unnoticed by any checksum below the program.
+    pub corrupt_ppm: u32,
+    /// How much the line carries, in kilobits a second; 0: any amount.
+    pub rate_kbit: u32,
+}
+
+impl Shaping {
+    /// Two bad lines one behind the other: delays and their jitters add up, a frame gets through where both let it, and
+    /// the slower one sets the rate.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let either = |one: u32, other: u32| {
+            let (one, other) = (u64::from(one), u64::from(other));
+            (one + other - one * other / 1_000_000).min(1_000_000) as u32
+        };
+        let slower = match (self.rate_kbit, other.rate_kbit) {
+            (0, rate) | (rate, 0) => rate,
+            (one, other) => one.min(other),
+        };
+        Self {
+            delay_us: self.delay_us.saturating_add(other.delay_us),
+            jitter_us: self.jitter_us.saturating_add(other.jitter_us),
+            loss_ppm: either(self.loss_ppm, other.loss_ppm),
+            burst_frames: self.burst_frames.max(other.burst_frames),
+            duplicate_ppm: either(self.duplicate_ppm, other.duplicate_ppm),
+            reorder_ppm: either(self.reorder_ppm, other.reorder_ppm),
+            corrupt_ppm: either(self.corrupt_ppm, other.corrupt_ppm),
+            rate_kbit: slower,
+        }
+    }
 }
 
 /// Counters of one link since the start of the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LinkStats {
-    /// Frames let through.
+    /// Frames let through, at once or later.
     pub passed: u64,
     /// Frames dropped by the rule of the link.
     pub dropped: u64,
+    /// Of those that passed: how many had to wait.
+    pub delayed: u64,
+    /// ... how many arrived twice.
+    pub duplicated: u64,
+    /// ... how many others could overtake.
+    pub reordered: u64,
+    /// ... how many were changed.
+    pub corrupted: u64,
 }
 
 /// A signal that a fault sends to the whole process group of a node.

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use cluster::hosts::{CLIENTS, CONTROL, Hosts, node_address};
-use cluster::levers::{Endpoint, Link, LinkRule};
+use cluster::levers::{Endpoint, Link, LinkRule, LinkStats, Shaping};
 use cluster::switch::{Switch, SwitchTroubles};
 use cluster::system::NodeId;
 
@@ -26,6 +26,13 @@ fn main() -> ExitCode {
         Scene { name: "a_connection_outlives_a_cut", play: Play::Inside(a_connection_outlives_a_cut) },
         Scene { name: "a_bulk_transfer_arrives_intact", play: Play::Inside(a_bulk_transfer_arrives_intact) },
         Scene { name: "all_links_change_at_once", play: Play::Inside(all_links_change_at_once) },
+        Scene { name: "a_late_line_is_late_and_keeps_order", play: Play::Inside(a_late_line_is_late) },
+        Scene { name: "shares_of_frames_are_touched", play: Play::Inside(shares_of_frames_are_touched) },
+        Scene {
+            name: "a_slow_line_carries_what_it_says",
+            play: Play::Inside(a_slow_line_carries_what_it_says),
+        },
+        Scene { name: "healing_delivers_what_waits", play: Play::Inside(healing_delivers_what_waits) },
         Scene { name: "networks_follow_one_another", play: Play::Inside(networks_follow_one_another) },
     ])
 }
@@ -37,7 +44,7 @@ struct Network {
 
 fn network(nodes: u16) -> Network {
     let (hosts, ports) = Hosts::build(nodes).expect("hosts");
-    Network { switch: Switch::start(ports).expect("a switch"), hosts }
+    Network { switch: Switch::start(ports, 1).expect("a switch"), hosts }
 }
 
 impl Network {
@@ -51,6 +58,138 @@ impl Network {
         let rules: Vec<_> = links.iter().map(|(from, to)| (Link { from: *from, to: *to }, rule)).collect();
         self.switch.set_links(&rules).expect("rules")
     }
+}
+
+impl Network {
+    fn stats(&self, from: u16, to: u16) -> LinkStats {
+        self.switch.link(Link { from: node(from), to: node(to) }).1
+    }
+}
+
+/// Numbered datagrams from one socket to the other: the numbers as they arrive, each with its time since it was sent.
+fn sent_and_received(
+    from: &UdpSocket,
+    to: &UdpSocket,
+    count: u32,
+    apart: Duration,
+) -> Vec<(u32, Vec<u8>, Duration)> {
+    let target = to.local_addr().unwrap();
+    to.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    std::thread::scope(|scope| {
+        let receiver = scope.spawn(|| {
+            let (mut received, mut buffer) = (Vec::new(), [0; 64]);
+            while let Ok(length) = to.recv(&mut buffer) {
+                received.push((buffer[..length].to_vec(), Instant::now()));
+            }
+            received
+        });
+        let mut sent = Vec::new();
+        for number in 0..count {
+            let mut datagram = [0x55; 64];
+            datagram[..4].copy_from_slice(&number.to_le_bytes());
+            datagram[4..8].copy_from_slice(&number.to_le_bytes());
+            sent.push(Instant::now());
+            from.send_to(&datagram, target).expect("sending is not what fails");
+            // The pace is what is tested: the line sees one frame after the other.
+            std::thread::sleep(apart);
+        }
+        let received = receiver.join().expect("no panic");
+        let number = |bytes: &[u8]| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        let known = received.into_iter().filter(|(bytes, _)| sent.get(number(bytes) as usize).is_some());
+        known.map(|(bytes, at)| (number(&bytes), bytes.clone(), at - sent[number(&bytes) as usize])).collect()
+    })
+}
+
+fn a_late_line_is_late(_: &Path) {
+    let network = network(2);
+    let (a, b) = (network.udp(1), network.udp(2));
+    let late = Shaping { delay_us: 30_000, jitter_us: 10_000, ..Shaping::default() };
+    network.cut(&[(node(1), node(2))], LinkRule::Shape(late));
+    let received = sent_and_received(&a, &b, 100, Duration::from_millis(1));
+    assert_eq!(received.len(), 100, "nothing is lost");
+    assert!(received.is_sorted_by_key(|(number, ..)| *number), "frames keep their order");
+    let mut waits: Vec<Duration> = received.iter().map(|(.., wait)| *wait).collect();
+    waits.sort_unstable();
+    assert!(waits[0] >= Duration::from_millis(20), "{waits:?}");
+    // Under jitter a frame waits for those before it, so the median is above the delay; a busy host adds to it.
+    assert!((Duration::from_millis(28)..Duration::from_millis(60)).contains(&waits[50]), "{waits:?}");
+    assert_eq!(network.stats(1, 2).delayed, 100);
+    assert_eq!(arriving(&b, &a, 20), 20, "the other direction is untouched");
+    assert_eq!(network.stats(2, 1).delayed, 0);
+    println!("30 ms ±10 ms: {:?} .. median {:?} .. {:?}", waits[0], waits[50], waits[99]);
+}
+
+fn shares_of_frames_are_touched(_: &Path) {
+    let network = network(2);
+    let (a, b) = (network.udp(1), network.udp(2));
+    let bad = Shaping {
+        loss_ppm: 200_000,
+        duplicate_ppm: 200_000,
+        reorder_ppm: 100_000,
+        corrupt_ppm: 100_000,
+        ..Shaping::default()
+    };
+    network.cut(&[(node(1), node(2))], LinkRule::Shape(bad));
+    let received = sent_and_received(&a, &b, 1000, Duration::from_micros(500));
+    let stats = network.stats(1, 2);
+    println!("{stats:?}");
+    assert_eq!(stats.passed + stats.dropped, 1000);
+    // Five standard deviations of 1000 draws.
+    let near = |found: u64, expected: f64| {
+        let spread = 5.0 * (expected * (1.0 - expected / 1000.0)).sqrt();
+        assert!((found as f64 - expected).abs() <= spread, "{found}, not {expected}: {stats:?}");
+    };
+    near(stats.dropped, 200.0);
+    near(stats.duplicated, 160.0);
+    near(stats.reordered, 80.0);
+    near(stats.corrupted, 80.0);
+    let damaged = |bytes: &[u8]| bytes[..4] != bytes[4..8] || bytes[8..].iter().any(|byte| *byte != 0x55);
+    let found = received.iter().filter(|(_, bytes, _)| damaged(bytes)).count() as u64;
+    // A damaged number may be that of no datagram at all.
+    assert!(found > stats.corrupted / 2, "{found} damaged datagrams arrived, the kernel dropped the others");
+    assert!(received.len() as u64 <= stats.passed + stats.duplicated);
+    assert!(!received.is_sorted_by_key(|(number, ..)| *number), "some were overtaken");
+}
+
+fn a_slow_line_carries_what_it_says(_: &Path) {
+    let network = network(2);
+    let slow = Shaping { rate_kbit: 8_000, ..Shaping::default() };
+    network.cut(&[(node(1), node(2))], LinkRule::Shape(slow));
+    let address = SocketAddr::from((node_address(NodeId(2)), 9100));
+    let listener =
+        network.hosts.node(NodeId(2)).unwrap().run(|| TcpListener::bind(address)).expect("a listener");
+    let mut sender =
+        network.hosts.node(NodeId(1)).unwrap().run(|| TcpStream::connect(address)).expect("connected");
+    let (mut receiver, _) = listener.accept().expect("accepted");
+    const BYTES: usize = 1_500_000;
+    let begun = Instant::now();
+    let writer = std::thread::spawn(move || sender.write_all(&vec![7; BYTES]));
+    let mut all = vec![0; BYTES];
+    receiver.read_exact(&mut all).expect("all of it arrives");
+    writer.join().expect("no panic").expect("written");
+    let took = begun.elapsed();
+    // 12 Mbit at 8 Mbit/s; the queue of the line is half a second, and what is dropped is sent again.
+    println!("{BYTES} bytes at 8 Mbit/s took {took:?}");
+    assert!((Duration::from_millis(1400)..Duration::from_secs(10)).contains(&took), "{took:?}");
+}
+
+fn healing_delivers_what_waits(_: &Path) {
+    let network = network(2);
+    let (a, b) = (network.udp(1), network.udp(2));
+    let link = [(node(1), node(2))];
+    network.cut(&link, LinkRule::Shape(Shaping { delay_us: 60_000_000, ..Shaping::default() }));
+    assert_eq!(arriving(&a, &b, 5), 0, "they wait");
+    assert_eq!(network.stats(1, 2), LinkStats { passed: 5, delayed: 5, ..LinkStats::default() });
+    network.cut(&link, LinkRule::Pass);
+    let mut buffer = [0; 8];
+    let numbers: Vec<u8> = (0..5).map_while(|_| b.recv(&mut buffer).ok().map(|_| buffer[0])).collect();
+    assert_eq!(numbers, [0, 1, 2, 3, 4]);
+    network.cut(&link, LinkRule::Shape(Shaping { delay_us: 60_000_000, ..Shaping::default() }));
+    assert_eq!(arriving(&a, &b, 5), 0);
+    network.cut(&link, LinkRule::Drop);
+    network.cut(&link, LinkRule::Pass);
+    assert_eq!(arriving(&a, &b, 3), 3, "those that waited when the line was cut are gone");
+    assert_eq!(network.stats(1, 2).dropped, 5);
 }
 
 fn node(n: u16) -> Endpoint {

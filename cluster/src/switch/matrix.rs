@@ -3,11 +3,15 @@
 //! Invariant: [`decide`] is the only place where the fate of a frame is chosen, and counts what it chose.
 
 use std::net::Ipv4Addr;
+use std::time::Instant;
+
+use rand::Rng;
 
 use crate::hosts::{CONTROL, port_of};
 use crate::levers::{Endpoint, LeverError, Link, LinkRule, LinkStats};
 
 use super::port::VNET_HEADER;
+use super::shaping::{self, Fate, Going, Lane};
 
 /// The number of the clients' port.
 const CLIENTS_PORT: usize = 0;
@@ -16,8 +20,10 @@ const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
 /// What a decision needs to know about a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Frame {
-    from: usize,
-    to: usize,
+    pub(super) from: usize,
+    pub(super) to: usize,
+    /// Its length on the wire.
+    bytes: usize,
     source: Ipv4Addr,
     destination: Ipv4Addr,
 }
@@ -33,7 +39,13 @@ impl Frame {
         }
         let address = |at: usize| Ipv4Addr::new(ip[at], ip[at + 1], ip[at + 2], ip[at + 3]);
         let to = port_of(&ethernet[0..6])?;
-        (to != from).then(|| Self { from, to, source: address(12), destination: address(16) })
+        (to != from).then(|| Self {
+            from,
+            to,
+            bytes: ethernet.len(),
+            source: address(12),
+            destination: address(16),
+        })
     }
 
     /// Whether the harness itself watches a node with this.
@@ -50,10 +62,12 @@ pub(super) enum Verdict {
     Pass(usize),
     /// It is gone.
     Drop,
+    /// It leaves through this port as a bad line lets it.
+    Shaped(usize, Going),
 }
 
 /// Decides about one frame.
-pub(super) fn decide(frame: &Frame, matrix: &mut Matrix) -> Verdict {
+pub(super) fn decide(frame: &Frame, matrix: &mut Matrix, now: Instant, random: &mut dyn Rng) -> Verdict {
     // No rule touches the harness's own eyes, and they do not count as traffic of the link.
     if frame.is_control() {
         return Verdict::Pass(frame.to);
@@ -68,12 +82,26 @@ pub(super) fn decide(frame: &Frame, matrix: &mut Matrix) -> Verdict {
             cell.stats.dropped += 1;
             Verdict::Drop
         }
+        LinkRule::Shape(shape) => match shaping::fate(&shape, &mut cell.lane, frame.bytes, now, random) {
+            Fate::Lost => {
+                cell.stats.dropped += 1;
+                Verdict::Drop
+            }
+            Fate::Goes(going) => {
+                cell.stats.passed += 1;
+                cell.stats.delayed += u64::from(going.due > now);
+                cell.stats.duplicated += u64::from(going.twice);
+                cell.stats.reordered += u64::from(going.reordered);
+                Verdict::Shaped(frame.to, going)
+            }
+        },
     }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Cell {
     rule: LinkRule,
+    lane: Lane,
     stats: LinkStats,
 }
 
@@ -89,20 +117,46 @@ impl Matrix {
         Self { ports, cells: vec![Cell::default(); ports * ports] }
     }
 
-    /// Replaces the rules of these links, or none of them if one does not exist.
-    pub(super) fn set(&mut self, rules: &[(Link, LinkRule)]) -> Result<(), LeverError> {
+    /// Replaces the rules of these links, or none of them if one does not exist. Returns the links whose rule is another
+    /// one now, by their ports.
+    pub(super) fn set(&mut self, rules: &[(Link, LinkRule)]) -> Result<Vec<(usize, usize)>, LeverError> {
         for (link, _) in rules {
             if self.index(*link).is_none() {
                 let message = format!("there is no link from {:?} to {:?}", link.from, link.to);
                 return Err(LeverError::Unsupported(message));
             }
         }
+        let mut changed = Vec::new();
         for (link, rule) in rules {
-            if let Some(index) = self.index(*link) {
+            if let Some(index) = self.index(*link)
+                && self.cells[index].rule != *rule
+            {
                 self.cells[index].rule = *rule;
+                self.cells[index].lane = Lane::default();
+                changed.push((index / self.ports, index % self.ports));
             }
         }
-        Ok(())
+        Ok(changed)
+    }
+
+    /// The rule of a link by its ports.
+    pub(super) fn rule(&self, from: usize, to: usize) -> LinkRule {
+        self.cells.get(from * self.ports + to).map(|cell| cell.rule).unwrap_or_default()
+    }
+
+    /// A frame of the link was changed.
+    pub(super) fn count_corrupted(&mut self, from: usize, to: usize) {
+        if let Some(cell) = self.cell(from, to) {
+            cell.stats.corrupted += 1;
+        }
+    }
+
+    /// A frame that had passed vanished while it waited.
+    pub(super) fn count_vanished(&mut self, from: usize, to: usize) {
+        if let Some(cell) = self.cell(from, to) {
+            cell.stats.passed = cell.stats.passed.saturating_sub(1);
+            cell.stats.dropped += 1;
+        }
     }
 
     pub(super) fn get(&self, link: Link) -> (LinkRule, LinkStats) {
@@ -153,6 +207,11 @@ mod tests {
         Endpoint::Node(NodeId(n))
     }
 
+    fn judge(frame: &Frame, matrix: &mut Matrix) -> Verdict {
+        use rand::SeedableRng;
+        decide(frame, matrix, Instant::now(), &mut rand_chacha::ChaCha8Rng::seed_from_u64(1))
+    }
+
     #[test]
     fn a_rule_is_directed_and_counted() {
         let mut matrix = Matrix::new(3);
@@ -161,9 +220,9 @@ mod tests {
         let (a, b) = (node_address(NodeId(1)), node_address(NodeId(2)));
         let there = Frame::parse(1, &frame(1, 2, a, b)).unwrap();
         let back = Frame::parse(2, &frame(2, 1, b, a)).unwrap();
-        assert_eq!(decide(&there, &mut matrix), Verdict::Drop);
-        assert_eq!(decide(&back, &mut matrix), Verdict::Pass(1));
-        assert_eq!(matrix.get(cut), (LinkRule::Drop, LinkStats { passed: 0, dropped: 1 }));
+        assert_eq!(judge(&there, &mut matrix), Verdict::Drop);
+        assert_eq!(judge(&back, &mut matrix), Verdict::Pass(1));
+        assert_eq!(matrix.get(cut), (LinkRule::Drop, LinkStats { dropped: 1, ..LinkStats::default() }));
     }
 
     #[test]
@@ -173,13 +232,14 @@ mod tests {
             (Link { from: Endpoint::Clients, to: node(1) }, Link { from: node(1), to: Endpoint::Clients });
         matrix.set(&[(to, LinkRule::Drop), (from, LinkRule::Drop)]).unwrap();
         let n1 = node_address(NodeId(1));
-        let mut judge =
-            |from, to, a, b| decide(&Frame::parse(from, &frame(from, to, a, b)).unwrap(), &mut matrix);
+        let mut judge = |from, to, a, b| {
+            super::tests::judge(&Frame::parse(from, &frame(from, to, a, b)).unwrap(), &mut matrix)
+        };
         assert_eq!(judge(0, 1, CONTROL, n1), Verdict::Pass(1));
         assert_eq!(judge(1, 0, n1, CONTROL), Verdict::Pass(0));
         assert_eq!(judge(0, 1, CLIENTS, n1), Verdict::Drop);
         assert_eq!(judge(1, 0, n1, CLIENTS), Verdict::Drop);
-        assert_eq!(matrix.get(to).1, LinkStats { passed: 0, dropped: 1 });
+        assert_eq!(matrix.get(to).1, LinkStats { dropped: 1, ..LinkStats::default() });
     }
 
     #[test]
@@ -187,7 +247,7 @@ mod tests {
         let mut matrix = Matrix::new(3);
         matrix.set(&[(Link { from: node(1), to: node(2) }, LinkRule::Drop)]).unwrap();
         let posing = Frame::parse(1, &frame(1, 2, CONTROL, node_address(NodeId(2)))).unwrap();
-        assert_eq!(decide(&posing, &mut matrix), Verdict::Drop);
+        assert_eq!(judge(&posing, &mut matrix), Verdict::Drop);
     }
 
     #[test]

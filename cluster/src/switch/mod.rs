@@ -2,23 +2,32 @@
 //!
 //! Invariant: a frame is judged and sent on under one lock, and rules change under the same lock. So all rules of one
 //! change hold from one instant on, and when [`Switch::set_links`] returns, no frame that an older rule let through is
-//! still on its way inside the switch. Changing a rule does not wait for the switch's thread to be scheduled.
+//! still on its way inside the switch: what waits on a link whose rule changes is sent at that instant, in order, or, if the
+//! link is cut, gone. Changing a rule does not wait for the switch's thread to be scheduled.
 //! Deliberately lacks address learning, broadcast and ARP: every host knows every other from the start.
 //! Reference: packet(7).
 
 mod matrix;
 mod port;
+mod shaping;
+mod waiting;
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 
 use crate::levers::{LeverError, Link, LinkRule, LinkStats};
 
 use matrix::{Frame, Matrix, Verdict, decide};
 pub use port::Port;
+use port::VNET_HEADER;
+use shaping::Going;
+use waiting::Waiting;
 
 /// Frames that one port may deliver before the others get their turn.
 const BATCH: usize = 64;
@@ -37,15 +46,26 @@ pub struct SwitchTroubles {
 }
 
 struct Shared {
+    ports: Vec<Port>,
     state: Mutex<State>,
 }
 
 struct State {
     matrix: Matrix,
+    waiting: Waiting,
+    random: ChaCha8Rng,
     troubles: SwitchTroubles,
 }
 
 impl Shared {
+    /// Hands a frame to the host behind a port.
+    fn send(&self, to: usize, bytes: &[u8], troubles: &mut SwitchTroubles) {
+        let Some(target) = self.ports.get(to) else { return };
+        let sent = target.send(bytes);
+        troubles.retries += u64::from(sent.retries);
+        troubles.lost += u64::from(sent.lost);
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // The state is plain numbers, valid after a panic too.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -60,8 +80,8 @@ pub struct Switch {
 }
 
 impl Switch {
-    /// Connects the ports (the clients' first) with every link passing.
-    pub fn start(ports: Vec<Port>) -> io::Result<Self> {
+    /// Connects the ports (the clients' first) with every link passing. What bad lines do is drawn from `seed`.
+    pub fn start(ports: Vec<Port>, seed: u64) -> io::Result<Self> {
         // SAFETY: a plain eventfd call.
         let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
         if fd < 0 {
@@ -69,12 +89,17 @@ impl Switch {
         }
         // SAFETY: the descriptor is new and belongs to nobody else.
         let stop = unsafe { OwnedFd::from_raw_fd(fd) };
-        let state = State { matrix: Matrix::new(ports.len()), troubles: SwitchTroubles::default() };
-        let shared = Arc::new(Shared { state: Mutex::new(state) });
+        let state = State {
+            matrix: Matrix::new(ports.len()),
+            waiting: Waiting::default(),
+            random: ChaCha8Rng::seed_from_u64(seed),
+            troubles: SwitchTroubles::default(),
+        };
+        let shared = Arc::new(Shared { ports, state: Mutex::new(state) });
         let (for_thread, stop_for_thread) = (Arc::clone(&shared), stop.try_clone()?);
         let thread = std::thread::Builder::new()
             .name("switch".into())
-            .spawn(move || forward(&ports, &stop_for_thread, &for_thread))?;
+            .spawn(move || forward(&stop_for_thread, &for_thread))?;
         Ok(Self { shared, stop, thread: Some(thread) })
     }
 
@@ -84,7 +109,15 @@ impl Switch {
             return Err(LeverError::Failed("the switch has stopped".into()));
         }
         let mut state = self.shared.lock();
-        state.matrix.set(rules)?;
+        let State { matrix, waiting, troubles, .. } = &mut *state;
+        for (from, to) in matrix.set(rules)? {
+            for bytes in waiting.take(from, to) {
+                match matrix.rule(from, to) {
+                    LinkRule::Drop => matrix.count_vanished(from, to),
+                    LinkRule::Pass | LinkRule::Shape(_) => self.shared.send(to, &bytes, troubles),
+                }
+            }
+        }
         Ok(Instant::now())
     }
 
@@ -111,14 +144,22 @@ impl Drop for Switch {
 }
 
 /// The switch's thread: until told to stop, takes frames up and passes them on.
-fn forward(ports: &[Port], stop: &OwnedFd, shared: &Shared) {
+fn forward(stop: &OwnedFd, shared: &Shared) {
+    let ports = &shared.ports;
     let readable = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
     let mut fds: Vec<libc::pollfd> = ports.iter().map(|port| readable(port.as_raw_fd())).collect();
     fds.push(readable(stop.as_raw_fd()));
     let mut buffer = vec![0; FRAME_MAX];
     loop {
-        // SAFETY: `fds` is valid for its length during the call.
-        if unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, -1) } < 0 {
+        let patience = release(shared);
+        let timeout = patience.map(|patience| libc::timespec {
+            tv_sec: patience.as_secs() as libc::time_t,
+            tv_nsec: patience.subsec_nanos().into(),
+        });
+        let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+        // SAFETY: `fds` is valid for its length and `timeout` null or valid during the call; no signal mask is given.
+        if unsafe { libc::ppoll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, timeout, std::ptr::null()) } < 0
+        {
             continue;
         }
         if fds[ports.len()].revents != 0 {
@@ -126,28 +167,59 @@ fn forward(ports: &[Port], stop: &OwnedFd, shared: &Shared) {
         }
         for (number, port) in ports.iter().enumerate() {
             if fds[number].revents != 0 {
-                drain(number, port, ports, &mut buffer, shared);
+                drain(number, port, &mut buffer, shared);
             }
         }
     }
 }
 
-fn drain(number: usize, port: &Port, ports: &[Port], buffer: &mut [u8], shared: &Shared) {
+/// Sends the frames whose time has come, and tells how long the next one has to wait.
+fn release(shared: &Shared) -> Option<Duration> {
+    let mut state = shared.lock();
+    send_due(shared, &mut state);
+    state.waiting.next().map(|due| due.saturating_duration_since(Instant::now()))
+}
+
+fn send_due(shared: &Shared, state: &mut State) {
+    while let Some((to, bytes)) = state.waiting.due(Instant::now()) {
+        shared.send(to, &bytes, &mut state.troubles);
+    }
+}
+
+fn drain(number: usize, port: &Port, buffer: &mut [u8], shared: &Shared) {
     for _ in 0..BATCH {
         let Some(length) = port.receive(buffer) else { break };
-        let bytes = &buffer[..length];
-        let Some(frame) = Frame::parse(number, bytes) else { continue };
+        let Some(frame) = Frame::parse(number, &buffer[..length]) else { continue };
         let mut state = shared.lock();
-        if let Verdict::Pass(to) = decide(&frame, &mut state.matrix)
-            && let Some(target) = ports.get(to)
-        {
-            let sent = target.send(bytes);
-            state.troubles.retries += u64::from(sent.retries);
-            state.troubles.lost += u64::from(sent.lost);
+        let now = Instant::now();
+        let State { matrix, random, troubles, .. } = &mut *state;
+        match decide(&frame, matrix, now, random) {
+            Verdict::Drop => {}
+            Verdict::Pass(to) => shared.send(to, &buffer[..length], troubles),
+            Verdict::Shaped(to, going) => {
+                let bytes = &mut buffer[..length];
+                if going.corrupted && shaping::corrupt(&mut bytes[VNET_HEADER..], random) {
+                    matrix.count_corrupted(frame.from, to);
+                }
+                send_shaped(shared, &mut state, &frame, going, &buffer[..length]);
+            }
         }
     }
     let overruns = port.overruns();
     if overruns > 0 {
         shared.lock().troubles.overruns += overruns;
+    }
+}
+
+/// Sends a frame over a bad line: now or later, once or twice.
+fn send_shaped(shared: &Shared, state: &mut State, frame: &Frame, going: Going, bytes: &[u8]) {
+    for _ in 0..=usize::from(going.twice) {
+        if going.due <= Instant::now() {
+            // Those before it on the same line may be due and not sent yet.
+            send_due(shared, state);
+            shared.send(frame.to, bytes, &mut state.troubles);
+        } else if !state.waiting.add(going.due, (frame.from, frame.to), bytes) {
+            state.matrix.count_vanished(frame.from, frame.to);
+        }
     }
 }

@@ -61,7 +61,7 @@ pub(super) fn inside() -> Exit {
 
 fn switch_figures(begun: Instant) -> Result<Vec<Sample>, String> {
     let (_hosts, ports) = Hosts::build(NODES).map_err(|error| error.to_string())?;
-    let switch = Switch::start(ports).map_err(|error| error.to_string())?;
+    let switch = Switch::start(ports, 1).map_err(|error| error.to_string())?;
     let ready = begun.elapsed();
     let mut cuts: Vec<Duration> = Vec::new();
     for round in 0..CUTS {
