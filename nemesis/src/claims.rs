@@ -1,6 +1,7 @@
 //! What the active faults hold of the cluster, and how overlapping ones compose.
 //!
-//! The rule: a link obeys the strongest rule that any active fault puts on it, and passes only when none does. A node is
+//! The rule: a link is cut while any active fault cuts it, is as bad as all active faults make it together, and passes
+//! untouched only when none does anything to it. A node is
 //! held by at most one process fault. No fault owns a link, so undoing one leaves what another still asks for.
 
 use cluster::levers::{Link, LinkRule};
@@ -37,10 +38,11 @@ impl Claims {
     }
 }
 
-/// The stronger of two rules for one link.
+/// The rule of a link on which two faults put a rule each: a cut is a cut, and bad lines add up.
 pub fn stronger(one: LinkRule, other: LinkRule) -> LinkRule {
     match (one, other) {
-        (LinkRule::Pass, LinkRule::Pass) => LinkRule::Pass,
         (LinkRule::Drop, _) | (_, LinkRule::Drop) => LinkRule::Drop,
+        (LinkRule::Pass, rule) | (rule, LinkRule::Pass) => rule,
+        (LinkRule::Shape(one), LinkRule::Shape(other)) => LinkRule::Shape(one.and(other)),
     }
 }

@@ -52,6 +52,14 @@ pub fn duration(params: &Params, name: &str) -> Result<Duration, String> {
     }
 }
 
+/// A share, from 0 to 1.
+pub fn ratio(params: &Params, name: &str) -> Result<f64, String> {
+    match get(params, name)? {
+        Param::Number(share) if (0.0..=1.0).contains(share) => Ok(*share),
+        other => Err(wrong(name, "a share from 0% to 100%", other)),
+    }
+}
+
 /// A whole number.
 pub fn count(params: &Params, name: &str) -> Result<u64, String> {
     match get(params, name)? {

@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use cluster::levers::{LeverError, Levers, Link, LinkRule, NodeSignal, ProcessState};
+use cluster::levers::{LeverError, Levers, Link, LinkRule, LinkStats, NodeSignal, ProcessState};
 use cluster::system::{BoxFuture, FileEdit, NodeId};
 use serde::{Deserialize, Serialize};
 
@@ -113,44 +113,63 @@ pub fn undo<'a>(target: &'a Target, levers: &'a dyn Levers) -> BoxFuture<'a, Res
 /// What the counters of the levers showed before a fault was installed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Before {
-    /// The frames dropped so far on each link of the target, in the target's order.
-    dropped: Vec<u64>,
+    /// The counters of each link of the target, in the target's order.
+    frames: Vec<LinkStats>,
 }
 
 /// Reads the counters that [`effect`] compares with.
 pub fn before(target: &Target, levers: &dyn Levers) -> Before {
-    Before { dropped: dropped(target, levers) }
+    Before { frames: frames(target, levers) }
 }
 
 /// What the fault did from `before` until now. Called while it is still in place.
 pub fn effect(target: &Target, before: &Before, levers: &dyn Levers) -> Effect {
     match target {
-        Target::Links(cut) => frames_lost(cut, before, &dropped(target, levers)),
+        Target::Links(cut) => frames_touched(cut, before, &frames(target, levers)),
         Target::Paused(nodes) => still_in(nodes, ProcessState::Paused, levers),
         Target::Down(nodes) => still_in(nodes, ProcessState::Down, levers),
         Target::Edited(edited) => still_in(&edited.nodes, ProcessState::Down, levers),
     }
 }
 
-fn dropped(target: &Target, levers: &dyn Levers) -> Vec<u64> {
+fn frames(target: &Target, levers: &dyn Levers) -> Vec<LinkStats> {
     match target {
-        Target::Links(cut) => cut.rules.iter().map(|(link, _)| levers.link(*link).1.dropped).collect(),
+        Target::Links(cut) => cut.rules.iter().map(|(link, _)| levers.link(*link).1).collect(),
         Target::Down(_) | Target::Paused(_) | Target::Edited(_) => Vec::new(),
     }
 }
 
-fn frames_lost(cut: &Cut, before: &Before, now: &[u64]) -> Effect {
-    let lost =
-        |(index, now): (usize, &u64)| now.saturating_sub(before.dropped.get(index).copied().unwrap_or(0));
-    let lost: Vec<u64> = now.iter().enumerate().map(lost).collect();
-    let links = lost.iter().filter(|frames| **frames > 0).count();
-    let all = cut.rules.len();
+/// What can happen to a frame beside passing, in words, and its counter.
+const TOUCHES: [(&str, fn(&LinkStats) -> u64); 5] = [
+    ("dropped", |stats| stats.dropped),
+    ("delayed", |stats| stats.delayed),
+    ("duplicated", |stats| stats.duplicated),
+    ("reordered", |stats| stats.reordered),
+    ("corrupted", |stats| stats.corrupted),
+];
+
+fn frames_touched(cut: &Cut, before: &Before, now: &[LinkStats]) -> Effect {
+    let earlier = |index: usize| before.frames.get(index).copied().unwrap_or_default();
+    let since = |index: usize, count: fn(&LinkStats) -> u64| {
+        count(&now[index]).saturating_sub(count(&earlier(index)))
+    };
+    let touched = |index: usize| TOUCHES.iter().any(|(_, count)| since(index, *count) > 0);
+    let (all, links) = (cut.rules.len(), (0..now.len()).filter(|index| touched(*index)).count());
+    let sums =
+        TOUCHES.map(|(word, count)| (word, (0..now.len()).map(|index| since(index, count)).sum::<u64>()));
     if links == 0 {
+        let words =
+            if cut.rules.iter().all(|(_, rule)| *rule == LinkRule::Drop) { "dropped" } else { "touched" };
         return Effect::None(format!(
-            "no frame was dropped on any of its {all} links: nobody tried to use them"
+            "no frame was {words} on any of its {all} links: nobody tried to use them"
         ));
     }
-    Effect::Seen(format!("{} frames dropped on {links} of {all} links", lost.iter().sum::<u64>()))
+    let seen: Vec<String> = sums
+        .iter()
+        .filter(|(_, frames)| *frames > 0)
+        .map(|(word, frames)| format!("{frames} frames {word}"))
+        .collect();
+    Effect::Seen(format!("{} on {links} of {all} links", seen.join(", ")))
 }
 
 fn still_in(nodes: &[NodeId], state: ProcessState, levers: &dyn Levers) -> Effect {

@@ -2,6 +2,7 @@
 
 mod kill;
 mod lose_vote;
+mod network;
 mod partition;
 mod pause;
 mod stop;
@@ -11,7 +12,15 @@ use crate::fault::FaultKind;
 
 /// Every kind of fault, in the order of the reference page.
 pub fn registry() -> &'static [FaultKind] {
-    &[partition::KIND, kill::KIND, stop::KIND, pause::KIND, truncate_log::KIND, lose_vote::KIND]
+    &[
+        partition::KIND,
+        network::KIND,
+        kill::KIND,
+        stop::KIND,
+        pause::KIND,
+        truncate_log::KIND,
+        lose_vote::KIND,
+    ]
 }
 
 /// The kind of this name.

@@ -303,3 +303,32 @@ fn the_only_node_of_a_cluster_may_be_killed_and_a_second_of_three_may_not() {
         Choice::Target(_)
     ));
 }
+
+#[test]
+fn a_bad_network_is_that_of_the_target_in_the_direction_asked_for() {
+    let model = Model::new(3);
+    let links = |entry: &str| -> Vec<String> {
+        let Target::Links(cut) = target(entry, &model) else { panic!("{entry}") };
+        assert!(cut.rules.iter().all(|(_, rule)| matches!(rule, LinkRule::Shape(_))));
+        let end = |end: Endpoint| match end {
+            Endpoint::Clients => "c".to_owned(),
+            Endpoint::Node(node) => node.0.to_string(),
+        };
+        cut.rules.iter().map(|(link, _)| end(link.from) + &end(link.to)).collect()
+    };
+    assert_eq!(links("network: { target: n2, loss: 5% }"), ["12", "21", "23", "32"]);
+    assert_eq!(links("network: { target: n2, loss: 5%, direction: outgoing }"), ["21", "23"]);
+    assert_eq!(
+        links("network: { target: n2, loss: 5%, direction: incoming, links: all }"),
+        ["c2", "12", "32"]
+    );
+    assert_eq!(links("network: { target: n2, loss: 5%, links: clients }"), ["c2", "2c"]);
+    assert_eq!(links("network: { target: all, loss: 5% }").len(), 6);
+    let Target::Links(cut) = target(
+        "network: { target: n2, delay: 40ms, jitter: 1500ms, loss: 2.5%, burst: 3, rate-kbit: 64 }",
+        &model,
+    ) else {
+        panic!("no links")
+    };
+    assert_eq!(cut.what, "40 ms delay ±1500 ms, 2.5% loss in rows of 3, 64 kbit/s to and from n2");
+}

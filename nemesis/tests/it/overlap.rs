@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use cluster::levers::{Link, LinkRule};
+use cluster::levers::{Endpoint, Link, LinkRule, Shaping};
 use cluster::system::NodeId;
 use nemesis::baseline::verify_baseline;
 use nemesis::claims::FaultId;
@@ -126,4 +126,49 @@ fn the_work_of_the_nemesis_can_be_spawned() {
     drop(sendable(nemesis.inject(FaultId(1), kill.as_ref())));
     drop(sendable(nemesis.undo(FaultId(1))));
     drop(sendable(nemesis.heal()));
+}
+
+#[test]
+fn bad_lines_add_up_and_a_cut_beats_them() {
+    runtime().block_on(async {
+        let model = Arc::new(Model::new(3));
+        let nemesis = nemesis(&model);
+        let entries = [
+            "network: { target: n1, delay: 10ms, jitter: 2ms, loss: 50% }",
+            "network: { target: n1, delay: 5ms, loss: 50%, rate-kbit: 800 }",
+            "partition: { shape: isolate, target: n1 }",
+        ];
+        for (number, entry) in (0..).zip(entries) {
+            let made = fault(entry, 3);
+            let choice = made.choose(&model.picture(nemesis.claims()), &mut stream(number, "target"));
+            let Choice::Target(target) = choice else { panic!("{choice:?}") };
+            nemesis.begin(FaultId(number), "fault", target).expect("begun");
+            nemesis.inject(FaultId(number), made.as_ref()).await.expect("begun");
+        }
+        let link = Link { from: Endpoint::Node(NodeId(1)), to: Endpoint::Node(NodeId(2)) };
+        let rule = || model.state().rules[&link];
+        assert_eq!(rule(), LinkRule::Drop);
+        nemesis.undo(FaultId(2)).await.expect("active");
+        let both = Shaping {
+            delay_us: 15_000,
+            jitter_us: 2_000,
+            loss_ppm: 750_000,
+            burst_frames: 1,
+            rate_kbit: 800,
+            ..Shaping::default()
+        };
+        assert_eq!(rule(), LinkRule::Shape(both));
+        nemesis.undo(FaultId(0)).await.expect("active");
+        let second = Shaping {
+            delay_us: 5_000,
+            loss_ppm: 500_000,
+            burst_frames: 1,
+            rate_kbit: 800,
+            ..Shaping::default()
+        };
+        assert_eq!(rule(), LinkRule::Shape(second));
+        let healed = nemesis.heal().await;
+        assert!(healed.broken.is_empty() && healed.differences.is_empty());
+        assert_eq!(rule(), LinkRule::Pass);
+    });
 }

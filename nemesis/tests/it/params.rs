@@ -26,6 +26,15 @@ pub(crate) fn read(entry: &str) -> (&'static FaultKind, Params) {
     (kind, params(kind, settings))
 }
 
+/// The least that makes a fault of this kind.
+pub(crate) fn least(kind: &FaultKind) -> String {
+    match kind.name {
+        // A perfect line is no fault.
+        "network" => "network: { delay: 10ms }".to_owned(),
+        name => format!("{name}: {{}}"),
+    }
+}
+
 fn params(kind: &FaultKind, given: &Value) -> Params {
     let given = given.as_object().expect("the settings are a map");
     for key in given.keys() {
@@ -56,6 +65,10 @@ fn convert(kind: &Kind, value: &Value) -> Param {
             let number = number.as_u64().expect("a whole number");
             assert!((*min..=*max).contains(&number), "{number} is not in {min}..={max}");
             Param::Count(number)
+        }
+        (Kind::Ratio, Value::String(text)) => {
+            let percent = text.strip_suffix('%').and_then(|number| number.parse::<f64>().ok());
+            Param::Number(percent.unwrap_or_else(|| panic!("{text} is no share")) / 100.0)
         }
         (Kind::Word(words), Value::String(text)) => {
             assert!(words.contains(&text.as_str()), "{text} is none of {words:?}");
