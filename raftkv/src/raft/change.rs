@@ -198,7 +198,7 @@ impl Raft {
             // "Once C-old,new has been committed ... it is now safe for the leader to create a log entry describing
             // C-new" (section 6 of the paper), whichever leader entered it.
             let new = latest.leave_joint();
-            self.append_own(Payload::Configuration(new));
+            self.append_own(Payload::Configuration(Box::new(new)));
         }
         let Some(mut changes) = self.leading.as_mut().map(|leading| std::mem::take(&mut leading.changes))
         else {
@@ -242,7 +242,7 @@ impl Raft {
             }
         }
         if let Next::Append(configuration) = self.next_step(&ongoing.change) {
-            ongoing.index = Some(self.append_own(Payload::Configuration(configuration)));
+            ongoing.index = Some(self.append_own(Payload::Configuration(Box::new(configuration))));
         }
         Ok(())
     }

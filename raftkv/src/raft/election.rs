@@ -51,6 +51,11 @@ impl Patience {
         Self { range, timer, drawn: range.max }
     }
 
+    /// Whether it ends at a random time, as nodes do on their own.
+    pub(super) fn is_random(&self) -> bool {
+        self.timer == Timer::Armed && self.range.min < self.range.max
+    }
+
     /// A new timeout, kept until the next draw.
     pub(super) fn draw(&mut self, random: &mut Random) -> u64 {
         self.drawn = random.between(self.range.min, self.range.max);
@@ -124,7 +129,7 @@ impl Raft {
     /// The honest law: a node raises its term only after a majority has said that it could win, and a member
     /// says so only if it has not heard of a leader lately (thesis, section 9.6). Candidate and voter both
     /// ask here.
-    fn pre_vote(&self) -> PreVote {
+    pub(super) fn pre_vote(&self) -> PreVote {
         self.rules.vote.pre_vote
     }
 

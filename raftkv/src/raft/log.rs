@@ -80,8 +80,8 @@ pub enum Payload {
     Noop,
     /// A command of a client, opaque to the core.
     Command(Command),
-    /// The members from here on.
-    Configuration(Configuration),
+    /// The members from here on. Boxed: what is rare must not make every entry as large as itself.
+    Configuration(Box<Configuration>),
     /// What a witness keeps of a command: the hash of its entry.
     Digest(u64),
 }

@@ -65,7 +65,7 @@ impl Configurations {
     fn appended(&mut self, entries: &[Entry]) {
         for entry in entries {
             if let Payload::Configuration(configuration) = &entry.payload {
-                self.known.push((entry.index, configuration.clone()));
+                self.known.push((entry.index, Configuration::clone(configuration)));
                 self.revision += 1;
             }
         }
@@ -146,7 +146,11 @@ impl Raft {
         self.configurations.appended(entries);
         for entry in entries {
             if let Payload::Configuration(configuration) = &entry.payload {
-                self.trace_configuration(entry.index, configuration.clone(), ConfigState::Append);
+                self.trace_configuration(
+                    entry.index,
+                    Configuration::clone(configuration),
+                    ConfigState::Append,
+                );
             }
         }
     }
@@ -277,7 +281,7 @@ mod tests {
     }
 
     fn entry(index: u64, configuration: Configuration) -> Entry {
-        Entry { index, term: 1, payload: Payload::Configuration(configuration) }
+        Entry { index, term: 1, payload: Payload::Configuration(Box::new(configuration)) }
     }
 
     fn grown() -> Configurations {

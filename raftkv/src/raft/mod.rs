@@ -183,6 +183,7 @@ impl Raft {
             out: Effects::default(),
         };
         this.starts_as = this.unusual_start();
+        this.shorten_first_wait(now);
         this.raise_commit(commit, None);
         match this.impossible_quorum(&this.configurations.at(0).1) {
             Some(reason) => Err(reason),

@@ -7,16 +7,14 @@
 use super::Raft;
 use super::io::{HardState, Micros};
 use super::message::Occasion;
-use super::rules::StartRole;
+use super::rules::{PreVote, StartRole};
 
 impl Raft {
     /// The role in which this node starts, if it is not the usual one.
     pub(super) fn unusual_start(&self) -> Option<StartRole> {
-        let recovered = HardState { term: self.term, voted_for: self.voted_for };
-        let is_first_start = recovered == HardState::default() && self.log.last_index() == 0;
         // The honest law: "when servers start up, they begin as followers" (section 5.2 of the paper). A candidate would
         // not listen for the present leader first.
-        let role = if is_first_start {
+        let role = if self.has_no_past() {
             self.rules.vote.initial_role
         } else {
             // The honest law: the same for a restart. Above all, a leader's log may have lost what it had already sent; in
@@ -24,6 +22,23 @@ impl Raft {
             self.rules.vote.restart_role
         };
         (role != StartRole::Follower).then_some(role)
+    }
+
+    /// Whether this node has neither term nor vote nor log: nothing that it could have promised to anybody.
+    fn has_no_past(&self) -> bool {
+        let recovered = HardState { term: self.term, voted_for: self.voted_for };
+        recovered == HardState::default() && self.log.last_index() == 0
+    }
+
+    /// A new cluster need not wait for a leader that it cannot have. A node without a past asks after a third of its first
+    /// election timeout already, and only whether it could win: where there is a leader, that changes nothing (thesis,
+    /// section 9.6). A node with a past waits for the whole time, because its vote may have been promised to a leader's
+    /// lease.
+    pub(super) fn shorten_first_wait(&mut self, now: Micros) {
+        if self.has_no_past() && self.pre_vote() != PreVote::Off && self.patience.is_random() {
+            let whole = self.election_due.millis_since(now);
+            self.election_due = now.plus_millis(whole / 3);
+        }
     }
 
     /// Takes up that role, with the first input.
