@@ -45,6 +45,11 @@ fn the_protocol_of_the_paper_alone_is_safe() {
 }
 
 #[test]
+fn what_etcd_does_is_safe() {
+    nothing_breaks("etcd-like", 150);
+}
+
+#[test]
 fn a_typical_course_solution_is_safe() {
     let rules = Rules::preset("naive-6824").unwrap();
     for seed in (first_seed()..).take(150) {

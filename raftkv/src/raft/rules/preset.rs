@@ -6,13 +6,70 @@ use super::{HeartbeatCommit, OnLogRegression, Rules, Switch, Witness};
 /// The named combinations, with what they are.
 pub const PRESETS: &[(&str, &str)] = &[
     ("production", "every honest law: the defaults"),
-    ("paper", "the protocol of the paper alone: no pre-vote, no check of the quorum, no stickiness"),
-    ("thesis", "the paper's protocol with the leader stickiness of chapter 4 of the thesis"),
-    ("etcd-like", "what etcd does when it is configured for production: the defaults"),
+    (
+        "paper",
+        "the protocol of the paper alone: no pre-vote, no check of the quorum, no stickiness, no transfer, joint \
+         membership changes",
+    ),
+    (
+        "thesis",
+        "the paper's protocol with the thesis' leader stickiness (4.2.3), changes of one server (4.1), leadership transfer \
+         (3.10) and sessions (6.3)",
+    ),
+    (
+        "etcd-like",
+        "what etcd does: configurations count when applied, the commit index is stored, a follower that lost entries stops, \
+         no sessions",
+    ),
     (
         "naive-6824",
-        "a typical course solution: the paper without a no-op, one step back at a time, reads in the log",
+        "a typical course solution: the paper without a no-op, a message and a write at a time, one step back at a \
+         time, reads in the log",
     ),
+];
+
+/// A rule and its value.
+type Change = (&'static str, &'static str);
+
+/// The protocol of the paper has none of these.
+const PAPER: &[Change] = &[
+    ("pre_vote", "off"),
+    ("check_quorum", "off"),
+    ("leader_stickiness", "off"),
+    ("leader_transfer_on_stop", "false"),
+    ("membership", "joint"),
+];
+
+const THESIS: &[Change] = &[("pre_vote", "off"), ("check_quorum", "off")];
+
+/// Of etcd 3.5 with its raft library.
+const ETCD_LIKE: &[Change] = &[
+    // `applyConfChange` is called when the entry is applied; hence its guard "cannot campaign ... since there are still
+    // pending configuration changes to apply".
+    ("config_effective", "on_apply"),
+    // The commit index is part of its HardState.
+    ("persist_commit_index", "true"),
+    // "tocommit is out of range [lastIndex]. Was the raft log corrupted, truncated, or lost?"
+    ("on_log_regression", "refuse"),
+    // Requests are not numbered: a client that repeats one may have it twice.
+    ("dedup_sessions", "off"),
+    ("max_inflight", "512"),
+    // The default of its flag --max-request-bytes.
+    ("max_entry_bytes", "1572864"),
+];
+
+const NAIVE_6824: &[Change] = &[
+    ("pre_vote", "off"),
+    ("check_quorum", "off"),
+    ("leader_stickiness", "off"),
+    ("leader_transfer_on_stop", "false"),
+    ("noop_on_election", "false"),
+    ("backtrack", "one"),
+    ("pipelining", "off"),
+    ("leader_disk", "before_send"),
+    ("log_sync", "serial"),
+    ("read_mode", "log"),
+    ("session_expiry", "none"),
 ];
 
 /// The largest entry that fits into a frame between nodes with a margin for what surrounds it.
@@ -21,18 +78,12 @@ pub const MAX_ENTRY_BYTES_MAX: usize = 24 << 20;
 impl Rules {
     /// A named combination.
     pub fn preset(name: &str) -> Result<Self, RuleError> {
-        let changes: &[(&str, &str)] = match name {
-            "production" | "etcd-like" => &[],
-            "paper" => &[("pre_vote", "off"), ("check_quorum", "off"), ("leader_stickiness", "off")],
-            "thesis" => &[("pre_vote", "off"), ("check_quorum", "off")],
-            "naive-6824" => &[
-                ("pre_vote", "off"),
-                ("check_quorum", "off"),
-                ("leader_stickiness", "off"),
-                ("noop_on_election", "false"),
-                ("backtrack", "one"),
-                ("read_mode", "log"),
-            ],
+        let changes = match name {
+            "production" => &[],
+            "paper" => PAPER,
+            "thesis" => THESIS,
+            "etcd-like" => ETCD_LIKE,
+            "naive-6824" => NAIVE_6824,
             _ => {
                 let names: Vec<&str> = PRESETS.iter().map(|preset| preset.0).collect();
                 let mut text = format!("there is no preset `{name}`: expected {}", names.join(", "));
