@@ -139,8 +139,11 @@ fn frames(target: &Target, levers: &dyn Levers) -> Vec<LinkStats> {
     }
 }
 
+/// Reads one counter of a link.
+type Counter = fn(&LinkStats) -> u64;
+
 /// What can happen to a frame beside passing, in words, and its counter.
-const TOUCHES: [(&str, fn(&LinkStats) -> u64); 5] = [
+const TOUCHES: [(&str, Counter); 5] = [
     ("dropped", |stats| stats.dropped),
     ("delayed", |stats| stats.delayed),
     ("duplicated", |stats| stats.duplicated),
@@ -150,9 +153,7 @@ const TOUCHES: [(&str, fn(&LinkStats) -> u64); 5] = [
 
 fn frames_touched(cut: &Cut, before: &Before, now: &[LinkStats]) -> Effect {
     let earlier = |index: usize| before.frames.get(index).copied().unwrap_or_default();
-    let since = |index: usize, count: fn(&LinkStats) -> u64| {
-        count(&now[index]).saturating_sub(count(&earlier(index)))
-    };
+    let since = |index: usize, count: Counter| count(&now[index]).saturating_sub(count(&earlier(index)));
     let touched = |index: usize| TOUCHES.iter().any(|(_, count)| since(index, *count) > 0);
     let (all, links) = (cut.rules.len(), (0..now.len()).filter(|index| touched(*index)).count());
     let sums =
