@@ -16,6 +16,8 @@ use crate::raft::io::NodeId;
 const IDENTITY: &str = "identity.json";
 /// The directory of the log.
 const WAL: &str = "wal";
+/// The directory of snapshots.
+const SNAPSHOTS: &str = "snapshots";
 /// The version of the layout.
 const FORMAT: u32 = 1;
 
@@ -126,6 +128,11 @@ impl DataDir {
     /// Where the log lies.
     pub fn wal(&self) -> PathBuf {
         self.path.join(WAL)
+    }
+
+    /// Where the snapshots lie.
+    pub fn snapshots(&self) -> PathBuf {
+        self.path.join(SNAPSHOTS)
     }
 
     /// Takes the existing directory, whatever is in it.

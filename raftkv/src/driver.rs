@@ -30,9 +30,12 @@ use crate::raft::control::{Order, OrderOutcome};
 use crate::raft::io::{Effects, Input, Micros, NodeId, PersistId, Refusal, RequestId};
 use crate::raft::log::{Entry, Payload};
 use crate::raft::message::Message;
+use crate::raft::rules::SnapshotMode;
+use crate::raft::snapshot::{SnapshotId, SnapshotReport, SnapshotWork, Take};
 use crate::raft::trace::{Event, EventKind};
 use crate::sessions::LeaderMemory;
-use crate::store::{Applied, Local, Proposal, Reply, wall_clock_ms};
+use crate::snapshot::{self, Done};
+use crate::store::{Applied, Local, Proposal, Reply, Store, wall_clock_ms};
 use crate::tracefile::TraceFile;
 use crate::writer::{Job, Report};
 
@@ -83,6 +86,8 @@ pub(crate) struct Driver {
     replied: Vec<At>,
     /// Messages of this step that wait for that point.
     unsent: Vec<(NodeId, Message)>,
+    /// A received snapshot that the core has been told of, and the state in it.
+    received: Option<(SnapshotId, Box<Store>)>,
     ways: Ways,
 }
 
@@ -97,6 +102,8 @@ struct OpenOrder {
 pub(crate) struct Ways {
     /// To the writer.
     pub(crate) jobs: Sender<Job>,
+    /// To the thread of snapshots.
+    pub(crate) snapshots: Sender<snapshot::Job>,
     /// To the peers.
     pub(crate) outbox: Outbox,
     /// The count of messages from the peers.
@@ -153,12 +160,18 @@ impl Alarm {
 }
 
 impl Driver {
-    /// A loop around a core that was made with the clock that began at `epoch`. A request that is open for
-    /// `request_timeout` is answered as unknown.
-    pub(crate) fn new(raft: Raft, epoch: Instant, request_timeout: Duration, ways: Ways) -> Self {
+    /// A loop around a core that was made with the clock that began at `epoch`. `machine` holds what the core's snapshot
+    /// does. A request that is open for `request_timeout` is answered as unknown.
+    pub(crate) fn new(
+        raft: Raft,
+        machine: Machine,
+        epoch: Instant,
+        request_timeout: Duration,
+        ways: Ways,
+    ) -> Self {
         Self {
             deadline: raft.deadline(),
-            machine: Machine::new(raft.rules()),
+            machine,
             memory: LeaderMemory::default(),
             local: Local { clock_ms: 0, seed: drawn_seed(), node: raft.status().id.0 },
             raft,
@@ -175,6 +188,7 @@ impl Driver {
             flow: Flow::On,
             replied: Vec::new(),
             unsent: Vec::new(),
+            received: None,
             ways,
         }
     }
@@ -228,6 +242,8 @@ impl Driver {
                 self.pass_replies().await;
             }
         }
+        // A received state that the core had no use for.
+        self.received = None;
         Ok(())
     }
 
@@ -270,6 +286,13 @@ impl Driver {
             }
             Happening::Writer(Report::Disk(space)) => self.inputs.push_back(Input::Disk(space)),
             Happening::Writer(Report::Failed(error)) => return Err(error),
+            Happening::Snapshots(Done::Send(to, message)) => self.ways.outbox.send(to, message),
+            Happening::Snapshots(Done::Report(report, state)) => {
+                if let (SnapshotReport::Received(meta), Some(state)) = (&report, state) {
+                    self.received = Some((meta.id, state));
+                }
+                self.inputs.push_back(Input::Snapshot(report));
+            }
             Happening::Stop => return Ok(self.stop()),
         }
         Ok(Flow::On)
@@ -339,6 +362,9 @@ impl Driver {
         if let Some(reason) = effects.halt {
             return Err(reason);
         }
+        if effects.snapshots.iter().any(|work| matches!(work, SnapshotWork::Store(_))) {
+            failpoints::hit(Point::InstallChunk);
+        }
         let mut job =
             Job { persist: effects.persist, trace: effects.trace_durable, send: effects.send_durable };
         if steps::sends_wait_for_the_disk() {
@@ -351,12 +377,18 @@ impl Driver {
         self.write(job)?;
         steps::commands(Point::AfterCommitBeforeApply, &effects.apply);
         self.acknowledge(&effects.acknowledged);
+        if let Some(id) = effects.restore {
+            self.restore(id)?;
+        }
         self.apply(&effects.apply, effects.commit, &effects.applied)?;
         for (request, _) in effects.reads {
             if let Some(Pending { answer, kind: PendingKind::Read(key), .. }) = self.pending.remove(&request)
             {
                 respond(answer, self.read_now(&key));
             }
+        }
+        for work in effects.snapshots {
+            self.work_on_snapshots(work);
         }
         for (request, outcome) in effects.ordered {
             if self.last_order == Some(request) {
@@ -443,6 +475,45 @@ impl Driver {
             respond(pending.answer, answer);
         }
         Ok(())
+    }
+
+    /// Replaces the state machine by the state of a received snapshot.
+    fn restore(&mut self, id: SnapshotId) -> Result<(), String> {
+        match self.received.take() {
+            Some((received, state)) if received == id => {
+                self.machine.restore(id.last.index, *state);
+                Ok(())
+            }
+            _ => Err(format!("the state of the snapshot up to {} is not at hand; this is a bug", id.last)),
+        }
+    }
+
+    /// Hands work to the thread of snapshots.
+    fn work_on_snapshots(&mut self, work: SnapshotWork) {
+        // A thread that has ended has done so because the node ends.
+        match work {
+            SnapshotWork::Take(take) => self.take_snapshot(take),
+            work => drop(self.ways.snapshots.send(snapshot::Job::Work(work))),
+        }
+    }
+
+    fn take_snapshot(&self, take: Take) {
+        let rules = self.raft.rules();
+        // The law: "writing a snapshot can take a significant amount of time, and we do not want this to delay normal
+        // operations. The solution is to use copy-on-write" (section 7 of the paper).
+        let (end, wait) = match rules.snapshot.snapshot_mode {
+            SnapshotMode::BackgroundCopy => (None, None),
+            SnapshotMode::Blocking => {
+                let (end, wait) = std::sync::mpsc::channel();
+                (Some(end), Some(wait))
+            }
+        };
+        let copy = Box::new(self.machine.store().clone());
+        let _ = self.ways.snapshots.send(snapshot::Job::Take(Box::new(take), copy, end));
+        if let Some(wait) = wait {
+            // The sender is dropped when the snapshot is on disk, or cannot be.
+            let _ = wait.recv();
+        }
     }
 
     fn read_now(&self, key: &str) -> Answer {

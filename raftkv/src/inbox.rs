@@ -17,6 +17,7 @@ use crate::raft::control::{Order, OrderOutcome};
 use crate::raft::io::{NodeId, Refusal};
 use crate::raft::message::Message;
 use crate::raft::status::Status;
+use crate::snapshot::Done;
 use crate::store::Reply;
 use crate::writer::Report;
 
@@ -33,6 +34,8 @@ pub(crate) enum Happening {
     Order(Order, oneshot::Sender<OrderOutcome>),
     /// The writer has something to say.
     Writer(Report),
+    /// Something about a snapshot is done.
+    Snapshots(Done),
     /// The node is to stop.
     Stop,
 }

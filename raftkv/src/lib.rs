@@ -12,6 +12,7 @@ pub mod peers;
 pub mod raft;
 pub mod sessions;
 pub mod sim;
+pub mod snapshot;
 pub mod store;
 pub mod tracefile;
 pub mod wal;

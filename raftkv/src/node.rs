@@ -22,15 +22,22 @@ use crate::driver::{Driver, Ways, micros_since};
 use crate::failpoints::{self, Action, Plan};
 use crate::http::{self, BODY_MAX, Control, HttpConfig};
 use crate::inbox::{Arrivals, Happening, Inbox};
+use crate::machine::Machine;
 use crate::peers::{Patience, Peers, PeersConfig};
 use crate::raft::io::NodeId;
 use crate::raft::quorum::Configuration;
 use crate::raft::recovery::Standing;
 use crate::raft::rules::{RuleError, Rules, Toggle};
 use crate::raft::{Config, Raft};
+use crate::snapshot::{self, Directory, SnapshotError};
+use crate::store::Store;
 use crate::tracefile::TraceFile;
 use crate::wal::{Recovered, Sizes, Wal, WalError};
 use crate::writer::{Job, Writer};
+
+/// How much of a snapshot goes into one message: small enough that heartbeats behind it are not late on a slow link, large
+/// enough that four under way fill a fast one.
+const CHUNK_BYTES: usize = 64 << 10;
 
 /// The arguments of a node.
 #[derive(Clone, Debug, clap::Args)]
@@ -121,6 +128,9 @@ pub enum NodeError {
     /// The log cannot be used.
     #[error("{0}")]
     Wal(#[from] WalError),
+    /// The snapshots cannot be used.
+    #[error("{0}")]
+    Snapshot(#[from] SnapshotError),
     /// Something of the operating system failed.
     #[error("cannot {what}: {source}")]
     Io {
@@ -233,7 +243,8 @@ struct Ready {
     inbox: Inbox,
     arrivals: Arrivals,
     driver: Driver,
-    writer: JoinHandle<()>,
+    /// The threads that write files.
+    disk: [JoinHandle<()>; 2],
     writer_ended: oneshot::Receiver<()>,
     /// Ends with the node.
     _control: Option<ControlThread>,
@@ -247,6 +258,15 @@ impl Ready {
         arm(&args, Action::Crash);
         let data_dir = DataDir::open(&args.data_dir, &Identity::new(args.id, &cluster.identity))?;
         let (mut wal, recovered) = Wal::open_under(&rules, &data_dir.wal(), Sizes::default())?;
+        let snapshots = Directory::open(&data_dir.snapshots(), &rules)?;
+        let (snapshot, store) = snapshots.load_newest()?.unzip();
+        if snapshot.is_none() && recovered.first_index().is_none() {
+            let missing = "the front of the log was removed behind a snapshot, and there is no snapshot any more; restore \
+                           the directory from a copy, or remove the node from the cluster and add it again with an empty \
+                           directory";
+            return Err(NodeError::Arguments(format!("{}: {missing}", args.data_dir.display())));
+        }
+        let worker = snapshot::Worker::new(snapshots, snapshot.as_ref())?;
         let boot = wal.begin_boot()?;
         log_recovery(args.id, boot, &recovered);
         let trace = match &args.trace {
@@ -262,16 +282,19 @@ impl Ready {
             members: Configuration::new(cluster.members.keys().copied().collect()),
             rules: rules.clone(),
             hard_state: recovered.hard_state,
+            snapshot,
             log: recovered.entries,
             commit: recovered.commit,
             standing: Standing::Voter,
+            chunk_bytes: CHUNK_BYTES,
             seed: args.seed.unwrap_or_else(drawn_seed),
         };
         let raft = Raft::new(config, micros_since(epoch)).map_err(NodeError::Arguments)?;
         if let Some(trace) = &trace {
             trace.write(&[raft.boot_event(boot)]).map_err(io_error("write the trace"))?;
         }
-        let parts = Parts { raft, epoch, boot, rules, wal, data_dir, trace, cluster };
+        let machine = recovered_machine(&rules, &raft, store);
+        let parts = Parts { raft, machine, worker, epoch, boot, rules, wal, data_dir, trace, cluster };
         let ready = Self::assemble(&args, parts, runtime)?;
         tracing::info!("{} serves clients at {} after {:?}", args.id, ready.client_address, began.elapsed());
         Ok(ready)
@@ -319,21 +342,37 @@ impl Ready {
         // Only now there is somebody who could release it.
         arm(args, Action::Hold);
 
+        let data_dir = Arc::new(parts.data_dir);
+        let (snapshots, work) = channel();
+        let snapshotter = run_snapshots(parts.worker, work, inbox.clone(), data_dir.clone())?;
         let writer = Writer::new(parts.wal, parts.rules.clone(), parts.trace.clone());
-        let (writer, writer_ended) = run_writer(writer, jobs_received, inbox.clone(), parts.data_dir)?;
-        let ways = Ways { jobs, outbox: peers.outbox(), backlog: peers.backlog(), trace: parts.trace };
-        let driver =
-            Driver::new(parts.raft, parts.epoch, Duration::from_millis(args.request_timeout_ms), ways);
-        Ok(Self { runtime, client_address, inbox, arrivals, driver, writer, writer_ended, _control: control })
+        let (writer, writer_ended) = run_writer(writer, jobs_received, inbox.clone(), data_dir)?;
+        let ways =
+            Ways { jobs, snapshots, outbox: peers.outbox(), backlog: peers.backlog(), trace: parts.trace };
+        let timeout = Duration::from_millis(args.request_timeout_ms);
+        let driver = Driver::new(parts.raft, parts.machine, parts.epoch, timeout, ways);
+        Ok(Self {
+            runtime,
+            client_address,
+            inbox,
+            arrivals,
+            driver,
+            disk: [writer, snapshotter],
+            writer_ended,
+            _control: control,
+        })
     }
 
     /// Runs the node in this thread until it ends.
     fn live(self) -> Result<(), NodeError> {
         let result = self.runtime.block_on(live(self.driver, self.arrivals, self.writer_ended));
-        match (result, self.writer.join()) {
-            (Err(reason), _) => Err(NodeError::Stopped(reason)),
-            (Ok(()), Err(_)) => Err(NodeError::Stopped("the writer's thread panicked; this is a bug".into())),
-            (Ok(()), Ok(())) => Ok(()),
+        let ended = self.disk.map(JoinHandle::join);
+        match result {
+            Err(reason) => Err(NodeError::Stopped(reason)),
+            Ok(()) if ended.iter().any(Result::is_err) => {
+                Err(NodeError::Stopped("a thread that writes files panicked; this is a bug".into()))
+            }
+            Ok(()) => Ok(()),
         }
     }
 }
@@ -343,7 +382,7 @@ fn run_writer(
     writer: Writer,
     jobs: Receiver<Job>,
     inbox: Inbox,
-    data_dir: DataDir,
+    data_dir: Arc<DataDir>,
 ) -> Result<(JoinHandle<()>, oneshot::Receiver<()>), NodeError> {
     let (tell_end, ended) = oneshot::channel();
     let thread = spawn("wal", move || {
@@ -359,6 +398,22 @@ fn run_writer(
     Ok((thread, ended))
 }
 
+/// Starts the thread of snapshots. It ends when the driver has, and what it was asked for is done.
+fn run_snapshots(
+    worker: snapshot::Worker,
+    jobs: Receiver<snapshot::Job>,
+    inbox: Inbox,
+    data_dir: Arc<DataDir>,
+) -> Result<JoinHandle<()>, NodeError> {
+    spawn("snapshots", move || {
+        worker.run(&jobs, |done| {
+            // Nobody listens once the driver has ended.
+            inbox.put(Happening::Snapshots(done));
+        });
+        drop(data_dir);
+    })
+}
+
 /// The life of a node: its driver, and then the writes that are still under way, while HTTP answers that the node stops.
 async fn live(driver: Driver, arrivals: Arrivals, writer_ended: oneshot::Receiver<()>) -> Result<(), String> {
     // A task, because tokio runs tasks in the order in which they became ready: after the sockets that woke it.
@@ -369,9 +424,20 @@ async fn live(driver: Driver, arrivals: Arrivals, writer_ended: oneshot::Receive
     result.unwrap_or_else(|error| Err(format!("the driver panicked; this is a bug: {error}")))
 }
 
+/// The state machine with what the snapshot of `raft` holds.
+fn recovered_machine(rules: &Rules, raft: &Raft, store: Option<Store>) -> Machine {
+    let mut machine = Machine::new(rules);
+    if let Some(store) = store {
+        machine.restore(raft.status().snapshot_index, store);
+    }
+    machine
+}
+
 /// What a node is made of.
 struct Parts {
     raft: Raft,
+    machine: Machine,
+    worker: snapshot::Worker,
     epoch: Instant,
     boot: u64,
     rules: Rules,

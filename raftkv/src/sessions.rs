@@ -78,8 +78,8 @@ pub(crate) struct SessionImage {
     ended: u64,
 }
 
-/// The sessions of all clients.
-#[derive(Clone, Debug)]
+/// The sessions of all clients. They are part of snapshots as they stand here.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Sessions {
     max: usize,
     timeout_ms: u64,

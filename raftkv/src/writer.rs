@@ -12,6 +12,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use crate::failpoints::steps;
+use crate::failpoints::{self, Point};
 use crate::raft::io::{DiskSpace, Flush, HardState, NodeId, Persist, PersistId};
 use crate::raft::message::Message;
 use crate::raft::rules::{LogSync, Rules};
@@ -190,6 +191,7 @@ impl Writer {
         }
         let covered = group.jobs.iter().filter_map(|job| job.persist.as_ref()?.compact).max();
         if let Some(index) = covered {
+            failpoints::hit(Point::SnapshotCompact);
             self.wal.compact(index).map_err(|error| error.to_string())?;
         }
         self.trace(group.jobs.iter_mut().flat_map(|job| job.trace.drain(..)).collect())?;

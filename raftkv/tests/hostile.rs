@@ -127,7 +127,7 @@ proptest! {
         inputs in proptest::collection::vec((input(), 0_u64..100_000), 1..120),
     ) {
         let members = Configuration::new((1..=size).map(NodeId).collect());
-        let config = Config { id: NodeId(1), members, rules, hard_state: HardState::default(), log: Vec::new(), commit: 0, standing: Standing::Voter, seed: 7 };
+        let config = Config { id: NodeId(1), members, rules, hard_state: HardState::default(), snapshot: None, log: Vec::new(), chunk_bytes: 64, commit: 0, standing: Standing::Voter, seed: 7 };
         let mut raft = Raft::new(config, Micros(0)).unwrap();
         let (mut now, mut applied) = (0, 0);
         for (input, pause) in inputs {

@@ -64,6 +64,7 @@ impl Raft {
                 leading.committed(&entries);
             }
             if self.keeping() == Keeping::Everything {
+                self.snapshots.applied(&entries);
                 self.trace(EventKind::Apply(entries.iter().map(EntryMark::from).collect()));
                 self.out.apply.extend(entries);
             }

@@ -96,10 +96,7 @@ impl Raft {
             }
             Order::Transfer(target) => self.order_transfer(now, request, target),
             Order::Change(change) => self.change(now, request, change),
-            Order::Snapshot => {
-                let reason = "this node does not know that order".to_owned();
-                self.out.ordered.push((request, OrderOutcome::Refused(reason)));
-            }
+            Order::Snapshot => self.order_snapshot(request),
         }
     }
 

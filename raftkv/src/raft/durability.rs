@@ -104,6 +104,17 @@ impl Durability {
         }
     }
 
+    /// The log was compacted in memory up to `index`.
+    pub(super) fn compacted(&mut self, index: u64) {
+        self.compact = Some(index);
+    }
+
+    /// How far the log was handed to the disk: what lies behind may not be compacted, or the disk would see a
+    /// hole.
+    pub(super) fn issued_index(&self) -> u64 {
+        self.issued_index
+    }
+
     /// What has to be written so that the disk catches up with the memory, if anything.
     pub(super) fn take(&mut self, now: Micros, wanted: Wanted, log: &Log) -> Option<Persist> {
         let last_index = log.last_index();
@@ -256,6 +267,16 @@ mod tests {
         assert_eq!((new.reset, new.truncate_from, new.entries.len()), (Some(base), None, 0));
         durability.persisted(old.id);
         assert_eq!(durability.durable_index(), 9, "the old log says nothing about the new one");
+    }
+
+    #[test]
+    fn compaction_alone_is_nothing_to_wait_for() {
+        let hard_state = HardState::default();
+        let mut durability = Durability::recovered(hard_state, 2);
+        durability.compacted(1);
+        let batch = durability.take(Micros(0), all(hard_state), &log_of(&[1, 1])).unwrap();
+        assert_eq!((batch.compact, batch.writes()), (Some(1), false));
+        assert!(durability.take(Micros(0), all(hard_state), &log_of(&[1, 1])).is_none());
     }
 
     #[test]

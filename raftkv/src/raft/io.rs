@@ -12,6 +12,7 @@ use std::str::FromStr;
 use super::control::{Order, OrderOutcome};
 use super::log::{Entry, Position};
 use super::message::Message;
+use super::snapshot::{SnapshotId, SnapshotReport, SnapshotWork};
 use super::trace::Event;
 
 /// A member of the cluster. `1` is `n1`.
@@ -92,6 +93,8 @@ pub enum Input {
     Persisted(PersistId),
     /// The disk takes nothing more, or takes writes again.
     Disk(DiskSpace),
+    /// How some [`SnapshotWork`] ended.
+    Snapshot(SnapshotReport),
     /// An operator orders something. Answered through [`Effects::ordered`].
     Order {
         /// Returned with the answer.
@@ -228,6 +231,9 @@ pub struct Effects {
     /// Writes whose entry at this index is neither committed nor applied, and that are answered all the same:
     /// what `ack_at` weakens. Each comes again in `applied`, unless this node is deposed before.
     pub acknowledged: Vec<(RequestId, u64)>,
+    /// Before anything else is applied, the state of this snapshot, of which [`SnapshotReport::Received`] told,
+    /// replaces the state machine's.
+    pub restore: Option<SnapshotId>,
     /// Entries to apply, in order: committed (or not even that, under `apply_at: append`), never handed out
     /// before by this process. Need not wait for `persist`.
     pub apply: Vec<Entry>,
@@ -239,6 +245,8 @@ pub struct Effects {
     /// Reads that may be answered from the state machine once it has applied this index; never above the last
     /// index of `apply` or of an earlier one.
     pub reads: Vec<(RequestId, u64)>,
+    /// What is to be done about snapshots, once `apply` is.
+    pub snapshots: Vec<SnapshotWork>,
     /// Orders that are done or refused.
     pub ordered: Vec<(RequestId, OrderOutcome)>,
     /// Requests that are refused, provably without effect.

@@ -82,7 +82,6 @@ impl Configurations {
     }
 
     /// A snapshot up to `index` replaced the start of the log: what is older is not asked about any more.
-    #[allow(dead_code, reason = "for compaction")]
     pub(super) fn compacted(&mut self, index: u64) {
         let oldest = self.at(index).0;
         self.known.retain(|(at, _)| *at >= oldest);
@@ -164,6 +163,23 @@ impl Raft {
             let (index, configuration) = self.configurations.latest();
             let configuration = configuration.clone();
             self.trace_configuration(index, configuration, ConfigState::Rollback);
+        }
+    }
+
+    /// A snapshot up to `last`, whose configuration stood at an index of the log or is not known, has replaced the log
+    /// up to there; what follows is in the log.
+    pub(super) fn configurations_replaced(&mut self, last: u64, recorded: Option<(u64, Configuration)>) {
+        let before = self.configurations.latest().0;
+        // Without one only what this node started with is left.
+        let (index, configuration) = recorded.unwrap_or_else(|| self.configurations.known[0].clone());
+        let revision = self.configurations.revision + 1;
+        self.configurations =
+            Configurations::recovered(index, configuration, self.log.range(last + 1, u64::MAX));
+        self.configurations.revision += revision;
+        let (index, configuration) = self.configurations.latest();
+        if index != before {
+            let configuration = configuration.clone();
+            self.trace_configuration(index, configuration, ConfigState::Commit);
         }
     }
 

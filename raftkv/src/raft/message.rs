@@ -9,6 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::log::Entry;
+use super::snapshot::SnapshotId;
 
 /// A message from one node to another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +34,10 @@ pub enum Message {
     StateHash(StateHash),
     /// The answer to it.
     StateHashReply(StateHashReply),
+    /// A part of a leader's snapshot.
+    InstallSnapshot(InstallSnapshot),
+    /// The answer to it.
+    InstallReply(InstallReply),
 }
 
 impl Message {
@@ -48,6 +53,8 @@ impl Message {
             Message::TimeoutNow(m) => m.term,
             Message::StateHash(m) => m.term,
             Message::StateHashReply(m) => m.term,
+            Message::InstallSnapshot(m) => m.term,
+            Message::InstallReply(m) => m.term,
         }
     }
 }
@@ -193,4 +200,73 @@ pub struct StateHashReply {
     pub index: u64,
     /// The hash of the member's state behind it.
     pub hash: u64,
+}
+
+/// A part of a leader's snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstallSnapshot {
+    /// The leader's term.
+    pub term: u64,
+    /// Of which snapshot it is a part.
+    pub id: SnapshotId,
+    /// The size of that in bytes.
+    pub total: u64,
+    /// Where the part begins.
+    pub offset: u64,
+    /// Its bytes; none to ask how far the follower is.
+    #[serde(with = "bytes")]
+    pub data: Vec<u8>,
+}
+
+/// The answer to [`InstallSnapshot`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstallReply {
+    /// The follower's term.
+    pub term: u64,
+    /// What became of the part.
+    pub outcome: InstallOutcome,
+}
+
+/// What became of a part of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InstallOutcome {
+    /// Of this snapshot the follower wants the bytes from this offset on.
+    Wanted(SnapshotId, u64),
+    /// The follower has everything up to this index, durably: as a snapshot, or it had it before.
+    Covered(u64),
+    /// The sender's term is over; the reply's term says so.
+    StaleTerm,
+}
+
+/// Bytes as one piece, not one by one.
+mod bytes {
+    use std::fmt;
+
+    use serde::de::{Error, SeqAccess, Visitor};
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        struct Bytes;
+        impl<'de> Visitor<'de> for Bytes {
+            type Value = Vec<u8>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes")
+            }
+            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+                Ok(bytes.to_vec())
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<u8>, A::Error> {
+                let mut bytes = Vec::new();
+                while let Some(byte) = seq.next_element()? {
+                    bytes.push(byte);
+                }
+                Ok(bytes)
+            }
+        }
+        deserializer.deserialize_bytes(Bytes)
+    }
 }

@@ -10,6 +10,7 @@
 //! | what is committed and applied | `commit` |
 //! | linearizable reads | `reads` |
 //! | whether replicas still have the same state | `agreement` |
+//! | snapshots, and what of the log may go | `snapshot`, `install` |
 //! | who counts, and which configuration is in force | `quorum`, `membership` |
 //! | how the members change | `change` |
 //! | voters without a state machine | `witness` |
@@ -34,6 +35,7 @@ pub mod message;
 pub mod quorum;
 pub mod recovery;
 pub mod rules;
+pub mod snapshot;
 pub mod status;
 pub mod switch;
 pub mod trace;
@@ -45,6 +47,7 @@ mod disk;
 mod durability;
 mod election;
 mod follower;
+mod install;
 mod membership;
 mod priority;
 mod progress;
@@ -66,6 +69,7 @@ use quorum::Configuration;
 use recovery::Standing;
 use replication::Leading;
 use rules::{Fsync as FsyncRule, Millis, PersistTerm, PersistVote, Rules, StartRole};
+use snapshot::{SnapshotMeta, Snapshots};
 use trace::{Boot, Event, EventKind, Fsync, Role};
 use transfer::Transfers;
 
@@ -81,12 +85,16 @@ pub struct Config {
     pub rules: Rules,
     /// The recovered term and vote.
     pub hard_state: HardState,
-    /// The recovered log.
+    /// The snapshot that the state machine was recovered from.
+    pub snapshot: Option<SnapshotMeta>,
+    /// The recovered log. No entry may be missing between the snapshot and it.
     pub log: Vec<Entry>,
     /// The recovered commit index, 0 if none was kept.
     pub commit: u64,
     /// Whether it remembers what it promised.
     pub standing: Standing,
+    /// How many bytes of a snapshot go into one message.
+    pub chunk_bytes: usize,
     /// Where its random timeouts start. Nodes of one cluster need different ones.
     pub seed: u64,
 }
@@ -114,6 +122,8 @@ pub struct Raft {
     agreement: Agreement,
     commit: u64,
     applied: u64,
+    snapshots: Snapshots,
+    chunk_bytes: usize,
 
     patience: Patience,
     random: Random,
@@ -133,15 +143,18 @@ pub struct Raft {
 }
 
 impl Raft {
-    /// A node that starts at `now` with what it recovered. Its commit index is 0 and is learned again: figure
-    /// 2 of the paper counts it among the volatile state.
+    /// A node that starts at `now` with what it recovered. Its commit index is learned again:
+    /// figure 2 of the paper counts it among the volatile state. What a snapshot holds is committed.
     pub fn new(config: Config, now: Micros) -> Result<Self, String> {
         let configuration = config.members;
         if !configuration.contains(config.id) && !configuration.is_empty() {
             return Err(format!("{} is not one of the members {:?}", config.id, configuration.voters()));
         }
         config.rules.validate().map_err(|error| error.to_string())?;
-        let (log, fit) = Log::recovered(Position::default(), config.log)?;
+        let last = config.snapshot.as_ref().map_or(Position::default(), |snapshot| snapshot.id.last);
+        let (log, fit) = Log::recovered(last, config.log)?;
+        let recorded = config.snapshot.as_ref().and_then(|snapshot| snapshot.configuration.clone());
+        let (since, configuration) = recorded.unwrap_or((0, configuration));
         let hard_state = recovery::recovered_hard_state(&config.rules, config.hard_state, &log);
         let commit =
             if recovery::keeps_commit_index(&config.rules) { config.commit.min(log.last_index()) } else { 0 };
@@ -154,7 +167,11 @@ impl Raft {
         let election_due = now.plus_millis(patience.draw(&mut random));
         let mut this = Self {
             id: config.id,
-            configurations: Configurations::recovered(0, configuration, log.range(1, u64::MAX)),
+            configurations: Configurations::recovered(
+                since,
+                configuration,
+                log.range(last.index + 1, u64::MAX),
+            ),
             rules: config.rules,
             term: hard_state.term,
             voted_for: hard_state.voted_for,
@@ -167,8 +184,10 @@ impl Raft {
             leader: None,
             last_leader: None,
             agreement: Agreement::default(),
-            commit: 0,
-            applied: 0,
+            commit: last.index,
+            applied: last.index,
+            snapshots: Snapshots::recovered(config.snapshot),
+            chunk_bytes: config.chunk_bytes.max(1),
             patience,
             random,
             election_due,
@@ -198,7 +217,7 @@ impl Raft {
             voted_for: self.voted_for,
             last_index: self.log.last_index(),
             last_term: self.log.last_term(),
-            snapshot_index: 0,
+            snapshot_index: self.snapshots.index(),
             members: self.configuration().all_voters(),
             rules: self.rules.clone(),
         };
@@ -256,6 +275,7 @@ impl Raft {
             Input::Message { from, message } => self.receive(now, from, message),
             Input::Propose { request, command } => self.propose(request, command),
             Input::Read { request } => self.read(request),
+            Input::Snapshot(report) => self.snapshot_report(report),
             Input::Persisted(id) => {
                 self.durability.persisted(id);
                 self.count_own_vote(now);
@@ -280,6 +300,8 @@ impl Raft {
             Message::TimeoutNow(message) => self.on_timeout_now(now, &message),
             Message::StateHash(question) => self.on_state_hash(now, from, &question),
             Message::StateHashReply(reply) => self.on_state_hash_reply(now, from, &reply),
+            Message::InstallSnapshot(part) => self.on_install_snapshot(now, from, part),
+            Message::InstallReply(reply) => self.on_install_reply(now, from, &reply),
         }
     }
 
@@ -339,10 +361,12 @@ impl Raft {
             let Effects { halt, trace, .. } = std::mem::take(&mut self.out);
             return Effects { halt, trace, ..Effects::default() };
         }
+        self.take_snapshot_if_due();
         let persist = self.durability.take(now, self.wanted_on_disk(), &self.log);
         if let Some(persist) = &persist {
             self.announce(persist);
         }
+        self.compact_early();
         let deadline = self.deadline();
         Effects { persist, deadline, ..std::mem::take(&mut self.out) }
     }

@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 
+use super::install::Sending;
 use super::io::Micros;
 
 /// How a leader feeds a follower.
@@ -88,6 +89,8 @@ pub(super) struct Progress {
     pub(super) window: usize,
     /// What was sent and not answered.
     pub(super) inflight: Inflight,
+    /// The snapshot that it is being sent, and nothing else meanwhile.
+    pub(super) sending: Option<Sending>,
     /// When anything was heard from it in this term.
     pub(super) heard: Micros,
     /// When entries were last sent or acknowledged.
@@ -106,6 +109,7 @@ impl Progress {
             refused_at: None,
             window: usize::MAX,
             inflight: Inflight::default(),
+            sending: None,
             heard: now,
             moved: now,
             round: 0,
@@ -114,6 +118,9 @@ impl Progress {
 
     /// Whether a message may go out now.
     pub(super) fn may_send(&self, last_index: u64, bounds: Bounds) -> bool {
+        if self.sending.is_some() {
+            return false;
+        }
         match self.feeding {
             Feeding::Probe(Probe::Ready) => true,
             Feeding::Probe(Probe::Sent) => false,

@@ -3,7 +3,7 @@
 //! Invariant (leader append-only): a leader never removes or overwrites an entry of its own log. It sends
 //! entries while its own disk is still writing them, and counts its own copy only once that is done (see
 //! `commit`).
-//! Deliberately without snapshots: every follower is fed from the log.
+//! A follower that needs what the log has no more gets a snapshot instead (see `install`).
 //! Reference: section 5.3 of the paper; section 10.2 of the thesis for batching and pipelining.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -189,9 +189,14 @@ impl Raft {
             LeaderDisk::Parallel => &mut self.out.send,
             LeaderDisk::BeforeSend => &mut self.out.send_durable,
         };
+        let mut behind = Vec::new();
         for (&peer, progress) in &mut leading.progress {
             while progress.may_send(self.log.last_index(), bounds) {
-                let prev_index = progress.next_index - 1;
+                let prev_index = progress.next_index.saturating_sub(1);
+                if prev_index < self.log.base().index {
+                    behind.push(peer);
+                    break;
+                }
                 let entries = if progress.is_searching() {
                     Vec::new()
                 } else {
@@ -205,6 +210,8 @@ impl Raft {
                 queue.push((peer, Message::AppendEntries(append)));
             }
         }
+        behind.into_iter().for_each(|peer| self.begin_sending(now, peer));
+        self.send_chunks();
     }
 
     /// How much may be on its way to one follower.
@@ -318,6 +325,7 @@ impl Raft {
             };
             self.send(from, Message::AppendEntries(probe));
         }
+        self.ask_how_far(now, from);
     }
 }
 

@@ -27,6 +27,10 @@ pub struct Status {
     pub last_index: u64,
     /// The term of that.
     pub last_term: u64,
+    /// The first entry that its log still has, or the next one if it has none.
+    pub first_log_index: u64,
+    /// The last entry that its newest snapshot covers, 0 without one.
+    pub snapshot_index: u64,
     /// How far its log is on disk.
     pub durable_index: u64,
     /// The members that count; of a joint configuration those of C-new.
@@ -76,6 +80,8 @@ impl Raft {
             applied: self.applied,
             last_index: self.log.last_index(),
             last_term: self.log.last_term(),
+            first_log_index: self.log.first_index(),
+            snapshot_index: self.snapshots.index(),
             durable_index: self.durability.durable_index(),
             members: configuration.voters().to_vec(),
             outgoing: configuration.outgoing().to_vec(),

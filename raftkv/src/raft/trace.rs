@@ -9,7 +9,7 @@
 use std::fmt::{self, Write};
 
 use super::io::NodeId;
-use super::log::Entry;
+use super::log::{Entry, Position};
 use super::quorum::Configuration;
 use super::rules::Rules;
 
@@ -176,12 +176,36 @@ pub enum EventKind {
     Apply(Vec<EntryMark>),
     /// Leadership is being handed to this node.
     Transfer(NodeId, Handover),
+    /// A snapshot that reaches to this place was taken or installed, or the log up to it was removed.
+    Snapshot(SnapshotState, Position),
     /// A read was answered: the mode, and the index that the answer reflects at least.
     Read(&'static str, u64),
     /// The hash of the state behind this index, as this node compares it with others.
     State(u64, u64),
     /// A configuration came into the log, was committed, or is the latest again.
     Config(Box<Config>),
+}
+
+/// What happened to a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapshotState {
+    /// The node has a durable one of its own state.
+    Taken,
+    /// One from a leader has replaced its state.
+    Installed,
+    /// The log up to there is gone.
+    Compacted,
+}
+
+impl SnapshotState {
+    /// Its name in the trace.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SnapshotState::Taken => "taken",
+            SnapshotState::Installed => "installed",
+            SnapshotState::Compacted => "compacted",
+        }
+    }
 }
 
 /// A vote that was given.
@@ -260,6 +284,10 @@ impl fmt::Display for Line<'_> {
             }
             EventKind::State(index, hash) => {
                 write!(f, "state\",\"index\":{index},\"hash\":\"{hash:016x}\"")?;
+            }
+            EventKind::Snapshot(state, Position { index, term }) => {
+                let state = state.as_str();
+                write!(f, "snapshot\",\"index\":{index},\"entry_term\":{term},\"state\":\"{state}\"")?;
             }
             EventKind::Read(mode, index) => write!(f, "read\",\"mode\":\"{mode}\",\"index\":{index}")?,
             EventKind::Config(config) => write_config(f, config)?,
@@ -371,6 +399,11 @@ mod tests {
             (commit(Some(vec![NodeId(1), NodeId(3)])), "commit", &["index", "entry_term", "acks"]),
             (EventKind::Apply(vec![]), "apply", &["entries"]),
             (EventKind::Transfer(NodeId(3), Handover::GivenUp), "transfer", &["to", "state"]),
+            (
+                EventKind::Snapshot(SnapshotState::Taken, Position { index: 3, term: 1 }),
+                "snapshot",
+                &["index", "entry_term", "state"],
+            ),
             (EventKind::Read("log", 3), "read", &["mode", "index"]),
             (EventKind::State(3, 0xabc), "state", &["index", "hash"]),
             (config(&plain), "config", &["index", "members", "state"]),

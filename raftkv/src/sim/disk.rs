@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 
+use super::snapshot::{Shelf, Snapshot};
 use crate::raft::io::{Effects, Flush, HardState, Micros, NodeId, Persist, PersistId};
 use crate::raft::log::Entry;
 use crate::raft::message::Message;
@@ -36,6 +37,8 @@ pub(super) struct Contents {
     pub(super) hard_state: HardState,
     pub(super) log: Vec<Entry>,
     pub(super) commit: u64,
+    /// The last entry that was given up because a snapshot covers it.
+    given_up: u64,
 }
 
 impl Contents {
@@ -43,6 +46,8 @@ impl Contents {
         let hard_state = persist.cached.or(persist.hard_state);
         self.hard_state = hard_state.unwrap_or(self.hard_state);
         self.commit = persist.commit.unwrap_or(self.commit);
+        let covered = persist.reset.map(|base| base.index).max(persist.compact);
+        self.given_up = covered.map_or(self.given_up, |covered| self.given_up.max(covered));
         persist.write_to(&mut self.log);
     }
 }
@@ -50,6 +55,7 @@ impl Contents {
 /// The disk of one node.
 #[derive(Debug, Default)]
 pub(super) struct Disk {
+    pub(super) snapshots: Shelf,
     /// What is on the platter.
     synced: Contents,
     /// What was written since, in order, and by when it has to be synced.
@@ -173,9 +179,15 @@ impl Disk {
         }
     }
 
-    /// What a starting node finds.
-    pub(super) fn recover(&self) -> Contents {
-        self.synced.clone()
+    /// What a starting node finds, or why it refuses to start with that.
+    pub(super) fn recover(&self) -> Result<(Contents, Option<Snapshot>), String> {
+        let snapshot = self.snapshots.recover();
+        let covered = snapshot.as_ref().map_or(0, |snapshot| snapshot.meta.id.last.index);
+        let given_up = self.synced.given_up;
+        if covered < given_up {
+            return Err(format!("its log was removed up to {given_up}, and its snapshot ends at {covered}"));
+        }
+        Ok((self.synced.clone(), snapshot))
     }
 }
 

@@ -16,6 +16,8 @@ const HARMLESS: &[(&str, &[&str])] = &[
     ("batching", &["on", "on", "on", "off"]),
     ("max_inflight", &["256", "256", "2"]),
     ("leader_transfer", &["checked", "checked", "blind"]),
+    ("snapshot", &["off", "5", "20", "20", "100", "2KiB"]),
+    ("log_keep", &["0", "0", "3", "50"]),
 ];
 
 /// Together with a message per entry these would take longer to catch up than a run waits.

@@ -11,7 +11,7 @@ use std::fmt;
 use crate::raft::Raft;
 use crate::raft::io::{Micros, NodeId};
 use crate::raft::log::Entry;
-use crate::raft::trace::{EntryMark, Event, EventKind, Role};
+use crate::raft::trace::{EntryMark, Event, EventKind, Role, SnapshotState};
 
 /// A property of Raft.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,6 +42,8 @@ pub enum Invariant {
     ExactlyOnce,
     /// What a client was told is done stays in the log.
     AcknowledgedStays,
+    /// A node that has only lost power starts again.
+    Recovery,
     /// A healed cluster works and converges.
     Progress,
 }
@@ -81,8 +83,8 @@ pub(super) struct Witness {
     applied: HashMap<u64, EntryMark>,
     states: HashMap<u64, u64>,
     acknowledged: HashMap<u64, EntryMark>,
-    /// The log of each running node, as its trace tells it.
-    logs: HashMap<NodeId, Vec<EntryMark>>,
+    /// The log of each running node from its beginning: as its trace tells it, and what its snapshot stands for.
+    logs: HashMap<NodeId, BTreeMap<u64, EntryMark>>,
     /// The highest index that a client knows of.
     pub(super) known_to_clients: u64,
 }
@@ -90,28 +92,51 @@ pub(super) struct Witness {
 type Judged = Result<(), (Invariant, String)>;
 
 impl Witness {
-    /// A node starts with what it recovered.
-    pub(super) fn saw_start(&mut self, node: NodeId, log: &[Entry]) {
-        self.logs.insert(node, log.iter().map(EntryMark::from).collect());
+    /// A node starts with this state of a snapshot, and its log goes on behind that.
+    pub(super) fn saw_start(&mut self, node: NodeId, state: &[EntryMark], raft: &Raft) -> Judged {
+        let behind = raft.log().range(raft.status().snapshot_index + 1, u64::MAX);
+        let behind = behind.iter().map(|entry| (entry.index, EntryMark::from(entry))).collect();
+        self.logs.insert(node, behind);
+        self.saw_snapshot(node, state)
     }
 
-    /// Judges what one step of `node` showed. `raft` is its state afterwards.
+    /// A state takes the place of the log up to it, and counts as the application of everything in it.
+    fn saw_snapshot(&mut self, node: NodeId, state: &[EntryMark]) -> Judged {
+        let log = self.logs.entry(node).or_default();
+        let last = state.last().map_or(0, |mark| mark.0);
+        *log = log.split_off(&(last + 1));
+        log.extend(state.iter().map(|mark| (mark.0, *mark)));
+        for (&mark, expected) in state.iter().zip(1..) {
+            if mark.0 != expected {
+                let detail =
+                    format!("{node} has a state with entry {} where entry {expected} belongs", mark.0);
+                return Err((Invariant::StateMachineSafety, detail));
+            }
+            self.saw_applied(node, mark)?;
+        }
+        Ok(())
+    }
+
+    /// Judges what one step of `node` showed. `raft` is its state afterwards; `restored` is the state of the snapshot that
+    /// it installed, if it did.
     pub(super) fn saw_step(
         &mut self,
         node: NodeId,
         raft: &Raft,
         events: &[Event],
         apply: &[Entry],
+        restored: &[EntryMark],
     ) -> Judged {
         for event in events {
             match &event.kind {
-                EventKind::Role(Role::Leader, _) => self.saw_leader(node, event.term, raft)?,
+                EventKind::Role(Role::Leader, _) => self.saw_leader(node, event.term)?,
                 EventKind::Truncate(from) if raft.role() == Role::Leader && raft.term() == event.term => {
                     return Err((
                         Invariant::LeaderAppendOnly,
                         format!("{node} leads and removes its log from {from}"),
                     ));
                 }
+                EventKind::Snapshot(SnapshotState::Installed, _) => self.saw_snapshot(node, restored)?,
                 EventKind::Truncate(from) => self.saw_truncate(node, event.term, *from)?,
                 EventKind::Append(marks) => self.saw_append(node, marks)?,
                 EventKind::Commit(commit) => self.saw_commit(node, raft, commit.index, event.term)?,
@@ -119,18 +144,18 @@ impl Witness {
             }
         }
         for entry in apply {
-            self.saw_apply(node, entry)?;
+            self.saw_applied(node, EntryMark::from(entry))?;
         }
         Ok(())
     }
 
-    fn saw_leader(&mut self, node: NodeId, term: u64, raft: &Raft) -> Judged {
+    fn saw_leader(&mut self, node: NodeId, term: u64) -> Judged {
         let other = *self.leaders.entry(term).or_insert(node);
         if other != node {
             return Err((Invariant::ElectionSafety, format!("{other} and {node} both lead in term {term}")));
         }
         for (&index, committed) in self.committed.iter().filter(|(_, committed)| committed.by_term < term) {
-            let own = raft.log().get(index).map(|entry| (entry.term, entry.hash()));
+            let own = self.logs.get(&node).and_then(|log| log.get(&index)).map(|mark| (mark.1, mark.2));
             if own != Some((committed.term, committed.hash)) {
                 let own = own.map_or("nothing".to_owned(), |(term, _)| format!("an entry of term {term}"));
                 return Err((
@@ -161,8 +186,8 @@ impl Witness {
     /// A node that has not heard of the term in which an entry was committed may still follow an older leader, whose
     /// messages are late. It was not among those that were counted.
     fn saw_truncate(&mut self, node: NodeId, own_term: u64, from: u64) -> Judged {
-        let removed = self.logs.entry(node).or_default().split_off(from as usize - 1);
-        for EntryMark(index, term, hash) in removed {
+        let removed = self.logs.entry(node).or_default().split_off(&from);
+        for EntryMark(index, term, hash) in removed.into_values() {
             let committed = self.committed.get(&index).filter(|committed| committed.by_term <= own_term);
             if committed.is_some_and(|committed| (committed.term, committed.hash) == (term, hash)) {
                 return Err((
@@ -177,10 +202,10 @@ impl Witness {
     fn saw_append(&mut self, node: NodeId, marks: &[EntryMark]) -> Judged {
         let log = self.logs.entry(node).or_default();
         for &EntryMark(index, term, hash) in marks {
-            let prev_term = log.last().map_or(0, |last| last.1);
-            log.push(EntryMark(index, term, hash));
+            let (last, prev_term) = log.last_key_value().map_or((0, 0), |(&last, mark)| (last, mark.1));
+            log.insert(index, EntryMark(index, term, hash));
             let known = *self.contents.entry((index, term)).or_insert((hash, prev_term));
-            if log.len() as u64 != index || known != (hash, prev_term) {
+            if last + 1 != index || known != (hash, prev_term) {
                 let what = if known.0 == hash { "different predecessors" } else { "different contents" };
                 return Err((
                     Invariant::LogMatching,
@@ -242,10 +267,9 @@ impl Witness {
         }
     }
 
-    fn saw_apply(&mut self, node: NodeId, entry: &Entry) -> Judged {
-        let mark = EntryMark::from(entry);
+    fn saw_applied(&mut self, node: NodeId, mark: EntryMark) -> Judged {
         self.compare_acknowledged(mark)?;
-        let known = *self.applied.entry(entry.index).or_insert(mark);
+        let known = *self.applied.entry(mark.0).or_insert(mark);
         if known != mark {
             return Err((
                 Invariant::StateMachineSafety,

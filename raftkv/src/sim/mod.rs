@@ -15,6 +15,7 @@ mod disk;
 mod drawn;
 mod nemesis;
 mod network;
+mod snapshot;
 mod world;
 
 use std::fmt;
@@ -37,6 +38,10 @@ pub struct Report {
     pub reads: u64,
     /// Crashes of nodes.
     pub crashes: u64,
+    /// Snapshots that nodes took of their own state.
+    pub snapshots: u64,
+    /// Snapshots that replaced the state of a follower.
+    pub installs: u64,
     /// Partitions and one-way cuts.
     pub cuts: u64,
     /// Handovers of leadership that were ordered and succeeded.
@@ -68,6 +73,8 @@ pub struct Shape {
     pub faults_ms: u64,
     /// The rule `max_entries_per_append`, which breaks nothing and so is drawn.
     pub entries_per_append: usize,
+    /// How many bytes of a snapshot a message carries.
+    pub chunk_bytes: usize,
     /// For how long a node lets its inputs gather, in microseconds; 0: it takes each on its own.
     pub batch_us_max: u64,
     /// Further rules that were drawn, because they break nothing.
@@ -80,7 +87,7 @@ impl fmt::Display for Shape {
             f,
             "{} nodes, loss {}‰, duplicates {}‰, stragglers {}‰, latency <= {} us, fsync <= {} us, a fault every {} ms, \
              an operation every {} us, {} ms of faults, {} entries in a message, \
-             batches of <= {} us",
+             batches of <= {} us, {} bytes of a snapshot in a message",
             self.nodes,
             self.loss_permille,
             self.duplicate_permille,
@@ -91,7 +98,8 @@ impl fmt::Display for Shape {
             self.operation_every_us,
             self.faults_ms,
             self.entries_per_append,
-            self.batch_us_max
+            self.batch_us_max,
+            self.chunk_bytes
         )?;
         self.rules.iter().try_for_each(|(name, value)| write!(f, ", {name}={value}"))
     }
@@ -154,6 +162,14 @@ pub const UNSAFE_RULES: &[&str] = &[
     "read_mode=local",
     "read_index_confirm=none",
     "read_index_requires_current_term_commit=false",
+    "snapshot_at=last_log",
+    "snapshot_contents=no_term",
+    "snapshot_write=tmp_rename",
+    "snapshot_write=in_place",
+    "snapshot_install_guard=false",
+    "snapshot_install_keep_suffix=false",
+    "snapshot_transfer=chunked_naive",
+    "compact=before",
 ];
 
 /// Looks for the first seed from `first` on at which `rules` break an invariant: how many were played, and

@@ -3,7 +3,7 @@
 //! Invariant: everything random comes from one generator in a fixed order, so a seed fixes the run.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -14,6 +14,7 @@ use super::drawn;
 use super::invariants::{Finding, Invariant, Witness};
 use super::nemesis::{self, Fault};
 use super::network::{self, Network, arrivals};
+use super::snapshot::{Outcome, State, store_of};
 use super::{Demand, Report, Shape};
 use crate::raft::control::{Order, OrderOutcome};
 use crate::raft::io::{DiskSpace, Effects, Input, Micros, NodeId, RequestId};
@@ -22,9 +23,11 @@ use crate::raft::message::Message;
 use crate::raft::quorum::Configuration;
 use crate::raft::recovery::Standing;
 use crate::raft::rules::{Count, OnDiskFull, OnFsyncError, Rules};
-use crate::raft::trace::Role;
+use crate::raft::snapshot::{SnapshotId, SnapshotReport, SnapshotWork};
+use crate::raft::trace::{EntryMark, Role};
 use crate::raft::{Config, Raft};
 use crate::store::Applied;
+use crate::store::Store;
 
 /// After the faults the cluster gets so long to converge.
 const RECOVERY_MS: u64 = 8_000;
@@ -71,6 +74,7 @@ struct Node {
     wakes: Option<Micros>,
     applied: u64,
     host: Host,
+    state: State,
     deadline: Option<Micros>,
     paused_until: Micros,
 }
@@ -91,6 +95,8 @@ pub(super) struct World {
     rules: Rules,
     nodes: Vec<Node>,
     network: Network,
+    /// What the snapshots of all nodes hold; one that is not here was put together of several.
+    stores: HashMap<SnapshotId, Store>,
     queue: BinaryHeap<Reverse<Scheduled>>,
     scheduled: u64,
     waiting: BTreeMap<RequestId, (NodeId, Waiting)>,
@@ -113,6 +119,7 @@ fn draw_shape(random: &mut ChaCha8Rng, rules: &Rules) -> Shape {
         operation_every_us: pick(&[2_000, 10_000, 40_000]),
         faults_ms: pick(&[2_000, 4_000]),
         entries_per_append: pick(&[1, 2, 1024]) as usize,
+        chunk_bytes: pick(&[256, 4_096, 65_536]) as usize,
         batch_us_max: pick(&[0, 0, 500, 10_000]),
         rules: Vec::new(),
     };
@@ -136,6 +143,7 @@ impl World {
             inbox: VecDeque::new(),
             wakes: None,
             applied: 0,
+            state: State::new(),
             deadline: None,
             paused_until: Micros(0),
         };
@@ -147,6 +155,8 @@ impl World {
             writes: 0,
             reads: 0,
             crashes: 0,
+            snapshots: 0,
+            installs: 0,
             cuts: 0,
             transfers: 0,
             finding: None,
@@ -157,6 +167,7 @@ impl World {
             rules,
             nodes,
             network: Network::new(shape.nodes as usize),
+            stores: HashMap::new(),
             queue: BinaryHeap::new(),
             scheduled: 0,
             waiting: BTreeMap::new(),
@@ -201,6 +212,7 @@ impl World {
                 }
                 Next::Inbox(id) => self.work(id),
                 Next::Disk(id) => self.complete_write(id),
+                Next::Snapshots(id) => self.complete_snapshot_work(id),
             }
         }
     }
@@ -216,6 +228,7 @@ impl World {
                 (node.deadline, Next::Timer(id)),
                 (node.wakes, Next::Inbox(id)),
                 (node.disk.due(), Next::Disk(id)),
+                (node.disk.snapshots.due(), Next::Snapshots(id)),
             ];
             for (at, what) in happenings {
                 if let Some(at) = at.map(|at| at.max(node.paused_until)).filter(|&at| at < next.0) {
@@ -278,18 +291,29 @@ impl World {
             // A start is counted on disk.
             return self.schedule_at(room, Event::Restart(id));
         }
-        let found = self.node(id).disk.recover();
+        let (found, snapshot) = match self.node(id).disk.recover() {
+            Ok(found) => found,
+            Err(reason) => {
+                return self.found(Invariant::Recovery, format!("{id} refuses to start: {reason}"));
+            }
+        };
         if has_a_hole(&found.log) {
             // A real node refuses to start on it.
             return;
         }
-        self.witness.saw_start(id, &found.log);
+        let (snapshot, state) = snapshot.map(|snapshot| (snapshot.meta, snapshot.state)).unzip();
+        let store =
+            snapshot.as_ref().and_then(|snapshot| Some((snapshot.id, self.stores.get(&snapshot.id)?)));
+        let store = store.map(|(id, store)| (id.last.index, store.clone()));
+        let state = state.unwrap_or_default();
         let config = Config {
             id,
             members: Configuration::new(self.ids()),
             rules: self.rules.clone(),
             hard_state: found.hard_state,
+            snapshot,
             log: found.log,
+            chunk_bytes: self.report.shape.chunk_bytes,
             commit: found.commit,
             standing: Standing::Voter,
             seed: self.random.random_range(0..u64::MAX),
@@ -298,13 +322,19 @@ impl World {
         match Raft::new(config, self.now) {
             Ok(raft) => {
                 let rules = self.rules.clone();
+                let judged = self.witness.saw_start(id, &state, &raft);
                 let node = self.node(id);
                 node.host.restart(&rules, seed);
+                if let Some((index, store)) = store {
+                    node.host.machine.restore(index, store);
+                }
                 node.deadline = raft.deadline();
+                node.applied = raft.status().applied;
                 node.raft = Some(raft);
-                node.applied = 0;
+                node.state = state;
+                self.judge(judged);
             }
-            Err(error) => self.found(Invariant::Progress, format!("{id} does not start: {error}")),
+            Err(error) => self.found(Invariant::Recovery, format!("{id} does not start: {error}")),
         }
     }
 
@@ -312,11 +342,13 @@ impl World {
         let at_stake = self.node(id).disk.at_stake(crash);
         let kept = self.random.random_range(0..=at_stake);
         let now = self.now;
-        let node = self.node(id);
+        let Self { nodes, random, rules, .. } = self;
+        let node = &mut nodes[id.0 as usize - 1];
         if node.raft.take().is_none() {
             return;
         }
         node.disk.crash(now, crash, kept);
+        node.disk.snapshots.crash(random, rules.snapshot.snapshot_write, crash);
         node.inbox.clear();
         node.wakes = None;
         node.paused_until = Micros(0);
@@ -355,23 +387,70 @@ impl World {
 
     fn carry_out(&mut self, id: NodeId, mut effects: Effects) {
         let position = id.0 as usize - 1;
+        self.restore(id, &effects);
         let Some(raft) = &self.nodes[position].raft else { return };
         let leads = |event: &crate::raft::trace::Event| {
             matches!(event.kind, crate::raft::trace::EventKind::Role(Role::Leader, _))
         };
         self.report.elections += effects.trace.iter().filter(|event| leads(event)).count() as u64;
-        let judged = self.witness.saw_step(id, raft, &effects.trace, &effects.apply);
+        let restored = &self.nodes[position].state;
+        let judged = self.witness.saw_step(id, raft, &effects.trace, &effects.apply, restored);
         self.judge(judged);
         if let Some(reason) = effects.halt {
             self.crash(id, Crash::Process);
             return self.found(Invariant::Progress, format!("{id} stops: {reason}"));
         }
         self.apply(id, &effects);
+        self.work_on_snapshots(id, std::mem::take(&mut effects.snapshots));
         self.node(id).deadline = effects.deadline;
         let fsync = self.random.random_range(20..=self.report.shape.fsync_us_max);
         let done = Micros(self.now.0 + fsync);
         self.node(id).disk.submit(&mut effects, done);
         self.post(id, effects.send);
+    }
+
+    /// Replaces the state of a node by that of a snapshot that it received.
+    fn restore(&mut self, id: NodeId, effects: &Effects) {
+        let Some(restored) = effects.restore else { return };
+        let store = self.stores.get(&restored).cloned().unwrap_or_else(|| Store::new(&self.rules));
+        let node = self.node(id);
+        let Some(snapshot) = node.disk.snapshots.take_loaded(restored) else {
+            return self.found(Invariant::Recovery, format!("{id} installs {restored:?}, which it has not"));
+        };
+        let before = std::mem::replace(&mut node.applied, restored.last.index);
+        node.state = snapshot.state;
+        node.host.machine.restore(restored.last.index, store);
+        self.report.installs += 1;
+        if restored.last.index < before {
+            let detail = format!("{id} goes back from {before} to a snapshot up to {}", restored.last.index);
+            self.found(Invariant::CommitMonotonic, detail);
+        }
+    }
+
+    fn work_on_snapshots(&mut self, id: NodeId, work: Vec<SnapshotWork>) {
+        for work in work {
+            let longest = 2 * self.report.shape.fsync_us_max;
+            let at = Micros(self.now.0 + self.random.random_range(20..=longest));
+            let Node { disk, state, host, .. } = self.node(id);
+            let store = match &work {
+                SnapshotWork::Take(take) => Some(store_of(take, host.machine.store())),
+                _ => None,
+            };
+            let taken = disk.snapshots.submit(work, state, at);
+            self.stores.extend(taken.zip(store));
+        }
+    }
+
+    fn complete_snapshot_work(&mut self, id: NodeId) {
+        let write = self.rules.snapshot.snapshot_write;
+        match self.node(id).disk.snapshots.complete(write) {
+            None => {}
+            Some(Outcome::Send(to, message)) => self.post(id, vec![(to, message)]),
+            Some(Outcome::Report(report)) => {
+                self.report.snapshots += u64::from(matches!(report, SnapshotReport::Taken(_)));
+                self.step(id, Input::Snapshot(report));
+            }
+        }
     }
 
     fn apply(&mut self, id: NodeId, effects: &Effects) {
@@ -382,6 +461,7 @@ impl World {
                 return self.found(Invariant::CommitMonotonic, detail);
             }
             self.node(id).applied = entry.index;
+            self.node(id).state.push(EntryMark::from(entry));
         }
         self.acknowledge_early(id, &effects.acknowledged);
         let (now, position) = (self.now, id.0 as usize - 1);
@@ -732,7 +812,7 @@ impl World {
 
 /// Whether writes are missing in the middle.
 fn has_a_hole(log: &[Entry]) -> bool {
-    log.iter().zip(1..).any(|(entry, index)| entry.index != index)
+    log.windows(2).any(|pair| pair[0].index + 1 != pair[1].index)
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -741,4 +821,5 @@ enum Next {
     Timer(NodeId),
     Inbox(NodeId),
     Disk(NodeId),
+    Snapshots(NodeId),
 }

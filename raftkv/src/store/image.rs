@@ -5,6 +5,8 @@
 //! applied again after a restart or on another node (thesis, section 6.3).
 //! Deliberately without compression and without files: those are the snapshot's.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Cell, Store, Value};
@@ -12,15 +14,60 @@ use crate::raft::rules::Rules;
 use crate::sessions::SessionImage;
 
 /// What every image begins with; the last byte is the version.
-const MAGIC: [u8; 4] = *b"kv\x00\x01";
+const MAGIC: [u8; 4] = *b"kv\x00\x02";
 
-/// The state in an order that is the same everywhere.
-#[derive(Serialize, Deserialize)]
-struct Image {
-    hash: u64,
-    log_time_ms: u64,
-    cells: Vec<(String, Value, u64, Option<u64>)>,
-    sessions: SessionImage,
+/// A part of a state. A state is one [`Piece::Base`], its keys, and one [`Piece::Hash`]; in pieces it can be written and
+/// read without being in memory twice. The order of the variants is the format.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Piece<'a> {
+    /// The time in the log and the sessions.
+    Base(u64, SessionImage),
+    /// A key, what it is bound to, since which entry and until when.
+    Key(Cow<'a, str>, Cow<'a, Value>, u64, Option<u64>),
+    /// The hash of it all.
+    Hash(u64),
+}
+
+/// A state that is put together.
+pub(crate) struct Pieces {
+    store: Store,
+    hash: Option<u64>,
+}
+
+impl Pieces {
+    /// Nothing yet.
+    pub(crate) fn new(rules: &Rules) -> Self {
+        Self { store: Store::new(rules), hash: None }
+    }
+
+    /// Adds a piece.
+    pub(crate) fn take(&mut self, piece: Piece<'_>) {
+        match piece {
+            Piece::Base(log_time_ms, sessions) => {
+                self.store.log_time_ms = log_time_ms;
+                self.store.sessions.restore(sessions);
+            }
+            Piece::Key(key, value, version, ends_ms) => {
+                self.store.bind(key.into_owned(), Cell::new(value.into_owned(), version, ends_ms));
+            }
+            Piece::Hash(hash) => self.hash = Some(hash),
+        }
+    }
+
+    /// The state, if it is what was written.
+    pub(crate) fn verified(self) -> Result<Store, ImageError> {
+        let actual = self.store.hash();
+        match self.hash {
+            None => Err(ImageError::Damaged("it has no end".to_owned())),
+            Some(expected) if expected != actual => Err(ImageError::Hash { expected, actual }),
+            Some(_) => Ok(self.store),
+        }
+    }
+
+    /// The state, whatever it is.
+    pub(crate) fn believed(self) -> Store {
+        self.store
+    }
 }
 
 /// Why bytes are not a state.
@@ -43,37 +90,41 @@ pub enum ImageError {
 }
 
 impl Store {
+    /// Visits the whole state in pieces, giving up what was visited.
+    pub(crate) fn into_pieces<E>(self, visit: &mut impl FnMut(&Piece<'_>) -> Result<(), E>) -> Result<(), E> {
+        let hash = self.hash();
+        visit(&Piece::Base(self.log_time_ms, self.sessions.image()))?;
+        for part in self.map.into_parts() {
+            for (key, cell) in part.iter() {
+                let (key, value) = (Cow::Borrowed(key.as_str()), Cow::Borrowed(&cell.value));
+                visit(&Piece::Key(key, value, cell.version, cell.ends_ms))?;
+            }
+        }
+        visit(&Piece::Hash(hash))
+    }
+
     /// The whole state as bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let image = Image {
-            hash: self.hash(),
-            log_time_ms: self.log_time_ms,
-            cells: self
-                .map
-                .iter()
-                .map(|(key, cell)| (key.clone(), cell.value.clone(), cell.version, cell.ends_ms))
-                .collect(),
-            sessions: self.sessions.image(),
+        let mut bytes = MAGIC.to_vec();
+        let mut add = |piece: &Piece<'_>| {
+            bytes = postcard::to_extend(piece, std::mem::take(&mut bytes))?;
+            Ok::<(), postcard::Error>(())
         };
-        postcard::to_extend(&image, MAGIC.to_vec()).expect("a state always encodes into memory")
+        self.clone().into_pieces(&mut add).expect("a state always encodes into memory");
+        bytes
     }
 
     /// The state that these bytes hold, to be driven on by `rules`.
     pub fn decode(bytes: &[u8], rules: &Rules) -> Result<Self, ImageError> {
-        let body = bytes.strip_prefix(&MAGIC).ok_or(ImageError::Magic)?;
-        let image: Image =
-            postcard::from_bytes(body).map_err(|error| ImageError::Damaged(error.to_string()))?;
-        let mut store = Self::new(rules);
-        store.log_time_ms = image.log_time_ms;
-        for (key, value, version, ends_ms) in image.cells {
-            store.bind(key, Cell::new(value, version, ends_ms));
+        let mut rest = bytes.strip_prefix(&MAGIC).ok_or(ImageError::Magic)?;
+        let mut pieces = Pieces::new(rules);
+        while !rest.is_empty() {
+            let taken = postcard::take_from_bytes::<Piece<'static>>(rest);
+            let (piece, behind) = taken.map_err(|error| ImageError::Damaged(error.to_string()))?;
+            pieces.take(piece);
+            rest = behind;
         }
-        store.sessions.restore(image.sessions);
-        let actual = store.hash();
-        if actual != image.hash {
-            return Err(ImageError::Hash { expected: image.hash, actual });
-        }
-        Ok(store)
+        pieces.verified()
     }
 
     /// Forgets all sessions: what a snapshot without them does to a replica.

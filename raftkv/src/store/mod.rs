@@ -11,15 +11,17 @@ mod command;
 mod digest;
 mod image;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub use command::{Cas, Command, Lock, Poison, Proposal, Reply, Value};
 pub(crate) use digest::Digest;
 pub use image::ImageError;
+pub(crate) use image::{Piece, Pieces};
 
 use crate::raft::rules::{ApplyNondeterminism, DedupSessions, Rules, SessionExpiry, TtlClock};
 use crate::sessions::{Admission, Moment, SESSIONS_MAX, SessionCall, Sessions};
+use crate::snapshot::Shards;
 
 /// What differs between the processes that apply the same log. An honest state machine looks at none of it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -86,12 +88,12 @@ fn larger(contents: u64, element: &str) -> u64 {
     contents.wrapping_add(Digest::new(12).bytes(element.as_bytes()).end())
 }
 
-/// The replicated state.
+/// The replicated state. A clone shares the keys until they change, so that a snapshot costs no copy of them.
 #[derive(Clone, Debug)]
 pub struct Store {
     rules: Rules,
     local: Local,
-    map: BTreeMap<String, Cell>,
+    map: Shards<Cell>,
     /// The keys that end by themselves, by when they do.
     ends: BTreeSet<(u64, String)>,
     sessions: Sessions,
@@ -113,7 +115,7 @@ impl Store {
         Self {
             rules: rules.clone(),
             local: Local::default(),
-            map: BTreeMap::new(),
+            map: Shards::default(),
             ends: BTreeSet::new(),
             sessions,
             log_time_ms: 0,
@@ -234,7 +236,7 @@ impl Store {
             // The place of the key in the iteration of a hash table that is seeded per process, as Rust's and Go's are.
             ApplyNondeterminism::MapOrder => {
                 let own = drawn(key);
-                self.map.keys().filter(|other| drawn(other) < own).count() as u64
+                self.map.iter().filter(|(other, _)| drawn(other) < own).count() as u64
             }
         }
     }
@@ -244,19 +246,14 @@ impl Store {
         if let Some(ends) = cell.ends_ms {
             self.ends.insert((ends, key.clone()));
         }
-        match self.map.entry(key) {
-            std::collections::btree_map::Entry::Vacant(place) => {
-                place.insert(cell);
-            }
-            std::collections::btree_map::Entry::Occupied(mut place) => {
-                let ends = cell.ends_ms;
-                let before = place.insert(cell);
-                self.hash = self.hash.wrapping_sub(before.hash(place.key()));
-                if let Some(ended) = before.ends_ms.filter(|ended| Some(*ended) != ends) {
-                    self.ends.remove(&(ended, place.key().clone()));
-                }
+        let ends = cell.ends_ms;
+        if let Some(before) = self.map.get(&key) {
+            self.hash = self.hash.wrapping_sub(before.hash(&key));
+            if let Some(ended) = before.ends_ms.filter(|ended| Some(*ended) != ends) {
+                self.ends.remove(&(ended, key.clone()));
             }
         }
+        self.map.insert(key, cell);
     }
 
     fn unbind(&mut self, key: &str) {

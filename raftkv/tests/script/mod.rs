@@ -33,12 +33,17 @@
 //! | `count from=n1 has=rejected` | how many messages with this in them were sent since the last `count`, by sender and receiver |
 //! | `partition n1 n4 \| n2 n3` | messages between the groups are lost from now on |
 //! | `quiet`, `loud` | the output of the commands between is left out |
+//! | `snapshot n1` | n1 is ordered to take a snapshot |
+//! | `freeze n1`, `thaw n1` | n1 does nothing about snapshots, or everything from now on |
+//! | `lose-snapshot n1` | n1's disk has lost its snapshot |
+//! | `machines` | what the state machine of every node has applied |
 //! | `state` | what every node is and has |
 //! | `logs` | every node's log with the commands in it |
 
 mod clients;
 mod members;
 mod print;
+mod snapshots;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -51,9 +56,11 @@ use raftkv::raft::log::{Entry, Payload};
 use raftkv::raft::message::{AppendEntries, Message};
 use raftkv::raft::recovery::Standing;
 use raftkv::raft::rules::Rules;
+use raftkv::raft::snapshot::SnapshotMeta;
 use raftkv::raft::trace::{Event, EventKind};
 use raftkv::raft::{Config, Raft};
 use raftkv::sessions::LeaderMemory;
+use snapshots::Shelf;
 
 struct Write {
     persist: Option<Persist>,
@@ -85,6 +92,7 @@ struct Node {
     spare: bool,
     machine: Option<Machine>,
     memory: LeaderMemory,
+    shelf: Shelf,
 }
 
 impl Node {
@@ -115,6 +123,10 @@ pub(crate) struct Script {
     /// Which side of a partition each node is on, while there is one.
     sides: Option<BTreeMap<NodeId, usize>>,
     witnesses: BTreeSet<NodeId>,
+    /// What the snapshots of all nodes say of themselves.
+    headers: Vec<SnapshotMeta>,
+    /// How many bytes of a snapshot a message carries.
+    chunk: usize,
     requests: u64,
     names: BTreeMap<RequestId, String>,
     /// Those of `names` that are calls.
@@ -202,6 +214,14 @@ impl Script {
             }
             "run" => self.run_for(arguments),
             "count" => self.count(arguments),
+            "snapshot" => self.order_snapshots(arguments),
+            "lose-snapshot" => self.lose_snapshots(arguments),
+            "freeze" => self.freeze(arguments, true),
+            "thaw" => self.freeze(arguments, false),
+            "machines" => {
+                self.machines();
+                Ok(())
+            }
             "quiet" => {
                 self.quiet = true;
                 Ok(())
@@ -260,6 +280,10 @@ impl Script {
         self.rules.set("election_timer", "manual").map_err(|e| e.to_string())?;
         for rule in rules {
             let (name, value) = rule.split_once('=').ok_or(format!("`{rule}`: expected name=value"))?;
+            if name == "chunk" {
+                self.chunk = value.parse().map_err(|e| format!("{value}: {e}"))?;
+                continue;
+            }
             self.rules.set(name, value).map_err(|e| e.to_string())?;
         }
         self.nodes = (1..=size).map(|id| (NodeId(id), Node::default())).collect();
@@ -307,6 +331,7 @@ impl Script {
         self.node(id)?;
         let members = self.initial(id);
         let (now, rules) = (Micros(self.now), self.rules.clone());
+        let chunk_bytes = if self.chunk == 0 { 1 << 20 } else { self.chunk };
         let node = self.node(id)?;
         if node.raft.is_none() {
             node.machine = Some(Machine::new(&rules));
@@ -316,11 +341,20 @@ impl Script {
             let Files { hard_state, log, commit } = node.written.clone();
             let learner = if node.standing == Standing::Learner { " as a learner" } else { "" };
             let (state, terms) = (print::hard_state(hard_state), print::terms(&log));
-            let line = format!("{id} starts{learner}: {state}, log {terms}");
+            let snapshot = node.shelf.start();
+            let from = snapshot.as_ref().map(|meta| format!("snapshot up to {}, ", meta.id.last));
+            let from = from.unwrap_or_default();
             let (standing, seed) = (node.standing, u64::from(id.0));
-            let config = Config { id, members, rules, hard_state, log, commit, standing, seed };
-            node.raft = Some(Raft::new(config, now)?);
-            self.say(line);
+            let config =
+                Config { id, members, rules, hard_state, snapshot, log, chunk_bytes, commit, standing, seed };
+            match Raft::new(config, now) {
+                Ok(raft) => node.raft = Some(raft),
+                Err(reason) => {
+                    self.say(format!("{id} does not start: {reason}"));
+                    return Ok(());
+                }
+            }
+            self.say(format!("{id} starts{learner}: {state}, {from}log {terms}"));
         }
         Ok(())
     }
@@ -330,8 +364,9 @@ impl Script {
         node.raft = None;
         node.machine = None;
         node.held = false;
-        let lost: Vec<String> =
+        let mut lost: Vec<String> =
             node.open.drain(..).filter_map(|write| write.persist.as_ref().map(print::persist)).collect();
+        lost.extend(node.shelf.crash());
         self.say(format!(
             "{id} crashes{}",
             if lost.is_empty() { String::new() } else { format!(", never written: {}", lost.join("; ")) }
@@ -473,7 +508,7 @@ impl Script {
         self.carry_out(id, effects)
     }
 
-    fn carry_out(&mut self, id: NodeId, effects: Effects) -> Outcome {
+    fn carry_out(&mut self, id: NodeId, mut effects: Effects) -> Outcome {
         for event in &effects.trace {
             self.say(format!("{id} {}", print::event(event)));
         }
@@ -482,9 +517,11 @@ impl Script {
             self.node(id)?.raft = None;
             return Ok(());
         }
-        for (to, message) in effects.send {
+        for (to, message) in std::mem::take(&mut effects.send) {
             self.post(id, to, message);
         }
+        self.apply_to_shelf(id, &effects)?;
+        self.begin_snapshot_work(id, std::mem::take(&mut effects.snapshots))?;
         let (events, messages) = (effects.trace_durable, effects.send_durable);
         if effects.persist.is_some() || !events.is_empty() || !messages.is_empty() {
             self.node(id)?.open.push_back(Write { persist: effects.persist, events, messages });
@@ -517,7 +554,8 @@ impl Script {
             let name = self.calls.remove(&request).or_else(|| self.names.get(&request).cloned());
             self.say(format!("{id} cannot say what becomes of {}", name.unwrap_or(answered)));
         }
-        self.complete_writes(id)
+        self.complete_writes(id)?;
+        self.finish_snapshot_work(id)
     }
 
     fn complete_writes(&mut self, id: NodeId) -> Outcome {

@@ -3,9 +3,9 @@
 use raftkv::raft::Raft;
 use raftkv::raft::io::{HardState, NodeId, Persist, Refusal};
 use raftkv::raft::log::{Entry, Payload};
-use raftkv::raft::message::{AppendOutcome, Ballot, Message, Occasion};
+use raftkv::raft::message::{AppendOutcome, Ballot, InstallOutcome, Message, Occasion};
 use raftkv::raft::quorum::Configuration;
-use raftkv::raft::trace::{ConfigState, EntryMark, Event, EventKind, Handover, Role};
+use raftkv::raft::trace::{ConfigState, EntryMark, Event, EventKind, Handover, Role, SnapshotState};
 
 use super::Files;
 
@@ -48,9 +48,11 @@ pub(super) fn hard_state(state: HardState) -> String {
 pub(super) fn persist(persist: &Persist) -> String {
     let parts = [
         persist.hard_state.map(hard_state),
+        persist.reset.map(|base| format!("a log behind {base}")),
         persist.truncate_from.map(|from| format!("truncation from {from}")),
         (!persist.entries.is_empty()).then(|| format!("entries {}", entries(&persist.entries))),
         persist.commit.map(|index| format!("commit index {index}")),
+        persist.compact.map(|index| format!("compaction up to {index}")),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
@@ -97,6 +99,9 @@ pub(super) fn event(event: &Event) -> String {
         EventKind::Transfer(to, Handover::Done) => format!("has handed over to {to}"),
         EventKind::Transfer(to, Handover::GivenUp) => format!("gives up handing over to {to}"),
         EventKind::State(index, hash) => format!("has the state {hash:016x} at {index}"),
+        EventKind::Snapshot(SnapshotState::Taken, last) => format!("has taken a snapshot up to {last}"),
+        EventKind::Snapshot(SnapshotState::Installed, last) => format!("installs the snapshot up to {last}"),
+        EventKind::Snapshot(SnapshotState::Compacted, base) => format!("removes its log up to {base}"),
         EventKind::Read(mode, index) => format!("reads by {mode} at {index}"),
         EventKind::Config(config) => {
             let what = match config.state {
@@ -137,6 +142,17 @@ pub(super) fn message(message: &Message) -> String {
             AppendOutcome::StaleTerm => format!("AppendReply term {} stale", m.term),
         },
         Message::Heartbeat(m) => format!("Heartbeat term {} commit {} round {}", m.term, m.commit, m.round),
+        Message::InstallSnapshot(m) => {
+            let (last, end) = (m.id.last, m.offset + m.data.len() as u64);
+            format!("InstallSnapshot term {} up to {last} bytes {}..{end} of {}", m.term, m.offset, m.total)
+        }
+        Message::InstallReply(m) => match m.outcome {
+            InstallOutcome::Wanted(id, offset) => {
+                format!("InstallReply term {} wants up to {} from byte {offset}", m.term, id.last)
+            }
+            InstallOutcome::Covered(index) => format!("InstallReply term {} has up to {index}", m.term),
+            InstallOutcome::StaleTerm => format!("InstallReply term {} stale", m.term),
+        },
         Message::TimeoutNow(m) => format!("TimeoutNow term {}", m.term),
         Message::StateHash(m) => {
             let agreed = if m.is_agreed { ", as a majority" } else { "" };
@@ -159,12 +175,14 @@ pub(super) fn state(raft: &Raft) -> String {
         0 => String::new(),
         index => format!(" members of {index}: {}", configuration(raft.configuration())),
     };
+    let base = raft.log().base();
     format!(
-        "{} {} term {} vote {vote} commit {} log {}{members}",
+        "{} {} term {} vote {vote} commit {} log {}{}{members}",
         status.id,
         status.role,
         status.term,
         status.commit,
+        if base.index > 0 { format!("behind {base} ") } else { String::new() },
         terms(raft.log().range(1, status.last_index))
     )
 }

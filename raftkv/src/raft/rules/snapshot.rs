@@ -1,0 +1,158 @@
+//! The values of the rules about snapshots and compaction.
+
+use super::super::switch::{Switch, switch};
+
+/// When a node takes a snapshot by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapshotEvery {
+    /// Never: only by order.
+    Off,
+    /// After so many applied entries.
+    Entries(u64),
+    /// After so many bytes of applied entries.
+    Bytes(u64),
+}
+
+/// The units of a number of bytes.
+const UNITS: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("B", 1)];
+
+impl Switch for SnapshotEvery {
+    fn values() -> Vec<&'static str> {
+        vec!["off", "a number of entries such as 10000", "a number of bytes such as 64MiB"]
+    }
+    fn parse(text: &str) -> Option<Self> {
+        let text = text.strip_prefix("every ").unwrap_or(text).trim();
+        if text == "off" {
+            return Some(Self::Off);
+        }
+        let positive = |text: &str| text.trim().parse::<u64>().ok().filter(|&number| number > 0);
+        for (unit, factor) in UNITS {
+            if let Some(digits) = text.strip_suffix(unit) {
+                return Some(Self::Bytes(positive(digits)?.checked_mul(factor)?));
+            }
+        }
+        positive(text.strip_suffix("entries").unwrap_or(text)).map(Self::Entries)
+    }
+    fn text(&self) -> String {
+        match self {
+            Self::Off => "off".to_owned(),
+            Self::Entries(entries) => entries.to_string(),
+            Self::Bytes(bytes) => {
+                let largest = UNITS.iter().rev().skip(1).find(|(_, factor)| bytes % factor == 0);
+                let (unit, factor) = largest.unwrap_or(&("B", 1));
+                format!("{}{unit}", bytes / factor)
+            }
+        }
+    }
+}
+
+/// How many entries are kept behind a snapshot, for followers that are a little late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogKeep(pub u64);
+
+impl Switch for LogKeep {
+    fn values() -> Vec<&'static str> {
+        vec!["a number of entries, also 0"]
+    }
+    fn parse(text: &str) -> Option<Self> {
+        text.trim().parse().ok().map(Self)
+    }
+    fn text(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+switch! {
+    /// Up to where a snapshot reaches.
+    SnapshotAt {
+        /// To the last applied entry.
+        Applied = "applied",
+        /// To the last entry of the log, committed or not.
+        LastLog = "last_log",
+    }
+}
+
+switch! {
+    /// What a snapshot holds beside the keys.
+    SnapshotContents {
+        /// The place it reaches to, the configuration in force there, the sessions of clients.
+        Full = "full",
+        /// All but the configuration.
+        NoConfig = "no_config",
+        /// All but the sessions.
+        NoSessions = "no_sessions",
+        /// All but the term of the last entry.
+        NoTerm = "no_term",
+    }
+}
+
+switch! {
+    /// How a snapshot file is written.
+    SnapshotWrite {
+        /// To a temporary file that is synced and renamed, and then the directory is synced.
+        Full = "tmp_fsync_rename_fsyncdir",
+        /// To a temporary file that is renamed. The disk gets it when it likes.
+        TmpRename = "tmp_rename",
+        /// Over the snapshot before.
+        InPlace = "in_place",
+    }
+}
+
+switch! {
+    /// How a snapshot travels.
+    SnapshotTransfer {
+        /// Parts are taken in order and of one snapshot only, and the whole is verified before it is used.
+        ChunkedVerified = "chunked_verified",
+        /// A part is stored at the place that it names, whatever it belongs to.
+        ChunkedNaive = "chunked_naive",
+    }
+}
+
+switch! {
+    /// Who writes a snapshot. There is no `fork_cow`: a process with several threads may call next to nothing between
+    /// fork and exec, so a child that encodes a map is no sound design here. Sharing parts of the map until they change
+    /// does what the pages of a forked child would do, and is how the state gets to the thread of `background_copy`.
+    SnapshotMode {
+        /// A thread, from a copy that shares what does not change meanwhile.
+        BackgroundCopy = "background_copy",
+        /// The thread that does everything else, which waits for the disk.
+        Blocking = "blocking",
+    }
+}
+
+switch! {
+    /// When the log before a snapshot goes.
+    Compact {
+        /// Once the snapshot is durable.
+        AfterSnapshotDurable = "after_snapshot_durable",
+        /// When the snapshot is begun.
+        Before = "before",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_are_read_and_written() {
+        let cases = [
+            ("off", SnapshotEvery::Off, "off"),
+            ("1000", SnapshotEvery::Entries(1000), "1000"),
+            ("every 1000 entries", SnapshotEvery::Entries(1000), "1000"),
+            ("64MiB", SnapshotEvery::Bytes(64 << 20), "64MiB"),
+            ("every 512 B", SnapshotEvery::Bytes(512), "512B"),
+            ("1024KiB", SnapshotEvery::Bytes(1 << 20), "1MiB"),
+            ("1536KiB", SnapshotEvery::Bytes(1536 << 10), "1536KiB"),
+            ("2GiB", SnapshotEvery::Bytes(2 << 30), "2GiB"),
+        ];
+        for (text, value, written) in cases {
+            assert_eq!(SnapshotEvery::parse(text), Some(value), "{text}");
+            assert_eq!(value.text(), written);
+            assert_eq!(SnapshotEvery::parse(written), Some(value));
+        }
+        for bad in ["", "0", "0MiB", "-1", "on", "64 megabytes", "18446744073709551615GiB"] {
+            assert_eq!(SnapshotEvery::parse(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Snapshots on disk: the file format, the directory, and the thread that writes, receives and reads them.
+//!
+//! Invariants: a snapshot that was reported durable is there after any crash, whole, and an older one goes only after that;
+//! a file that is damaged is refused, never loaded in part. At most one part of a file is in memory for each message.
+//! What it lacks on purpose: any choice of what to take, send or install. That is the core's (`raft/snapshot.rs`,
+//! `raft/install.rs`), as is the removal of the log behind a snapshot.
+//! Reference: chapter 5 of the thesis; Pillai et al., "All File Systems Are Not Created Equal", OSDI 2014, for what a rename
+//! promises without the two syncs around it.
+
+mod directory;
+mod format;
+mod shards;
+mod worker;
+
+use std::path::{Path, PathBuf};
+
+pub use directory::Directory;
+pub(crate) use shards::Shards;
+pub(crate) use worker::{Done, Job, Worker};
+
+/// Why a snapshot cannot be written or used.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// The operating system refused.
+    #[error("cannot {what} {}: {source}", .path.display())]
+    Io {
+        /// The operation.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The error of the system.
+        source: std::io::Error,
+    },
+    /// The file is not what was written.
+    #[error(
+        "the snapshot {} is damaged: {what}; restore the directory from a copy, or remove the node from the cluster and add \
+         it again with an empty directory", .path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+impl SnapshotError {
+    fn io<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(std::io::Error) -> Self + 'a {
+        move |source| Self::Io { what, path: path.into(), source }
+    }
+
+    fn damaged(path: &Path, what: impl Into<String>) -> Self {
+        Self::Damaged { path: path.into(), what: what.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests;
