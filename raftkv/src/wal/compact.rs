@@ -12,9 +12,8 @@
 //! Reference: section 5.1.3 of the thesis for the order of snapshot and removal.
 
 use std::collections::VecDeque;
-use std::fs;
 
-use super::{Wal, WalError, segment};
+use super::{Wal, WalError, disk, segment};
 use crate::raft::io::Persist;
 
 /// A segment that is full.
@@ -29,7 +28,10 @@ struct Closed {
 #[derive(Debug, Default)]
 pub(super) struct Spans {
     closed: VecDeque<Closed>,
+    /// The last entry that was staged.
     last: u64,
+    /// The last one in the present segment: what is staged may go into the next.
+    written: u64,
 }
 
 impl Spans {
@@ -46,7 +48,12 @@ impl Spans {
 
     /// An entry stands in the present segment.
     pub(super) fn appended(&mut self, index: u64) {
-        self.last = index;
+        (self.last, self.written) = (index, index);
+    }
+
+    /// What was staged stands in the present segment.
+    pub(super) fn written(&mut self) {
+        self.written = self.last;
     }
 
     /// Entries from here on are gone, which the present segment says.
@@ -60,11 +67,12 @@ impl Spans {
             closed.last = closed.last.min(index);
         }
         self.last = index;
+        self.written = self.written.min(index);
     }
 
     /// The present segment, of this number, is full.
     pub(super) fn rolled(&mut self, sequence: u64) {
-        self.closed.push_back(Closed { sequence, last: self.last });
+        self.closed.push_back(Closed { sequence, last: self.written });
     }
 
     /// The oldest segment, if it holds nothing behind `index`.
@@ -79,9 +87,8 @@ impl Wal {
     /// and a snapshot that covers these entries is.
     pub fn compact(&mut self, index: u64) -> Result<(), WalError> {
         while let Some(sequence) = self.spans.take_covered(index) {
-            let path = segment::path(&self.directory, sequence);
-            fs::remove_file(&path).map_err(|e| WalError::io("remove", &path, e))?;
-            segment::sync_directory(&self.directory)?;
+            disk::remove(&segment::path(&self.directory, sequence))?;
+            disk::sync_directory(&self.rules, &self.directory)?;
         }
         Ok(())
     }
@@ -89,6 +96,8 @@ impl Wal {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use tempfile::TempDir;
 
     use super::super::{Recovered, Sizes, read};

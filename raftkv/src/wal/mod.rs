@@ -16,7 +16,9 @@
 //! next start at the latest.
 
 mod compact;
+mod disk;
 mod frame;
+mod hard_state;
 mod record;
 mod recover;
 mod rewrite;
@@ -32,7 +34,7 @@ use std::thread::JoinHandle;
 use crate::failpoints::{self, Point};
 use crate::raft::io::{HardState, Persist};
 use crate::raft::log::Entry;
-use crate::raft::rules::{OnDiskFull, OnFsyncError, Rules};
+use crate::raft::rules::{HardStateWrite, OnDiskFull, OnFsyncError, Rules};
 use record::{Continuity, FORMAT, Record, SegmentStart};
 
 pub use recover::{Recovered, TornTail, read};
@@ -116,6 +118,13 @@ impl Default for Sizes {
     }
 }
 
+/// Term and vote on their way to a file of their own.
+#[derive(Debug, Default)]
+struct SeparateHardState {
+    staged: Option<HardState>,
+    unsynced: Option<File>,
+}
+
 /// An open log. Has one owner.
 #[derive(Debug)]
 pub struct Wal {
@@ -134,8 +143,9 @@ pub struct Wal {
     hard_state: HardState,
     boot: u64,
     spans: compact::Spans,
-    /// Whether something was written that was not synced.
-    unsynced: bool,
+    /// The number of the last frame that is known to be on the disk.
+    synced: u64,
+    separate: SeparateHardState,
     next: Option<JoinHandle<Result<File, WalError>>>,
     poisoned: bool,
 }
@@ -151,12 +161,12 @@ impl Wal {
         if !directory.exists() {
             std::fs::create_dir(directory).map_err(|e| WalError::io("create", directory, e))?;
             if let Some(parent) = directory.parent() {
-                segment::sync_directory(parent)?;
+                disk::sync_directory(rules, parent)?;
             }
         }
-        let (recovered, end) = match recover::replay(directory)? {
+        let (mut recovered, end) = match recover::replay(rules, directory)? {
             Some((recovered, end)) => (recovered, end),
-            None => (Recovered::blank(), recover::create(directory, sizes.first)?),
+            None => (Recovered::blank(), recover::create(rules, directory, sizes.first)?),
         };
         let mut wal = Self {
             directory: directory.into(),
@@ -171,7 +181,8 @@ impl Wal {
             hard_state: recovered.hard_state,
             boot: recovered.boot,
             spans: end.spans,
-            unsynced: false,
+            synced: end.ordinal - 1,
+            separate: SeparateHardState::default(),
             next: None,
             poisoned: false,
         };
@@ -179,6 +190,8 @@ impl Wal {
         if let Some(torn) = &recovered.torn {
             wal.erase(torn)?;
         }
+        wal.write_again(end.last)?;
+        wal.adopt_separate_hard_state(&mut recovered)?;
         Ok((wal, recovered))
     }
 
@@ -193,8 +206,7 @@ impl Wal {
     /// Adds a batch to what the next [`Wal::commit`] writes.
     pub fn stage(&mut self, batch: &Persist) {
         if let Some(hard_state) = batch.hard_state {
-            self.hard_state = hard_state;
-            record::encode(&Record::HardState(hard_state), &mut self.buffer);
+            self.stage_hard_state(hard_state);
         }
         if let Some(base) = batch.reset {
             record::encode(&Record::Base(base), &mut self.buffer);
@@ -216,10 +228,31 @@ impl Wal {
         self.buffer.len() - frame::HEADER
     }
 
-    /// Adds a hard state that is followed by nothing of its batch.
+    /// Adds a hard state.
     pub fn stage_hard_state(&mut self, hard_state: HardState) {
         self.hard_state = hard_state;
-        record::encode(&Record::HardState(hard_state), &mut self.buffer);
+        // The honest law: term and vote change in one piece, and the old ones stay until the new ones are whole. A record
+        // in a checksummed frame does that, and so would a file that is written beside the old one and renamed over it
+        // (Pillai et al., "All File Systems Are Not Created Equal", OSDI 2014). To overwrite them in place destroys the old
+        // value first.
+        match self.rules.storage.hard_state_write {
+            HardStateWrite::Atomic => record::encode(&Record::HardState(hard_state), &mut self.buffer),
+            HardStateWrite::InPlace => self.separate.staged = Some(hard_state),
+        }
+    }
+
+    /// Believes a hard state in a file of its own, if an earlier start has made one, and takes it into the log unless the
+    /// rules still want that file.
+    fn adopt_separate_hard_state(&mut self, recovered: &mut Recovered) -> Result<(), WalError> {
+        let Some(found) = hard_state::read(&self.directory) else { return Ok(()) };
+        recovered.hard_state = found;
+        self.stage_hard_state(found);
+        if self.separate.staged.take().is_none() {
+            self.commit()?;
+            disk::remove(&hard_state::path(&self.directory))?;
+            disk::sync_directory(&self.rules, &self.directory)?;
+        }
+        Ok(())
     }
 
     /// Makes everything that was staged or written durable. When there is no room, everything stays staged and may be
@@ -233,6 +266,9 @@ impl Wal {
     pub fn write(&mut self) -> Result<(), WalError> {
         if self.poisoned {
             return Err(WalError::Poisoned);
+        }
+        if let Some(hard_state) = self.separate.staged.take() {
+            self.separate.unsynced = Some(hard_state::write(&self.directory, hard_state)?);
         }
         if self.staged() == 0 {
             return Ok(());
@@ -268,24 +304,32 @@ impl Wal {
         if self.poisoned {
             return Err(WalError::Poisoned);
         }
-        if !self.unsynced {
+        if let Some(file) = self.separate.unsynced.take() {
+            self.sync_file(&file, &hard_state::path(&self.directory))?;
+            disk::sync_directory(&self.rules, &self.directory)?;
+        }
+        if self.synced + 1 == self.ordinal {
             return Ok(());
         }
+        self.sync_file(&self.file, &self.path()).inspect_err(|_| self.poisoned = true)?;
+        self.synced = self.ordinal - 1;
+        Ok(())
+    }
+
+    fn sync_file(&self, file: &File, path: &Path) -> Result<(), WalError> {
         failpoints::hit(Point::BeforeFsync);
-        let result = self.file.sync_data().or_else(|error| self.sync_failed(error));
-        self.unsynced = false;
-        self.poisoned = result.is_err();
-        result.map_err(|e| WalError::io("sync", &self.path(), e))
+        let result = disk::sync(file, path).or_else(|error| self.sync_failed(error, file, path));
+        result.map_err(|e| WalError::io("sync", path, e))
     }
 
     /// The disk has refused to sync.
-    fn sync_failed(&self, error: std::io::Error) -> std::io::Result<()> {
+    fn sync_failed(&self, error: std::io::Error, file: &File, path: &Path) -> std::io::Result<()> {
         // The honest law: after a failed fsync nobody knows what is on the disk. Linux marks the pages as clean, so the
         // next fsync reports success without having written them (PostgreSQL's "fsyncgate", 2018; Rebello et al., "Can
         // applications recover from fsync failures?", ATC 2020). Only a stop is honest.
         match self.rules.storage.on_fsync_error {
             OnFsyncError::Crash => Err(error),
-            OnFsyncError::Retry => self.file.sync_data(),
+            OnFsyncError::Retry => disk::sync(file, path),
             OnFsyncError::Ignore => Ok(()),
         }
     }
@@ -298,11 +342,11 @@ impl Wal {
             self.sync()?;
             self.roll(len)?;
         }
-        frame::seal(&mut self.buffer, self.ordinal);
+        frame::seal(&mut self.buffer, self.ordinal, self.synced);
         self.write_frame().map_err(|e| WalError::io("write", &self.path(), e))?;
-        self.unsynced = true;
         self.offset += len;
         self.ordinal += 1;
+        self.spans.written();
         self.prepare_next();
         Ok(())
     }
@@ -311,11 +355,11 @@ impl Wal {
     fn write_frame(&self) -> std::io::Result<()> {
         let halved = failpoints::armed(Point::WalMidRecord) || failpoints::armed(Point::HardStateMidWrite);
         let (first, second) = self.buffer.split_at(if halved { self.buffer.len() / 2 } else { 0 });
-        self.file.write_all_at(first, self.offset)?;
-        if halved && let frame::Found::Frame { payload, .. } = frame::read(&self.buffer, 0) {
+        disk::write(&self.file, &self.path(), first, self.offset)?;
+        if halved && let frame::Found::Frame { payload, .. } = frame::read(&self.rules, &self.buffer, 0) {
             record::hit_points(payload);
         }
-        self.file.write_all_at(second, self.offset + first.len() as u64)
+        disk::write(&self.file, &self.path(), second, self.offset + first.len() as u64)
     }
 
     /// Goes on in a new segment that has room for a frame of `len` bytes.
@@ -333,21 +377,27 @@ impl Wal {
         let start = SegmentStart { format: FORMAT, sequence, continues: Continuity::Continued };
         let head = head_frame(start, self.hard_state, self.boot, &[], self.ordinal);
         let path = segment::temporary_path(&self.directory, sequence);
-        file.write_all_at(&head, 0).map_err(|e| WalError::io("write", &path, e))?;
-        file.sync_data().map_err(|e| WalError::io("sync", &path, e))?;
+        disk::write(&file, &path, &head, 0).map_err(|e| WalError::io("write", &path, e))?;
+        disk::sync(&file, &path).map_err(|e| WalError::io("sync", &path, e))?;
         failpoints::hit(Point::SegmentRoll);
-        segment::publish(&self.directory, sequence)?;
+        segment::publish(&self.rules, &self.directory, sequence)?;
         self.spans.rolled(self.sequence);
         self.file = file;
         self.sequence = sequence;
         self.capacity = capacity;
         self.offset = head.len() as u64;
+        self.synced = self.ordinal;
         self.ordinal += 1;
         Ok(())
     }
 
     /// Starts to zero the next segment in the background once this one is half full.
     fn prepare_next(&mut self) {
+        #[cfg(test)]
+        if crash_tests::is_watching() {
+            // The order of all calls is what is tested.
+            return;
+        }
         if self.next.is_some() || self.offset < self.capacity / 2 {
             return;
         }
@@ -361,11 +411,22 @@ impl Wal {
         (self.capacity * 2).min(self.sizes.max).max(self.sizes.first)
     }
 
+    /// Writes the last frame once more. If its sync failed before the node stopped, the kernel may show it although the disk
+    /// does not have it, and would not write it with the next sync: its pages are clean. Earlier frames were synced.
+    fn write_again(&self, last: u64) -> Result<(), WalError> {
+        let mut frame = vec![0; (self.offset - last) as usize];
+        self.file.read_exact_at(&mut frame, last).map_err(|e| WalError::io("read", &self.path(), e))?;
+        disk::write(&self.file, &self.path(), &frame, last)
+            .map_err(|e| WalError::io("write", &self.path(), e))?;
+        disk::sync(&self.file, &self.path()).map_err(|e| WalError::io("sync", &self.path(), e))
+    }
+
     /// Overwrites a torn tail with zeros, so that nothing of it can be taken for a frame later.
     fn erase(&mut self, torn: &TornTail) -> Result<(), WalError> {
-        segment::write_zeros(&self.file, torn.offset, torn.offset + torn.bytes)
+        recover::remove_superseded(&self.rules, &self.directory, &torn.later)?;
+        segment::write_zeros(&self.file, &self.path(), torn.offset, torn.offset + torn.bytes)
             .map_err(|e| WalError::io("repair", &self.path(), e))?;
-        self.file.sync_data().map_err(|e| WalError::io("sync", &self.path(), e))
+        disk::sync(&self.file, &self.path()).map_err(|e| WalError::io("sync", &self.path(), e))
     }
 
     fn path(&self) -> PathBuf {
@@ -409,9 +470,11 @@ fn head_frame(
     for entry in entries {
         record::encode(&Record::Entry(Cow::Borrowed(entry)), &mut buffer);
     }
-    frame::seal(&mut buffer, ordinal);
+    frame::seal(&mut buffer, ordinal, ordinal - 1);
     buffer
 }
 
+#[cfg(test)]
+mod crash_tests;
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use crate::raft::io::HardState;
 use crate::raft::log::{Entry, Position};
 
 /// The version of the format that this code writes and reads.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// One step of the replay.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -4,15 +4,15 @@
 //! the indexes, a missing segment, a damaged frame that is not the last one all refuse.
 
 use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::compact::Spans;
 use super::frame::{self, Found};
 use super::record::{self, Continuity, FORMAT, Record, SegmentStart};
-use super::{WalError, head_frame, segment};
+use super::{WalError, disk, head_frame, segment};
 use crate::raft::io::HardState;
 use crate::raft::log::{Entry, Position};
+use crate::raft::rules::{Rules, WalTailRepair};
 
 /// What a log holds.
 #[derive(Debug, Default)]
@@ -61,6 +61,8 @@ pub struct TornTail {
     pub offset: u64,
     /// Up to where bytes of it reached the file.
     pub bytes: u64,
+    /// Later segments that go with it. Only under weakened rules.
+    pub later: Vec<u64>,
 }
 
 /// Where writing goes on.
@@ -69,6 +71,8 @@ pub(super) struct End {
     pub(super) sequence: u64,
     pub(super) capacity: u64,
     pub(super) offset: u64,
+    /// Where the last frame begins.
+    pub(super) last: u64,
     pub(super) ordinal: u64,
     pub(super) spans: Spans,
 }
@@ -78,48 +82,48 @@ pub fn read(directory: &Path) -> Result<Option<Recovered>, WalError> {
     if !directory.exists() {
         return Ok(None);
     }
+    let rules = &Rules::default();
     let sequences = segment::list(directory)?;
-    let Some(base) = find_base(directory, &sequences)? else { return Ok(None) };
-    Ok(Some(replay_from(directory, &sequences[base..])?.0))
+    let Some(base) = find_base(rules, directory, &sequences)? else { return Ok(None) };
+    Ok(Some(replay_from(rules, directory, &sequences[base..])?.0))
 }
 
 /// Reads the log and removes what a base segment superseded. `None` if there is none.
-pub(super) fn replay(directory: &Path) -> Result<Option<(Recovered, End)>, WalError> {
+pub(super) fn replay(rules: &Rules, directory: &Path) -> Result<Option<(Recovered, End)>, WalError> {
     let sequences = segment::list(directory)?;
-    let Some(base) = find_base(directory, &sequences)? else { return Ok(None) };
-    remove_superseded(directory, &sequences[..base])?;
-    replay_from(directory, &sequences[base..]).map(Some)
+    let Some(base) = find_base(rules, directory, &sequences)? else { return Ok(None) };
+    remove_superseded(rules, directory, &sequences[..base])?;
+    replay_from(rules, directory, &sequences[base..]).map(Some)
 }
 
 /// Removes segments that a durable base segment replaces.
-pub(super) fn remove_superseded(directory: &Path, sequences: &[u64]) -> Result<(), WalError> {
+pub(super) fn remove_superseded(rules: &Rules, directory: &Path, sequences: &[u64]) -> Result<(), WalError> {
     for &sequence in sequences {
-        let path = segment::path(directory, sequence);
-        fs::remove_file(&path).map_err(|e| WalError::io("remove", &path, e))?;
+        disk::remove(&segment::path(directory, sequence))?;
     }
-    if sequences.is_empty() { Ok(()) } else { segment::sync_directory(directory) }
+    if sequences.is_empty() { Ok(()) } else { disk::sync_directory(rules, directory) }
 }
 
 /// Makes the first segment of a new log.
-pub(super) fn create(directory: &Path, size: u64) -> Result<End, WalError> {
+pub(super) fn create(rules: &Rules, directory: &Path, size: u64) -> Result<End, WalError> {
     let sequence = 1;
     let file = segment::create_blank(directory, sequence, size)?;
     let start = SegmentStart { format: FORMAT, sequence, continues: Continuity::Base };
     let head = head_frame(start, HardState::default(), 0, &[], 1);
     let path = segment::temporary_path(directory, sequence);
-    file.write_all_at(&head, 0).map_err(|e| WalError::io("write", &path, e))?;
-    file.sync_data().map_err(|e| WalError::io("sync", &path, e))?;
-    segment::publish(directory, sequence)?;
+    disk::write(&file, &path, &head, 0).map_err(|e| WalError::io("write", &path, e))?;
+    disk::sync(&file, &path).map_err(|e| WalError::io("sync", &path, e))?;
+    segment::publish(rules, directory, sequence)?;
     let (capacity, offset) = (size.max(head.len() as u64), head.len() as u64);
-    Ok(End { file, sequence, capacity, offset, ordinal: 2, spans: Spans::default() })
+    Ok(End { file, sequence, capacity, offset, last: 0, ordinal: 2, spans: Spans::default() })
 }
 
 /// The position of the newest base segment in `sequences`. Without one the front of the log was removed behind a snapshot,
 /// and the replay begins with what is left.
-fn find_base(directory: &Path, sequences: &[u64]) -> Result<Option<usize>, WalError> {
+fn find_base(rules: &Rules, directory: &Path, sequences: &[u64]) -> Result<Option<usize>, WalError> {
     for (position, &sequence) in sequences.iter().enumerate().rev() {
         let path = segment::path(directory, sequence);
-        if read_start(&path)?.continues == Continuity::Base {
+        if read_start(rules, &path)?.continues == Continuity::Base {
             return Ok(Some(position));
         }
     }
@@ -127,14 +131,14 @@ fn find_base(directory: &Path, sequences: &[u64]) -> Result<Option<usize>, WalEr
 }
 
 /// The first record of a segment.
-fn read_start(path: &Path) -> Result<SegmentStart, WalError> {
+fn read_start(rules: &Rules, path: &Path) -> Result<SegmentStart, WalError> {
     /// More than the first frame of any segment.
     const HEAD: usize = 4096;
     let file = File::open(path).map_err(|e| WalError::io("open", path, e))?;
     let mut head = Vec::with_capacity(HEAD);
     std::io::Read::read_to_end(&mut std::io::Read::take(file, HEAD as u64), &mut head)
         .map_err(|e| WalError::io("read", path, e))?;
-    let Found::Frame { payload, .. } = frame::read(&head, 0) else {
+    let Found::Frame { payload, .. } = frame::read(rules, &head, 0) else {
         return Err(WalError::corrupt(path, 0, "the first frame is damaged"));
     };
     match record::decode(payload).as_deref() {
@@ -148,8 +152,9 @@ fn read_start(path: &Path) -> Result<SegmentStart, WalError> {
 }
 
 /// Replays consecutive segments.
-fn replay_from(directory: &Path, sequences: &[u64]) -> Result<(Recovered, End), WalError> {
-    let mut replay = Replay { recovered: Recovered::default(), ordinal: None, spans: Spans::default() };
+fn replay_from(rules: &Rules, directory: &Path, sequences: &[u64]) -> Result<(Recovered, End), WalError> {
+    let mut replay =
+        Replay { rules, recovered: Recovered::default(), ordinal: None, last: 0, spans: Spans::default() };
     let mut end = None;
     for (position, &sequence) in sequences.iter().enumerate() {
         let path = segment::path(directory, sequence);
@@ -164,12 +169,17 @@ fn replay_from(directory: &Path, sequences: &[u64]) -> Result<(Recovered, End), 
         }
         let offset = replay.segment(&path, sequence, &bytes, tail)?;
         end = Some((path, sequence, bytes.len() as u64, offset as u64));
+        if let Some(torn) = &mut replay.recovered.torn {
+            torn.later = sequences[position + 1..].to_vec();
+            break;
+        }
     }
     let (path, sequence, capacity, offset) = end.expect("find_base named at least one segment");
     let file =
         OpenOptions::new().read(true).write(true).open(&path).map_err(|e| WalError::io("open", &path, e))?;
     let ordinal = replay.ordinal.expect("a segment has at least one frame") + 1;
-    Ok((replay.recovered, End { file, sequence, capacity, offset, ordinal, spans: replay.spans }))
+    let (last, spans) = (replay.last, replay.spans);
+    Ok((replay.recovered, End { file, sequence, capacity, offset, last, ordinal, spans }))
 }
 
 /// What the end of a segment may look like.
@@ -182,19 +192,21 @@ enum Tail {
 }
 
 /// The state of a replay.
-struct Replay {
+struct Replay<'a> {
+    rules: &'a Rules,
     recovered: Recovered,
-    /// The number of the last frame.
+    /// The number of the last frame, and where it begins.
     ordinal: Option<u64>,
+    last: u64,
     spans: Spans,
 }
 
-impl Replay {
+impl Replay<'_> {
     /// Replays one segment. Returns the offset behind its last frame.
     fn segment(&mut self, path: &Path, sequence: u64, bytes: &[u8], tail: Tail) -> Result<usize, WalError> {
         let mut offset = 0;
         loop {
-            match frame::read(bytes, offset) {
+            match frame::read(self.rules, bytes, offset) {
                 Found::Frame { ordinal, payload, end } => {
                     let corrupt = |what: String| WalError::corrupt(path, offset as u64, what);
                     if self.ordinal.is_some_and(|last| last + 1 != ordinal) {
@@ -207,7 +219,7 @@ impl Replay {
                     for (position, record) in records.into_iter().enumerate() {
                         self.record(record, sequence, offset == 0 && position == 0).map_err(corrupt)?;
                     }
-                    self.ordinal = Some(ordinal);
+                    (self.ordinal, self.last) = (Some(ordinal), offset as u64);
                     offset = end;
                 }
                 Found::Blank => return Ok(offset),
@@ -219,26 +231,37 @@ impl Replay {
         }
     }
 
-    /// Decides whether the bad frame at `offset` is a torn tail.
+    /// Decides what becomes of the bad frame at `offset` and everything behind it.
     fn torn(&mut self, path: &Path, bytes: &[u8], offset: usize, tail: Tail) -> Result<(), WalError> {
-        if tail == Tail::MustBeWhole {
-            return Err(WalError::corrupt(
-                path,
-                offset as u64,
-                "a damaged frame, although a later segment exists",
-            ));
-        }
-        let Some(last) = self.ordinal else {
-            return Err(WalError::corrupt(path, offset as u64, "the first frame is damaged"));
+        let corruption = self.corruption(bytes, offset, tail);
+        // The honest law: a write that was never synced was never acknowledged and may go; what was synced may have been
+        // acknowledged, and a node that drops it breaks the promise that made a majority (Alagappan et al.,
+        // "Protocol-Aware Recovery for Consensus-Based Storage", FAST 2018). It must not start.
+        let reason = match (self.rules.storage.wal_tail_repair, corruption) {
+            (WalTailRepair::TruncateTornLast, corruption) => corruption,
+            (WalTailRepair::TruncateAtFirstBad, _) if self.ordinal.is_some() => None,
+            (WalTailRepair::TruncateAtFirstBad, corruption) => corruption,
+            (WalTailRepair::Refuse, corruption) => {
+                Some(corruption.unwrap_or("the last frame is torn, and wal_tail_repair is refuse".into()))
+            }
         };
-        if let Some(later) = frame::later_frame(bytes, offset, last + 1) {
-            let what = format!("a damaged frame, although a whole one follows at byte {later}");
-            return Err(WalError::corrupt(path, offset as u64, what));
+        if let Some(reason) = reason {
+            return Err(WalError::corrupt(path, offset as u64, reason));
         }
         let written = bytes.iter().rposition(|&byte| byte != 0).map_or(offset, |at| at + 1);
-        self.recovered.torn =
-            Some(TornTail { path: path.into(), offset: offset as u64, bytes: (written - offset) as u64 });
+        let (bytes, later) = ((written - offset) as u64, Vec::new());
+        self.recovered.torn = Some(TornTail { path: path.into(), offset: offset as u64, bytes, later });
         Ok(())
+    }
+
+    /// What proves that the bad frame at `offset` was whole once, if anything does.
+    fn corruption(&self, bytes: &[u8], offset: usize, tail: Tail) -> Option<String> {
+        let Some(last) = self.ordinal else { return Some("the first frame is damaged".into()) };
+        if tail == Tail::MustBeWhole {
+            return Some("a damaged frame, although a later segment exists".into());
+        }
+        let later = frame::proof_of(self.rules, bytes, offset, last + 1)?;
+        Some(format!("a damaged frame, although a whole one follows at byte {later}"))
     }
 
     /// Replays one record.

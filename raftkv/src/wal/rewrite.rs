@@ -4,13 +4,13 @@
 //! afterwards, or at the next start if this is interrupted. An honest node never calls this: only the editing of a
 //! stopped node's files does.
 
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::record::{self, Continuity, FORMAT, Record, SegmentStart};
 use super::recover::{Recovered, remove_superseded};
-use super::{HEAD_ROOM, WalError, frame, head_frame, segment};
+use super::{HEAD_ROOM, WalError, disk, frame, hard_state, head_frame, segment};
 use crate::raft::log::Position;
+use crate::raft::rules::Rules;
 
 /// Makes `contents` the contents of the log in `directory`. The caller holds the lock on the data directory.
 pub fn rewrite(directory: &Path, contents: &Recovered) -> Result<(), WalError> {
@@ -29,7 +29,7 @@ pub fn rewrite(directory: &Path, contents: &Recovered) -> Result<(), WalError> {
         let base = known.unwrap_or(Position { index: first - 1, term: 0 });
         record::encode(&Record::Base(base), &mut buffer);
         ordinal += 1;
-        frame::seal(&mut buffer, ordinal);
+        frame::seal(&mut buffer, ordinal, ordinal - 1);
         bytes.append(&mut buffer);
         buffer.resize(frame::HEADER, 0);
     }
@@ -37,7 +37,7 @@ pub fn rewrite(directory: &Path, contents: &Recovered) -> Result<(), WalError> {
         record::encode(&Record::Entry(std::borrow::Cow::Borrowed(entry)), &mut buffer);
         if buffer.len() >= FRAME || position + 1 == contents.entries.len() {
             ordinal += 1;
-            frame::seal(&mut buffer, ordinal);
+            frame::seal(&mut buffer, ordinal, ordinal - 1);
             bytes.append(&mut buffer);
             buffer.resize(frame::HEADER, 0);
         }
@@ -45,8 +45,14 @@ pub fn rewrite(directory: &Path, contents: &Recovered) -> Result<(), WalError> {
     let size = (bytes.len() + SPARE) as u64 + HEAD_ROOM;
     let file = segment::create_blank(directory, sequence, size)?;
     let path = segment::temporary_path(directory, sequence);
-    file.write_all_at(&bytes, 0).map_err(|e| WalError::io("write", &path, e))?;
-    file.sync_all().map_err(|e| WalError::io("sync", &path, e))?;
-    segment::publish(directory, sequence)?;
-    remove_superseded(directory, &old)
+    disk::write(&file, &path, &bytes, 0).map_err(|e| WalError::io("write", &path, e))?;
+    disk::sync(&file, &path).map_err(|e| WalError::io("sync", &path, e))?;
+    let rules = Rules::default();
+    segment::publish(&rules, directory, sequence)?;
+    let separate = hard_state::path(directory);
+    if separate.exists() {
+        // It would outlive what was edited.
+        disk::remove(&separate)?;
+    }
+    remove_superseded(&rules, directory, &old)
 }

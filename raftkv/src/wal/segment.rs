@@ -4,11 +4,11 @@
 //! name durable in the directory. Blank space is written out as zeros and synced beforehand, because an `fdatasync` that
 //! has to allocate blocks or change the file size costs a journal commit more.
 
-use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::FileExt;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use super::WalError;
+use super::{WalError, disk};
+use crate::raft::rules::Rules;
 
 /// The suffix of finished segments.
 const SUFFIX: &str = ".wal";
@@ -33,7 +33,7 @@ pub(super) fn list(directory: &Path) -> Result<Vec<u64>, WalError> {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         if name.ends_with(TEMPORARY) {
-            fs::remove_file(entry.path()).map_err(|e| WalError::io("remove", &entry.path(), e))?;
+            disk::remove(&entry.path())?;
         } else if let Some(stem) = name.strip_suffix(SUFFIX) {
             let unknown = |_| WalError::corrupt(&entry.path(), 0, "is not named like a segment");
             sequences.push(stem.parse().map_err(unknown)?);
@@ -46,15 +46,9 @@ pub(super) fn list(directory: &Path) -> Result<Vec<u64>, WalError> {
 /// Makes a blank temporary file of `size` bytes whose blocks are allocated and durable.
 pub(super) fn create_blank(directory: &Path, sequence: u64, size: u64) -> Result<File, WalError> {
     let path = temporary_path(directory, sequence);
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(&path)
-        .map_err(|e| WalError::io("create", &path, e))?;
-    let reserved = write_zeros(&file, 0, size).map_err(|e| WalError::io("reserve space in", &path, e));
-    let synced = reserved.and_then(|()| file.sync_all().map_err(|e| WalError::io("sync", &path, e)));
+    let file = disk::create(&path).map_err(|e| WalError::io("create", &path, e))?;
+    let reserved = write_zeros(&file, &path, 0, size).map_err(|e| WalError::io("reserve space in", &path, e));
+    let synced = reserved.and_then(|()| disk::sync(&file, &path).map_err(|e| WalError::io("sync", &path, e)));
     if synced.is_err() {
         // On a full disk the half of a segment would only be in the way. It is removed at the next start at the latest.
         let _ = fs::remove_file(&path);
@@ -63,28 +57,20 @@ pub(super) fn create_blank(directory: &Path, sequence: u64, size: u64) -> Result
 }
 
 /// Overwrites `from..to` with zeros.
-pub(super) fn write_zeros(file: &File, from: u64, to: u64) -> std::io::Result<()> {
+pub(super) fn write_zeros(file: &File, path: &Path, from: u64, to: u64) -> std::io::Result<()> {
     const CHUNK: usize = 256 << 10;
     let zeros = vec![0; CHUNK.min((to.saturating_sub(from)) as usize)];
     let mut at = from;
     while at < to {
         let len = zeros.len().min((to - at) as usize);
-        file.write_all_at(&zeros[..len], at)?;
+        disk::write(file, path, &zeros[..len], at)?;
         at += len as u64;
     }
     Ok(())
 }
 
 /// Gives a temporary segment, whose first frame is durable, its final name.
-pub(super) fn publish(directory: &Path, sequence: u64) -> Result<(), WalError> {
-    let from = temporary_path(directory, sequence);
-    fs::rename(&from, path(directory, sequence)).map_err(|e| WalError::io("rename", &from, e))?;
-    sync_directory(directory)
-}
-
-/// Makes the names in a directory durable.
-pub(super) fn sync_directory(directory: &Path) -> Result<(), WalError> {
-    File::open(directory)
-        .and_then(|file| file.sync_all())
-        .map_err(|e| WalError::io("sync the directory", directory, e))
+pub(super) fn publish(rules: &Rules, directory: &Path, sequence: u64) -> Result<(), WalError> {
+    disk::rename(&temporary_path(directory, sequence), &path(directory, sequence))?;
+    disk::sync_directory(rules, directory)
 }

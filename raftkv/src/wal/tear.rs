@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::frame::{self, Found};
 use super::{TornTail, WalError, segment};
+use crate::raft::rules::Rules;
 
 /// Zeroes the last frame of the log behind its first `kept` bytes. Tells where the frame began and how long it was.
 pub fn tear_last(directory: &Path, kept: u64) -> Result<TornTail, WalError> {
@@ -17,7 +18,7 @@ pub fn tear_last(directory: &Path, kept: u64) -> Result<TornTail, WalError> {
     let bytes = fs::read(&path).map_err(|e| WalError::io("read", &path, e))?;
     let mut last = None;
     let mut at = 0;
-    while let Found::Frame { end, .. } = frame::read(&bytes, at) {
+    while let Found::Frame { end, .. } = frame::read(&Rules::default(), &bytes, at) {
         last = Some((at as u64, end as u64));
         at = end;
     }
@@ -34,7 +35,7 @@ pub fn tear_last(directory: &Path, kept: u64) -> Result<TornTail, WalError> {
         return Err(WalError::corrupt(&path, offset, what));
     }
     let file = OpenOptions::new().write(true).open(&path).map_err(|e| WalError::io("open", &path, e))?;
-    segment::write_zeros(&file, offset + kept, end).map_err(|e| WalError::io("write", &path, e))?;
+    segment::write_zeros(&file, &path, offset + kept, end).map_err(|e| WalError::io("write", &path, e))?;
     file.sync_data().map_err(|e| WalError::io("sync", &path, e))?;
-    Ok(TornTail { path, offset, bytes: end - offset })
+    Ok(TornTail { path, offset, bytes: end - offset, later: Vec::new() })
 }

@@ -14,20 +14,20 @@ const SMALL: Sizes = Sizes { first: 1024, max: 2048 };
 const ROOMY: Sizes = Sizes { first: 64 << 10, max: 64 << 10 };
 
 /// A directory in memory where there is one: these tests decide themselves what a crash leaves, and sync very often.
-fn scratch() -> TempDir {
+pub(super) fn scratch() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| TempDir::new()).unwrap()
 }
 
 /// The dumb twin: what the log holds, without any file.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Model {
-    hard_state: HardState,
-    entries: Vec<Entry>,
-    boot: u64,
+pub(super) struct Model {
+    pub(super) hard_state: HardState,
+    pub(super) entries: Vec<Entry>,
+    pub(super) boot: u64,
 }
 
 impl Model {
-    fn apply(&mut self, batch: &Persist) {
+    pub(super) fn apply(&mut self, batch: &Persist) {
         if let Some(hard_state) = batch.hard_state {
             self.hard_state = hard_state;
         }
@@ -43,10 +43,10 @@ impl From<Recovered> for Model {
 
 /// One batch, before it is made to fit the log.
 #[derive(Clone, Debug)]
-struct Draft {
-    vote: Option<(u64, Option<u16>)>,
-    remove: Option<usize>,
-    add: Vec<usize>,
+pub(super) struct Draft {
+    pub(super) vote: Option<(u64, Option<u16>)>,
+    pub(super) remove: Option<usize>,
+    pub(super) add: Vec<usize>,
 }
 
 fn drafts() -> impl Strategy<Value = Vec<Draft>> {
@@ -56,7 +56,7 @@ fn drafts() -> impl Strategy<Value = Vec<Draft>> {
 }
 
 /// Makes a valid batch out of a draft.
-fn batch(draft: &Draft, number: usize, model: &Model) -> Persist {
+pub(super) fn batch(draft: &Draft, number: usize, model: &Model) -> Persist {
     let term = model.hard_state.term + draft.vote.map_or(0, |(rise, _)| rise);
     let hard_state = draft.vote.map(|(_, vote)| HardState { term, voted_for: vote.map(NodeId) });
     let last = model.entries.last().map_or(0, |entry| entry.index);
@@ -148,7 +148,7 @@ proptest! {
         let mut frame = vec![0; frame::HEADER];
         frame.extend(&bytes);
         if !bytes.is_empty() {
-            frame::seal(&mut frame, 2);
+            frame::seal(&mut frame, 2, 1);
             let start = SegmentStart { format: FORMAT, sequence: 1, continues: Continuity::Base };
             let mut segment = head_frame(start, HardState::default(), 0, &[], 1);
             segment.extend(frame);
@@ -380,7 +380,7 @@ fn a_format_of_the_future_is_refused() {
     let start = SegmentStart { format: FORMAT + 1, sequence: 1, continues: Continuity::Base };
     fs::write(segment::path(dir.path(), 1), head_frame(start, HardState::default(), 0, &[], 1)).unwrap();
     let error = Wal::open(dir.path(), SMALL).unwrap_err().to_string();
-    assert!(error.contains("the format is 2"), "{error}");
+    assert!(error.contains("the format is 3"), "{error}");
 }
 
 #[test]

@@ -225,6 +225,16 @@ rules! {
         persist_log: bool = true, "a restart loses acknowledged entries";
         /// When a write is forced to the disk.
         fsync: Fsync = Fsync::BeforeAck, "a power failure loses acknowledged entries and votes";
+        /// Whether the names of new files are forced to the disk too.
+        fsync_dir: bool = true, "a power failure loses whole segments of acknowledged entries";
+        /// How term and vote are written.
+        hard_state_write: HardStateWrite = HardStateWrite::Atomic,
+            "a crash leaves half a term or no vote, and the node votes twice or does not know its term";
+        /// Whether what is read from the log is checked.
+        wal_checksum: bool = true, "a flipped bit is applied, on one node only";
+        /// What becomes of a damaged frame of the log.
+        wal_tail_repair: WalTailRepair = WalTailRepair::TruncateTornLast,
+            "truncate_at_first_bad drops acknowledged entries; refuse needs an operator after every power failure";
         /// When a leader's entries leave for its followers.
         leader_disk: LeaderDisk = LeaderDisk::Parallel, "before_send adds the leader's disk to the latency of every write";
         /// How many writes share a sync.

@@ -55,6 +55,28 @@ switch! {
 }
 
 switch! {
+    /// What becomes of a damaged frame of the log.
+    WalTailRepair {
+        /// It goes if it is the last and was never synced; otherwise the node does not start.
+        TruncateTornLast = "truncate_torn_last",
+        /// It goes, and everything behind it.
+        TruncateAtFirstBad = "truncate_at_first_bad",
+        /// The node does not start.
+        Refuse = "refuse",
+    }
+}
+
+switch! {
+    /// How term and vote are written.
+    HardStateWrite {
+        /// In one piece.
+        Atomic = "atomic",
+        /// Over the old ones.
+        InPlace = "in_place",
+    }
+}
+
+switch! {
     /// What a node does when there is no room for its log.
     OnDiskFull {
         /// It promises nothing until there is room again.
