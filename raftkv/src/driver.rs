@@ -32,10 +32,10 @@ use crate::raft::log::{Entry, Payload};
 use crate::raft::message::Message;
 use crate::raft::rules::SnapshotMode;
 use crate::raft::snapshot::{SnapshotId, SnapshotReport, SnapshotWork, Take};
-use crate::raft::trace::{Event, EventKind};
+use crate::raft::trace::{Event, EventKind, Role};
 use crate::sessions::LeaderMemory;
 use crate::snapshot::{self, Done};
-use crate::store::{Applied, Local, Proposal, Reply, Store, wall_clock_ms};
+use crate::store::{Applied, Command, Local, Proposal, Reply, Store, wall_clock_ms};
 use crate::tracefile::TraceFile;
 use crate::writer::{Job, Report};
 
@@ -43,6 +43,8 @@ use crate::writer::{Job, Report};
 const PENDING_MAX: usize = 16_384;
 /// At most so many happenings share one step, so that messages and answers are not held back.
 const BATCH_MAX: usize = 1024;
+/// Entries that only end keys are at least so far apart.
+const TICK_PAUSE_MS: u64 = 20;
 /// While requests are open, how often those that wait for too long are answered, and those that nobody waits for are
 /// forgotten. One look at all of them costs less than a timer for each.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
@@ -68,6 +70,8 @@ pub(crate) struct Driver {
     machine: Machine,
     memory: LeaderMemory,
     local: Local,
+    /// Before this no further entry is proposed only to end keys.
+    next_tick_ms: u64,
     epoch: Instant,
     deadline: Option<Micros>,
     pending: FxHashMap<RequestId, Pending>,
@@ -173,6 +177,7 @@ impl Driver {
             deadline: raft.deadline(),
             machine,
             memory: LeaderMemory::default(),
+            next_tick_ms: 0,
             local: Local { clock_ms: 0, seed: drawn_seed(), node: raft.status().id.0 },
             raft,
             epoch,
@@ -215,6 +220,7 @@ impl Driver {
                     return Ok(());
                 }
             }
+            self.end_what_is_due();
             self.step().await?;
             if self.flow == Flow::Stop {
                 return Ok(());
@@ -227,6 +233,20 @@ impl Driver {
     fn wake_up_time(&self) -> Option<Instant> {
         let core = self.deadline.map(|deadline| self.epoch + Duration::from_micros(deadline.0));
         [core, self.next_sweep].into_iter().flatten().min()
+    }
+
+    /// On a leader: proposes its clock when a key is due to end, so that it does although nobody writes. Whether the key has
+    /// ended is decided by the entry alone.
+    fn end_what_is_due(&mut self) {
+        let clock_ms = self.local.clock_ms;
+        let is_due = self.machine.store().next_end_ms().is_some_and(|end| end <= clock_ms);
+        if !is_due || self.raft.role() != Role::Leader || clock_ms < self.next_tick_ms {
+            return;
+        }
+        self.next_tick_ms = clock_ms + TICK_PAUSE_MS;
+        let proposal = Proposal { stamp_ms: clock_ms, session: None, command: Command::Tick };
+        let request = self.draw_request();
+        self.inputs.push_back(Input::Propose { request, command: proposal.encode() });
     }
 
     /// Lets the core take all inputs, or see the time if there are none.

@@ -329,6 +329,8 @@ impl Ready {
             boot: parts.boot,
             body_max: BODY_MAX.max(parts.raft.max_entry_bytes()),
             read_mode: rule_text(&parts.rules, "read_mode"),
+            rules: parts.rules.clone(),
+            request_timeout: Duration::from_millis(args.request_timeout_ms),
             limits: http::Limits::default(),
             control: if args.control { Control::On } else { Control::Off },
         };

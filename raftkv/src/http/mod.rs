@@ -1,7 +1,8 @@
 //! What clients speak: HTTP/1.1 with JSON answers, one connection for many requests.
 //!
 //! Invariant: the status says what is known of the effect. `200` and `409`: decided in the log. `4xx` otherwise, `421` and
-//! `503`: provably without effect, now and later. `504`: nobody knows. Nothing is retried or redirected here.
+//! `503`: provably without effect, now and later. `504`: nobody knows. Nothing is retried or redirected
+//! here, unless the rule `forward_writes` is `proxy`.
 //!
 //! | request | answer |
 //! |---|---|
@@ -9,6 +10,11 @@
 //! | `PUT /kv/{key}`, body = value | `{}` |
 //! | `DELETE /kv/{key}` | `{}` |
 //! | `POST /kv/{key}/cas`, `{"expected":"a" or null,"new":"b"}` | `{"swapped":true}`, or 409 with the actual value |
+//! | `PUT /kv/{key}?ttl=500ms` | `{}`; the key ends by itself, by the time that leaders write into the log |
+//! | `POST /kv/{key}/incr`, body = a number or nothing for 1 | `{"value":7}`, the new number |
+//! | `POST /kv/{key}/lock[?ttl=2s]`, body = owner | `{"locked":true,"token":9}`, or 409 with who has it; tokens rise with every owner |
+//! | `POST /kv/{key}/unlock`, body = owner | `{}`, or 409 with who has it |
+//! | `POST /kv/{key}/poison[?only=n2]`, body = value | with `--control` only: applying it panics, on all nodes or that one |
 //! | `POST /kv/{key}/append`, body = element | `{}` |
 //! | `POST /set/{key}`, body = element | `{}` |
 //! | `GET /set/{key}` | `{"members":[...]}` |
@@ -18,6 +24,7 @@
 //! What it lacks on purpose: TLS, authentication, HTTP/2.
 
 mod control;
+mod forward;
 mod request;
 mod respond;
 mod serve;
@@ -30,6 +37,7 @@ use std::time::Duration;
 
 use crate::inbox::Inbox;
 use crate::raft::io::NodeId;
+use crate::raft::rules::Rules;
 
 pub(crate) use control::Control;
 
@@ -52,6 +60,10 @@ pub(crate) struct HttpConfig {
     pub(crate) body_max: usize,
     /// How reads are answered by the rules in force.
     pub(crate) read_mode: String,
+    /// The rules in force.
+    pub(crate) rules: Rules,
+    /// How long a request may stay open that is carried to the leader.
+    pub(crate) request_timeout: Duration,
     /// How long clients may take.
     pub(crate) limits: Limits,
     /// Whether orders are taken.

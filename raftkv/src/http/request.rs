@@ -3,18 +3,21 @@
 //! Invariant: a request that is refused here has reached nothing.
 
 use hyper::header::HeaderMap;
+use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 use serde::{Deserialize, Deserializer};
 
 use super::KEY_MAX;
 use crate::inbox::Ask;
+use crate::raft::io::NodeId;
+use crate::raft::rules::{Millis, Switch};
 use crate::sessions::SessionCall;
-use crate::store::{Cas, Command, Proposal, wall_clock_ms};
+use crate::store::{Cas, Command, Lock, Poison, Proposal, wall_clock_ms};
 
 /// The header that names a session.
-const SESSION: &str = "raft-session";
+pub(super) const SESSION: &str = "raft-session";
 /// The header that numbers a command in it.
-const SEQUENCE: &str = "raft-seq";
+pub(super) const SEQUENCE: &str = "raft-seq";
 
 /// Why a request makes no sense.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,7 +34,8 @@ impl Refused {
 
     pub(super) fn not_found() -> Self {
         let reason =
-            "there are /kv/{key}, /kv/{key}/cas, /kv/{key}/append, /set/{key}, /status and /control/".into();
+            "there are /kv/{key}, /kv/{key}/ with cas, append, incr, lock and unlock, /set/{key}, /status and /control/"
+                .into();
         Self { status: StatusCode::NOT_FOUND, error: "not_found", reason }
     }
 
@@ -82,6 +86,10 @@ pub(super) enum Verb {
     Cas,
     Append,
     Add,
+    Incr,
+    Lock,
+    Unlock,
+    Poison,
 }
 
 /// Finds out what a request is about.
@@ -105,6 +113,10 @@ pub(super) fn route(method: &Method, path: &str) -> Result<Route, Refused> {
         let verb = match verb {
             "cas" => Verb::Cas,
             "append" => Verb::Append,
+            "incr" => Verb::Incr,
+            "lock" => Verb::Lock,
+            "unlock" => Verb::Unlock,
+            "poison" => Verb::Poison,
             _ => return Err(Refused::not_found()),
         };
         return if method == Method::POST {
@@ -171,14 +183,26 @@ pub(super) fn read(key: String, query: Option<&str>, rule: &str) -> Result<Ask, 
 }
 
 /// What a write asks of the node.
-pub(super) fn write(key: String, verb: Verb, headers: &HeaderMap, body: &[u8]) -> Result<Ask, Refused> {
-    let session = session(headers)?;
+pub(super) fn write(key: String, verb: Verb, head: &Parts, body: &[u8]) -> Result<Ask, Refused> {
+    let session = session(&head.headers)?;
+    let (ttl_ms, only) = parameters(head.uri.query(), verb)?;
     let text = || std::str::from_utf8(body).map_err(|_| Refused::bad("the body is not UTF-8"));
     let command = match verb {
-        Verb::Put => Command::Put(key, text()?.into()),
+        Verb::Put => match ttl_ms {
+            None => Command::Put(key, text()?.into()),
+            Some(ttl_ms) => Command::PutFor(key, text()?.into(), ttl_ms),
+        },
         Verb::Delete => Command::Delete(key),
         Verb::Append => Command::Append(key, text()?.into()),
         Verb::Add => Command::Add(key, text()?.into()),
+        Verb::Incr if body.is_empty() => Command::Increment(key, 1),
+        Verb::Incr => {
+            let by = text()?.trim().parse().map_err(|e| Refused::bad(format!("expected a number: {e}")))?;
+            Command::Increment(key, by)
+        }
+        Verb::Lock => Command::Lock(Lock { key, owner: text()?.into(), ttl_ms }),
+        Verb::Unlock => Command::Unlock(key, text()?.into()),
+        Verb::Poison => Command::Poison(Poison { key, value: text()?.into(), only }),
         Verb::Cas => {
             let cas: CasBody = serde_json::from_slice(body).map_err(|e| {
                 Refused::bad(format!("expected {{\"expected\":\"a\" or null,\"new\":\"b\"}}: {e}"))
@@ -187,6 +211,26 @@ pub(super) fn write(key: String, verb: Verb, headers: &HeaderMap, body: &[u8]) -
         }
     };
     Ok(Ask::Propose(Proposal { stamp_ms: wall_clock_ms(), session, command }.encode()))
+}
+
+/// `ttl=500ms`, for what can end by itself, and `only=n2`, for what is made to panic.
+fn parameters(query: Option<&str>, verb: Verb) -> Result<(Option<u64>, Option<u16>), Refused> {
+    let (mut ttl_ms, mut only) = (None, None);
+    for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+        match (pair.split_once('='), verb) {
+            (Some(("ttl", text)), Verb::Put | Verb::Lock) if ttl_ms.is_none() => {
+                let ttl = Millis::parse(text).ok_or_else(|| {
+                    Refused::bad(format!("`{text}` is not a time to live: expected {}", Millis::values()[0]))
+                })?;
+                ttl_ms = Some(ttl.0);
+            }
+            (Some(("only", text)), Verb::Poison) if only.is_none() => {
+                only = Some(text.parse::<NodeId>().map_err(Refused::bad)?.0);
+            }
+            _ => return Err(Refused::bad(format!("`{pair}` is not understood here"))),
+        }
+    }
+    Ok((ttl_ms, only))
 }
 
 #[derive(Deserialize)]
@@ -245,9 +289,44 @@ mod tests {
         assert_eq!(get(&format!("/kv/{}", "x".repeat(KEY_MAX + 1))).unwrap_err().status, 400);
     }
 
+    fn head(uri: &str) -> Parts {
+        hyper::Request::builder().uri(uri).body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn numbers_locks_and_times_to_live_are_read() {
+        let command = |verb, uri: &str, body: &str| match write("k".into(), verb, &head(uri), body.as_bytes())
+        {
+            Ok(Ask::Propose(bytes)) => Some(Proposal::decode(&bytes).unwrap().command),
+            _ => None,
+        };
+        assert_eq!(command(Verb::Incr, "/kv/k/incr", ""), Some(Command::Increment("k".into(), 1)));
+        assert_eq!(command(Verb::Incr, "/kv/k/incr", "-3"), Some(Command::Increment("k".into(), -3)));
+        assert_eq!(command(Verb::Incr, "/kv/k/incr", "x"), None);
+        let put = Command::PutFor("k".into(), "v".into(), 2_000);
+        assert_eq!(command(Verb::Put, "/kv/k?ttl=2s", "v"), Some(put));
+        let lock = Lock { key: "k".into(), owner: "me".into(), ttl_ms: Some(500) };
+        assert_eq!(command(Verb::Lock, "/kv/k/lock?ttl=500ms", "me"), Some(Command::Lock(lock)));
+        assert_eq!(
+            command(Verb::Unlock, "/kv/k/unlock", "me"),
+            Some(Command::Unlock("k".into(), "me".into()))
+        );
+        let poison = Poison { key: "k".into(), value: "v".into(), only: Some(2) };
+        assert_eq!(command(Verb::Poison, "/kv/k/poison?only=n2", "v"), Some(Command::Poison(poison)));
+        for (verb, uri) in [
+            (Verb::Put, "/kv/k?ttl=0"),
+            (Verb::Put, "/kv/k?ttl=1s&ttl=2s"),
+            (Verb::Put, "/kv/k?tll=1s"),
+            (Verb::Append, "/kv/k/append?ttl=1s"),
+            (Verb::Poison, "/kv/k/poison?only=x"),
+        ] {
+            assert_eq!(command(verb, uri, "v"), None, "{uri}");
+        }
+    }
+
     #[test]
     fn a_compare_and_set_names_both_values() {
-        let write = |body: &str| write("k".into(), Verb::Cas, &HeaderMap::new(), body.as_bytes());
+        let write = |body: &str| write("k".into(), Verb::Cas, &head("/kv/k/cas"), body.as_bytes());
         assert!(write(r#"{"expected":null,"new":"b"}"#).is_ok());
         for bad in [
             "",

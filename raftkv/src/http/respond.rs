@@ -10,9 +10,11 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde_json::{Value as Json, json};
 
+use super::HttpConfig;
 use super::request::{Refused, Shape};
 use crate::inbox::Answer;
 use crate::raft::io::{NodeId, Refusal};
+use crate::raft::rules::{Rules, TimeoutReply};
 use crate::store::{Reply, Value};
 
 /// A response with a body that is there already.
@@ -44,16 +46,33 @@ pub(super) fn unknown(reason: &str) -> Whole {
     object(StatusCode::GATEWAY_TIMEOUT, &json!({ "error": "unknown", "reason": reason }))
 }
 
+/// The response to a request that was taken in and whose end this node cannot tell.
+pub(super) fn undecided(reason: &str, rules: &Rules) -> Whole {
+    // The honest law: a timeout is neither success nor failure. The entry may be committed later by this leader or by the next
+    // one (section 8 of the paper: a leader may crash "after committing the log entry but before responding to the client").
+    match rules.client.timeout_reply {
+        TimeoutReply::Unknown => unknown(reason),
+        TimeoutReply::Failed => {
+            object(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": "failed", "reason": reason }))
+        }
+    }
+}
+
+/// The response where nobody leads.
+pub(super) fn no_leader() -> Whole {
+    object(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": "no_leader" }))
+}
+
 /// The response to a node's answer.
-pub(super) fn answer(answer: Answer, shape: Shape, members: &BTreeMap<NodeId, SocketAddr>) -> Whole {
+pub(super) fn answer(answer: Answer, shape: Shape, config: &HttpConfig) -> Whole {
     match answer {
         Answer::Done { index, reply } => {
             let mut response = done(reply, shape);
             response.headers_mut().insert(INDEX, HeaderValue::from(index));
             response
         }
-        Answer::Refused(refusal) => not_taken(&refusal, members),
-        Answer::Unknown(reason) => unknown(reason),
+        Answer::Refused(refusal) => not_taken(&refusal, &config.members),
+        Answer::Unknown(reason) => undecided(reason, &config.rules),
     }
 }
 
@@ -64,9 +83,7 @@ fn not_taken(refusal: &Refusal, members: &BTreeMap<NodeId, SocketAddr>) -> Whole
             let body = json!({ "error": "not_leader", "leader": leader.to_string(), "addr": address });
             object(StatusCode::MISDIRECTED_REQUEST, &body)
         }
-        Refusal::NotLeader { leader: None } => {
-            object(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": "no_leader" }))
-        }
+        Refusal::NotLeader { leader: None } => no_leader(),
         Refusal::TooLarge { bytes, max } => {
             let reason =
                 format!("an entry may have {max} bytes (rule max_entry_bytes), this one would have {bytes}");

@@ -15,10 +15,12 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 
-use super::request::{self, Refused, Route, Shape};
+use super::forward::{self, Write};
+use super::request::{self, Refused, Route, Shape, Verb};
 use super::respond::{self, Whole};
 use super::{CONNECTIONS_MAX, Control, HttpConfig, control, status};
-use crate::inbox::{Ask, Call, Happening, Inbox};
+use crate::inbox::{Answer, Ask, Call, Happening, Inbox};
+use crate::raft::io::Refusal;
 
 /// Serves, for ever.
 pub(super) async fn run(listener: TcpListener, config: HttpConfig, inbox: Inbox) {
@@ -149,22 +151,42 @@ impl Server {
                 Ok(self.ask(ask, shape).await)
             }
             Route::Write(key, verb) => {
+                if verb == Verb::Poison && self.config.control == Control::Off {
+                    return Err(control::off());
+                }
                 let (head, body) = request.into_parts();
                 let body = self.body(body).await?;
-                let ask = request::write(key, verb, &head.headers, &body)?;
-                Ok(self.ask(ask, Shape::Any).await)
+                let ask = request::write(key, verb, &head, &body)?;
+                match self.answer(ask).await {
+                    Some(Answer::Refused(Refusal::NotLeader { leader }))
+                        if forward::is_forwarded(&self.config, &head) =>
+                    {
+                        Ok(forward::forward(&self.config, &self.inbox, Write { head, body }, leader).await)
+                    }
+                    answer => Ok(self.response(answer, Shape::Any)),
+                }
             }
         }
     }
 
     /// Asks the node and waits for its answer.
     async fn ask(&self, ask: Ask, shape: Shape) -> Whole {
+        let answer = self.answer(ask).await;
+        self.response(answer, shape)
+    }
+
+    /// The node's answer; `None` if it has ended.
+    async fn answer(&self, ask: Ask) -> Option<Answer> {
         let (sender, receiver) = oneshot::channel();
         // If the node has ended, the receiver learns of it.
         self.inbox.put(Happening::Call(Call { ask, answer: sender }));
-        match receiver.await {
-            Ok(answer) => respond::answer(answer, shape, &self.config.members),
-            Err(_) => respond::unknown("this node is stopping"),
+        receiver.await.ok()
+    }
+
+    fn response(&self, answer: Option<Answer>, shape: Shape) -> Whole {
+        match answer {
+            Some(answer) => respond::answer(answer, shape, &self.config),
+            None => respond::unknown("this node is stopping"),
         }
     }
 
@@ -223,7 +245,7 @@ mod tests {
 
     use super::*;
     use crate::http::Limits;
-    use crate::inbox::{Answer, Arrivals};
+    use crate::inbox::Arrivals;
     use crate::store::Reply;
 
     /// Longer than anything here takes; reached only by a failure.
@@ -238,6 +260,8 @@ mod tests {
             boot: 1,
             body_max: 1 << 20,
             read_mode: "local".into(),
+            rules: crate::raft::rules::Rules::default(),
+            request_timeout: PATIENCE,
             limits,
             control: Control::Off,
         };

@@ -69,3 +69,33 @@ switch! {
         Keep = "keep",
     }
 }
+
+switch! {
+    /// What a client is told whose request was taken in and has no known end.
+    TimeoutReply {
+        /// That nobody knows.
+        Unknown = "unknown",
+        /// That it failed, although it may still take effect.
+        Failed = "failed",
+    }
+}
+
+switch! {
+    /// What a node does with a write when it does not lead.
+    ForwardWrites {
+        /// It tells its client who leads.
+        Redirect = "redirect",
+        /// It asks the leader for its client.
+        Proxy = "proxy",
+    }
+}
+
+switch! {
+    /// Under which number a node repeats a write that it carries to the leader.
+    ClientRetry {
+        /// Under the one that the client gave it; without one it is not repeated.
+        SameSeq = "same_seq",
+        /// Under a new one of a session of its own.
+        NewSeq = "new_seq",
+    }
+}

@@ -265,6 +265,12 @@ rules! {
         session_timeout: Millis = Millis(3_600_000), "shorter than a client's patience, its repetitions are refused";
         /// By which clock a key with a time to live ends.
         ttl_clock: TtlClock = TtlClock::LogTime, "a key ends at different places of the log: replicas diverge";
+        /// What a client is told whose request was taken in and has no known end.
+        timeout_reply: TimeoutReply = TimeoutReply::Unknown, "a write that was reported as failed takes effect later";
+        /// What a node does with a write when it does not lead.
+        forward_writes: ForwardWrites = ForwardWrites::Redirect, "proxy: safe, but a second one that repeats (see client_retry)";
+        /// Under which number a node repeats a write that it carries to the leader (`forward_writes: proxy`).
+        client_retry: ClientRetry = ClientRetry::SameSeq, "a write whose answer was lost takes effect twice";
         /// Which leader a node names that does not lead.
         leader_hint: LeaderHint = LeaderHint::DropOnTermChange, "nodes that remember old leaders send clients to and fro";
         /// Whether replicas compare the hashes of their states.
