@@ -61,7 +61,7 @@ fn play(arguments: &Arguments, rules: &Rules) -> ExitCode {
     let started = Instant::now();
     let demand = if arguments.progress { Demand::Progress } else { Demand::Safety };
     let (mut steps, mut elections, mut transfers, mut writes, mut reads) = (0, 0, 0, 0, 0);
-    let (mut crashes, mut cuts) = (0, 0);
+    let (mut crashes, mut cuts, mut changes) = (0, 0, 0);
     for (played, seed) in (arguments.first..).take(arguments.seeds as usize).enumerate() {
         let report = sim::run(seed, rules, demand);
         steps += report.steps;
@@ -71,6 +71,7 @@ fn play(arguments: &Arguments, rules: &Rules) -> ExitCode {
         reads += report.reads;
         crashes += report.crashes;
         cuts += report.cuts;
+        changes += report.changes;
         if let Some(finding) = report.finding {
             println!("seed {seed} (the {}. played): {finding}", played + 1);
             println!("  {}", report.shape);
@@ -86,7 +87,8 @@ fn play(arguments: &Arguments, rules: &Rules) -> ExitCode {
     }
     println!(
         "no violation found in {} seeds: {steps} steps, {elections} elections, {transfers} handovers, {writes} \
-         acknowledged writes, {reads} reads, {crashes} crashes, {cuts} partitions and cuts, in {:.1} s",
+         acknowledged writes, {reads} reads, {crashes} crashes, {cuts} partitions and cuts, {changes} changes of the \
+         members, in {:.1} s",
         arguments.seeds,
         started.elapsed().as_secs_f64()
     );

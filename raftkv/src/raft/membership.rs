@@ -105,6 +105,11 @@ impl Raft {
         }
     }
 
+    /// The latest configuration in its log, in force or not, for the simulation.
+    pub fn latest(&self) -> &Configuration {
+        self.configurations.latest().1
+    }
+
     /// Whether this node may try to become leader, or why not.
     pub(super) fn may_campaign(&mut self) -> Result<(), &'static str> {
         self.apply_what_is_surely_committed()?;
@@ -267,7 +272,8 @@ impl Raft {
     /// The largest value that enough members have reached to rule out another leader, given the value of each.
     pub(super) fn confirmed<T: Ord + Copy>(&self, value_of: impl Fn(NodeId) -> T) -> Option<T> {
         // The honest law: a leader is confirmed by "a majority of the cluster" (thesis, section 6.4), because it
-        // meets every majority that may have elected another. Of N members of which E elect, N - E + 1 do.
+        // meets every majority that may have elected another. Of N members of which a fixed number E elects,
+        // N - E + 1 do (see `quorum`).
         match self.rules.membership.read_confirm_quorum {
             ReadConfirmQuorum::Auto => self.configuration().met(self.quorum_sizes().election, value_of),
             ReadConfirmQuorum::Of(count) => self.configuration().reached(QuorumSize::Of(count), value_of),

@@ -229,11 +229,11 @@ impl Configuration {
         self.groups().filter_map(reached).min()
     }
 
-    /// The same for as many members as meet every quorum of `election`: of N members, N - E + 1.
+    /// The same for as many members as meet every quorum of `election`.
     pub fn met<T: Ord + Copy>(&self, election: QuorumSize, value_of: impl Fn(NodeId) -> T) -> Option<T> {
         let reached = |group: &[NodeId]| {
             let mut values: Vec<T> = group.iter().map(|&node| value_of(node)).collect();
-            reached_by(&mut values, group.len() - election.of(group.len()) + 1)
+            reached_by(&mut values, meeting(election, group.len()))
         };
         self.groups().filter_map(reached).min()
     }
@@ -247,6 +247,17 @@ impl Configuration {
 /// The size of a majority of `members`.
 pub fn majority(members: usize) -> usize {
     members / 2 + 1
+}
+
+/// How many of `members` meet every quorum of `election`: N - E + 1 if the members stay the same. A majority also meets
+/// the majorities of a configuration with one member more or less, which half of an even number would not: {n1 n4}
+/// meets every three of n1 n2 n3 n4, and not n2 and n3 of n2 n3 n4. A fixed size is the same in every configuration, so
+/// who chooses one answers for what it means in the next.
+fn meeting(election: QuorumSize, members: usize) -> usize {
+    match election {
+        QuorumSize::Majority => majority(members),
+        QuorumSize::Of(_) | QuorumSize::All => members - election.of(members) + 1,
+    }
 }
 
 /// The largest value that at least `enough` have reached, given the value of every member. Nobody is too few for
@@ -299,6 +310,22 @@ mod tests {
             let value = |node: NodeId| node.0;
             let smallest = members + 1 - confirming;
             proptest::prop_assert_eq!(configuration.met(QuorumSize::Of(election), value), Some(smallest as u16));
+        }
+    }
+
+    /// Compared with listing every set of both configurations.
+    #[test]
+    fn a_confirming_majority_meets_the_majorities_of_the_next_configuration() {
+        for members in 1_u32..8 {
+            for next in [members - 1, members + 1].into_iter().filter(|&next| next > 0) {
+                let sets = |of: u32, size: usize| {
+                    (0_u32..1 << of).filter(move |set| set.count_ones() as usize == size)
+                };
+                let confirming = meeting(QuorumSize::Majority, members as usize);
+                let elected_elsewhere =
+                    |set: u32| sets(next, majority(next as usize)).any(|other| other & set == 0);
+                assert!(!sets(members, confirming).any(elected_elsewhere), "{members} and then {next}");
+            }
         }
     }
 

@@ -13,8 +13,10 @@ pub mod invariants;
 mod clients;
 mod disk;
 mod drawn;
+mod membership;
 mod nemesis;
 mod network;
+mod recovery;
 mod snapshot;
 mod world;
 
@@ -22,6 +24,7 @@ use std::fmt;
 
 use crate::raft::rules::Rules;
 pub use invariants::{Finding, Invariant};
+pub use membership::Coming;
 
 /// How a run ended.
 #[derive(Clone, Debug)]
@@ -46,6 +49,8 @@ pub struct Report {
     pub cuts: u64,
     /// Handovers of leadership that were ordered and succeeded.
     pub transfers: u64,
+    /// Changes of the members that were completed.
+    pub changes: u64,
     /// The first invariant that did not hold.
     pub finding: Option<Finding>,
 }
@@ -77,6 +82,8 @@ pub struct Shape {
     pub chunk_bytes: usize,
     /// For how long a node lets its inputs gather, in microseconds; 0: it takes each on its own.
     pub batch_us_max: u64,
+    /// Who else may become a member, and how.
+    pub coming: Option<Coming>,
     /// Further rules that were drawn, because they break nothing.
     pub rules: Vec<(&'static str, &'static str)>,
 }
@@ -101,6 +108,9 @@ impl fmt::Display for Shape {
             self.batch_us_max,
             self.chunk_bytes
         )?;
+        if let Some(coming) = &self.coming {
+            write!(f, ", {coming}")?;
+        }
         self.rules.iter().try_for_each(|(name, value)| write!(f, ", {name}={value}"))
     }
 }
@@ -170,6 +180,16 @@ pub const UNSAFE_RULES: &[&str] = &[
     "snapshot_install_keep_suffix=false",
     "snapshot_transfer=chunked_naive",
     "compact=before",
+    "quorum=election=2,replication=2",
+    "quorum=election=2,replication=3",
+    "quorum=replication=1",
+    "read_confirm_quorum=1",
+    "membership=direct",
+    "config_effective=on_apply campaign_guard_unapplied=false",
+    "config_requires_current_term_commit=false",
+    "config_one_at_a_time=false",
+    "config_rollback=false",
+    "witness=vote_only",
 ];
 
 /// Looks for the first seed from `first` on at which `rules` break an invariant: how many were played, and
@@ -188,4 +208,11 @@ pub fn hunt(preset: &str, rules: &str, first: u64, seeds: u64) -> Option<(u64, F
 
 /// Those of [`UNSAFE_RULES`] that need a rare order of events. The scripts in `testdata/` show each on its
 /// own.
-pub const NEEDS_MANY_SEEDS: &[&str] = &["reply_term_check=false", "commit_only_current_term=false"];
+pub const NEEDS_MANY_SEEDS: &[&str] = &[
+    "reply_term_check=false",
+    "commit_only_current_term=false",
+    "membership=direct",
+    "config_requires_current_term_commit=false",
+    "config_one_at_a_time=false",
+    "config_rollback=false",
+];

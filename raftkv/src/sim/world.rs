@@ -12,15 +12,15 @@ use super::clients::{Clients, Host, Sent};
 use super::disk::{Crash, Disk, Done, votes};
 use super::drawn;
 use super::invariants::{Finding, Invariant, Witness};
+use super::membership::Members;
 use super::nemesis::{self, Fault};
-use super::network::{self, Network, arrivals};
+use super::network::{Network, arrivals};
 use super::snapshot::{Outcome, State, store_of};
 use super::{Demand, Report, Shape};
 use crate::raft::control::{Order, OrderOutcome};
 use crate::raft::io::{DiskSpace, Effects, Input, Micros, NodeId, RequestId};
 use crate::raft::log::Entry;
 use crate::raft::message::Message;
-use crate::raft::quorum::Configuration;
 use crate::raft::recovery::Standing;
 use crate::raft::rules::{Count, OnDiskFull, OnFsyncError, Rules};
 use crate::raft::snapshot::{SnapshotId, SnapshotReport, SnapshotWork};
@@ -29,23 +29,21 @@ use crate::raft::{Config, Raft};
 use crate::store::Applied;
 use crate::store::Store;
 
-/// After the faults the cluster gets so long to converge.
-const RECOVERY_MS: u64 = 8_000;
-
 #[derive(Debug)]
-enum Event {
+pub(super) enum Event {
     Deliver { from: NodeId, to: NodeId, message: Message },
     Restart(NodeId),
     Room(NodeId),
     Operation,
     Fault,
+    Change,
 }
 
 #[derive(Debug)]
-struct Scheduled {
-    at: Micros,
+pub(super) struct Scheduled {
+    pub(super) at: Micros,
     number: u64,
-    event: Event,
+    pub(super) event: Event,
 }
 
 impl PartialEq for Scheduled {
@@ -65,23 +63,23 @@ impl Ord for Scheduled {
     }
 }
 
-struct Node {
-    raft: Option<Raft>,
-    disk: Disk,
+pub(super) struct Node {
+    pub(super) raft: Option<Raft>,
+    pub(super) disk: Disk,
     /// What it has been told and not taken in yet.
-    inbox: VecDeque<Input>,
+    pub(super) inbox: VecDeque<Input>,
     /// When it takes that in.
-    wakes: Option<Micros>,
-    applied: u64,
-    host: Host,
-    state: State,
-    deadline: Option<Micros>,
-    paused_until: Micros,
+    pub(super) wakes: Option<Micros>,
+    pub(super) applied: u64,
+    pub(super) host: Host,
+    pub(super) state: State,
+    pub(super) deadline: Option<Micros>,
+    pub(super) paused_until: Micros,
 }
 
 /// What a client waits for.
 #[derive(Clone, Debug)]
-enum Waiting {
+pub(super) enum Waiting {
     Write(Sent),
     /// The highest index that clients knew when the read began.
     Read(u64),
@@ -90,20 +88,23 @@ enum Waiting {
 
 /// A cluster and everything around it.
 pub(super) struct World {
-    now: Micros,
-    random: ChaCha8Rng,
-    rules: Rules,
-    nodes: Vec<Node>,
-    network: Network,
+    pub(super) now: Micros,
+    pub(super) random: ChaCha8Rng,
+    pub(super) rules: Rules,
+    pub(super) nodes: Vec<Node>,
+    pub(super) network: Network,
     /// What the snapshots of all nodes hold; one that is not here was put together of several.
-    stores: HashMap<SnapshotId, Store>,
-    queue: BinaryHeap<Reverse<Scheduled>>,
-    scheduled: u64,
-    waiting: BTreeMap<RequestId, (NodeId, Waiting)>,
-    requests: u64,
-    witness: Witness,
-    clients: Clients,
-    report: Report,
+    pub(super) stores: HashMap<SnapshotId, Store>,
+    pub(super) queue: BinaryHeap<Reverse<Scheduled>>,
+    pub(super) scheduled: u64,
+    pub(super) waiting: BTreeMap<RequestId, (NodeId, Waiting)>,
+    pub(super) requests: u64,
+    pub(super) witness: Witness,
+    pub(super) clients: Clients,
+    pub(super) members: Members,
+    /// Nodes that are no members any more are switched off.
+    pub(super) tidy: bool,
+    pub(super) report: Report,
 }
 
 fn draw_shape(random: &mut ChaCha8Rng, rules: &Rules) -> Shape {
@@ -121,6 +122,7 @@ fn draw_shape(random: &mut ChaCha8Rng, rules: &Rules) -> Shape {
         entries_per_append: pick(&[1, 2, 1024]) as usize,
         chunk_bytes: pick(&[256, 4_096, 65_536]) as usize,
         batch_us_max: pick(&[0, 0, 500, 10_000]),
+        coming: None,
         rules: Vec::new(),
     };
     shape.rules = drawn::rules(random, rules, shape.entries_per_append);
@@ -130,8 +132,11 @@ fn draw_shape(random: &mut ChaCha8Rng, rules: &Rules) -> Shape {
 impl World {
     pub(super) fn new(seed: u64, rules: &Rules) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let shape = draw_shape(&mut random, rules);
+        let mut shape = draw_shape(&mut random, rules);
         let mut rules = rules.clone();
+        let members = Members::draw(seed, shape.nodes, &mut rules);
+        (shape.nodes, shape.coming) = (members.first(), members.coming().cloned());
+        let everybody = shape.nodes + shape.coming.as_ref().map_or(0, |coming| coming.spares);
         for (name, value) in &shape.rules {
             rules.set(name, value).unwrap_or_else(|error| panic!("the simulation draws a rule: {error}"));
         }
@@ -147,7 +152,7 @@ impl World {
             deadline: None,
             paused_until: Micros(0),
         };
-        let nodes = (0..shape.nodes).map(|id| node(NodeId(id + 1))).collect();
+        let nodes = (0..everybody).map(|id| node(NodeId(id + 1))).collect();
         let report = Report {
             shape: shape.clone(),
             steps: 0,
@@ -159,6 +164,7 @@ impl World {
             installs: 0,
             cuts: 0,
             transfers: 0,
+            changes: 0,
             finding: None,
         };
         Self {
@@ -166,7 +172,7 @@ impl World {
             random,
             rules,
             nodes,
-            network: Network::new(shape.nodes as usize),
+            network: Network::new(everybody as usize),
             stores: HashMap::new(),
             queue: BinaryHeap::new(),
             scheduled: 0,
@@ -174,6 +180,8 @@ impl World {
             requests: 0,
             witness: Witness::default(),
             clients: Clients::new(),
+            members,
+            tidy: false,
             report,
         }
     }
@@ -184,6 +192,7 @@ impl World {
         }
         self.schedule(0, Event::Operation);
         self.schedule(0, Event::Fault);
+        self.schedule_change();
         let end_of_faults = self.now.plus_millis(self.report.shape.faults_ms);
         self.run_until(end_of_faults, |_| false);
         if demand == Demand::Progress && self.report.finding.is_none() {
@@ -193,7 +202,7 @@ impl World {
     }
 
     /// Plays on until `end`, a finding, or `done`.
-    fn run_until(&mut self, end: Micros, done: impl Fn(&Self) -> bool) {
+    pub(super) fn run_until(&mut self, end: Micros, done: impl Fn(&Self) -> bool) {
         while self.report.finding.is_none() && !done(self) {
             let (at, what) = self.next();
             if at > end {
@@ -262,18 +271,19 @@ impl World {
             }
             Event::Operation => self.begin_operation(),
             Event::Fault => self.begin_fault(),
+            Event::Change => self.begin_change(),
         }
     }
 
-    fn ids(&self) -> Vec<NodeId> {
-        (1..=self.report.shape.nodes).map(NodeId).collect()
+    pub(super) fn ids(&self) -> Vec<NodeId> {
+        (1..=self.nodes.len() as u16).map(NodeId).collect()
     }
 
-    fn node(&mut self, id: NodeId) -> &mut Node {
+    pub(super) fn node(&mut self, id: NodeId) -> &mut Node {
         &mut self.nodes[id.0 as usize - 1]
     }
 
-    fn schedule(&mut self, delay_us: u64, event: Event) {
+    pub(super) fn schedule(&mut self, delay_us: u64, event: Event) {
         self.schedule_at(Micros(self.now.0 + delay_us), event);
     }
 
@@ -282,7 +292,7 @@ impl World {
         self.queue.push(Reverse(Scheduled { at, number: self.scheduled, event }));
     }
 
-    fn start(&mut self, id: NodeId) {
+    pub(super) fn start(&mut self, id: NodeId) {
         if self.node(id).raft.is_some() {
             return;
         }
@@ -308,7 +318,7 @@ impl World {
         let state = state.unwrap_or_default();
         let config = Config {
             id,
-            members: Configuration::new(self.ids()),
+            members: self.members.initial(id),
             rules: self.rules.clone(),
             hard_state: found.hard_state,
             snapshot,
@@ -338,7 +348,7 @@ impl World {
         }
     }
 
-    fn crash(&mut self, id: NodeId, crash: Crash) {
+    pub(super) fn crash(&mut self, id: NodeId, crash: Crash) {
         let at_stake = self.node(id).disk.at_stake(crash);
         let kept = self.random.random_range(0..=at_stake);
         let now = self.now;
@@ -357,7 +367,7 @@ impl World {
     }
 
     /// Tells a node something. It takes it in at once, or together with what else arrives within a while.
-    fn step(&mut self, id: NodeId, input: Input) {
+    pub(super) fn step(&mut self, id: NodeId, input: Input) {
         let patience = self.report.shape.batch_us_max;
         let wakes =
             Micros(self.now.0 + if patience == 0 { 0 } else { self.random.random_range(0..=patience) });
@@ -383,6 +393,9 @@ impl World {
             self.report.steps += 1;
             self.carry_out(id, effects);
         }
+        if self.tidy {
+            self.switch_off_the_gone();
+        }
     }
 
     fn carry_out(&mut self, id: NodeId, mut effects: Effects) {
@@ -396,6 +409,7 @@ impl World {
         let restored = &self.nodes[position].state;
         let judged = self.witness.saw_step(id, raft, &effects.trace, &effects.apply, restored);
         self.judge(judged);
+        self.members.saw(&effects.trace);
         if let Some(reason) = effects.halt {
             self.crash(id, Crash::Process);
             return self.found(Invariant::Progress, format!("{id} stops: {reason}"));
@@ -488,6 +502,7 @@ impl World {
                 return self.found(Invariant::RightAnswer, detail);
             }
             self.report.transfers += u64::from(*outcome == OrderOutcome::Done(None));
+            self.report.changes += u64::from(matches!(outcome, OrderOutcome::Done(Some(_))));
         }
         for (request, _) in &effects.refused {
             self.waiting.remove(request);
@@ -620,20 +635,20 @@ impl World {
         }
     }
 
-    fn found(&mut self, invariant: Invariant, detail: String) {
+    pub(super) fn found(&mut self, invariant: Invariant, detail: String) {
         let finding = Finding { at: self.now, invariant, detail };
         self.report.finding.get_or_insert(finding);
     }
 
     /// Nodes that think they lead, deposed ones among them.
-    fn leaders(&self) -> Vec<NodeId> {
+    pub(super) fn leaders(&self) -> Vec<NodeId> {
         let leads = |id: &NodeId| {
             self.nodes[id.0 as usize - 1].raft.as_ref().is_some_and(|raft| raft.role() == Role::Leader)
         };
         self.ids().into_iter().filter(leads).collect()
     }
 
-    fn any(&mut self, ids: &[NodeId]) -> Option<NodeId> {
+    pub(super) fn any(&mut self, ids: &[NodeId]) -> Option<NodeId> {
         if ids.is_empty() { None } else { Some(ids[self.random.random_range(0..ids.len())]) }
     }
 
@@ -749,7 +764,7 @@ impl World {
         }
     }
 
-    fn split(&mut self) {
+    pub(super) fn split(&mut self) {
         let side: Vec<NodeId> =
             self.ids().into_iter().filter(|_| self.random.random_range(0..2) == 0).collect();
         self.network.heal();
@@ -766,47 +781,6 @@ impl World {
             }
         }
         self.report.cuts += 1;
-    }
-
-    /// Mends everything and waits until a write was acknowledged and all nodes have applied the same.
-    fn demand_progress(&mut self) {
-        self.network.heal();
-        self.report.shape.loss_permille = 0;
-        self.report.shape.straggler_permille = 0;
-        // A mended network keeps messages in order, as the connections of real nodes do.
-        self.report.shape.latency_us_max = network::LATENCY_US_MIN;
-        self.report.shape.fsync_us_max = self.report.shape.fsync_us_max.min(2_000);
-        self.queue.retain(|Reverse(scheduled)| {
-            !matches!(scheduled.event, Event::Fault | Event::Restart(_) | Event::Room(_))
-        });
-        for id in self.ids() {
-            self.node(id).disk.heal();
-            self.start(id);
-            self.node(id).paused_until = Micros(0);
-            self.step(id, Input::Disk(DiskSpace::Free));
-        }
-        let writes = self.report.writes;
-        let end = self.now.plus_millis(RECOVERY_MS);
-        self.run_until(end, |world| world.report.writes > writes);
-        // Clients stop, so that all nodes can reach the same index.
-        self.queue.retain(|Reverse(scheduled)| !matches!(scheduled.event, Event::Operation));
-        self.run_until(end, |world| world.has_converged());
-        if self.report.finding.is_none() && !(self.report.writes > writes && self.has_converged()) {
-            let statuses = self.nodes.iter().filter_map(|node| node.raft.as_ref()).map(Raft::status);
-            let states: Vec<String> = statuses
-                .map(|s| format!("{} {} term {} commit {}/{}", s.id, s.role, s.term, s.commit, s.last_index))
-                .collect();
-            let detail = format!("{RECOVERY_MS} ms after healing: {}", states.join("; "));
-            self.found(Invariant::Progress, detail);
-        }
-    }
-
-    fn has_converged(&self) -> bool {
-        let mut states = self.nodes.iter().map(|node| {
-            node.raft.as_ref().map(|raft| (raft.log().last_index(), raft.log().last_term(), node.applied))
-        });
-        let Some(Some(first)) = states.next() else { return false };
-        first.0 == first.2 && states.all(|state| state == Some(first))
     }
 }
 
