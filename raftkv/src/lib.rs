@@ -3,6 +3,7 @@
 pub mod datadir;
 mod driver;
 pub mod failpoints;
+pub mod fuzz;
 pub mod http;
 mod inbox;
 pub mod machine;

@@ -2,7 +2,7 @@
 //! panics.
 
 use proptest::prelude::*;
-use raftkv::raft::control::{Order, Poke};
+use raftkv::raft::control::{Change, Order, Part, Poke, Timer};
 use raftkv::raft::io::{DiskSpace, HardState, Input, Micros, NodeId, PersistId, RequestId};
 use raftkv::raft::log::{Entry, Payload};
 use raftkv::raft::message::*;
@@ -17,25 +17,45 @@ fn number() -> impl Strategy<Value = u64> {
     prop_oneof![8 => 0_u64..8, 1 => u64::MAX - 2..=u64::MAX]
 }
 
-fn entry() -> impl Strategy<Value = Entry> {
-    (number(), number(), any::<Option<Vec<u8>>>()).prop_map(|(index, term, command)| Entry {
-        index,
-        term,
-        payload: command.map_or(Payload::Noop, |bytes| Payload::Command(bytes.into())),
+fn node() -> impl Strategy<Value = NodeId> {
+    prop_oneof![8 => (0_u16..6).prop_map(NodeId), 1 => Just(NodeId(u16::MAX))]
+}
+
+/// What no honest node would make: voters out of order, twice or none at all, witnesses that do not vote.
+fn configuration() -> impl Strategy<Value = Configuration> {
+    let nodes = || proptest::collection::vec(node(), 0..4);
+    (nodes(), nodes(), nodes(), nodes()).prop_map(|(voters, outgoing, learners, witnesses)| {
+        let addresses = std::collections::BTreeMap::<NodeId, String>::new();
+        let bytes = postcard::to_stdvec(&(voters, outgoing, learners, witnesses, addresses)).unwrap();
+        postcard::from_bytes(&bytes).unwrap()
     })
+}
+
+fn payload() -> impl Strategy<Value = Payload> {
+    prop_oneof![
+        4 => Just(Payload::Noop),
+        3 => any::<Vec<u8>>().prop_map(|bytes| Payload::Command(bytes.into())),
+        2 => configuration().prop_map(|configuration| Payload::Configuration(configuration.into())),
+        1 => any::<u64>().prop_map(Payload::Digest),
+    ]
+}
+
+fn entry() -> impl Strategy<Value = Entry> {
+    (number(), number(), payload()).prop_map(|(index, term, payload)| Entry { index, term, payload })
 }
 
 /// Entries that follow each other, as most do.
 fn entries() -> impl Strategy<Value = (u64, u64, Vec<Entry>)> {
-    let contiguous =
-        (0_u64..6, 0_u64..6, proptest::collection::vec(0_u64..3, 0..5)).prop_map(|(index, term, steps)| {
+    let contiguous = (0_u64..6, 0_u64..6, proptest::collection::vec((0_u64..3, payload()), 0..5)).prop_map(
+        |(index, term, steps)| {
             let mut at = term;
-            let entry = |(position, step)| {
+            let entry = |(position, (step, payload))| {
                 at += step;
-                Entry { index: index + 1 + position as u64, term: at, payload: Payload::Noop }
+                Entry { index: index + 1 + position as u64, term: at, payload }
             };
             (index, term, steps.into_iter().enumerate().map(entry).collect())
-        });
+        },
+    );
     let arbitrary = (number(), number(), proptest::collection::vec(entry(), 0..3));
     prop_oneof![4 => contiguous, 1 => arbitrary]
 }
@@ -85,7 +105,7 @@ fn message() -> impl Strategy<Value = Message> {
 
 fn input() -> impl Strategy<Value = Input> {
     prop_oneof![
-        12 => (0_u16..5, message()).prop_map(|(from, message)| Input::Message { from: NodeId(from), message }),
+        12 => (node(), message()).prop_map(|(from, message)| Input::Message { from, message }),
         3 => number().prop_map(|id| Input::Persisted(PersistId(id))),
         2 => any::<u64>().prop_map(|id| Input::Propose { request: RequestId(id), command: vec![1] }),
         2 => any::<u64>().prop_map(|id| Input::Read { request: RequestId(id) }),
@@ -95,10 +115,23 @@ fn input() -> impl Strategy<Value = Input> {
     ]
 }
 
+fn change() -> impl Strategy<Value = Change> {
+    let part = prop_oneof![Just(Part::Voter), Just(Part::Learner), Just(Part::Witness)];
+    prop_oneof![
+        (node(), part).prop_map(|(node, part)| Change::Add { node, address: "10.0.0.9".into(), part }),
+        node().prop_map(Change::Promote),
+        node().prop_map(Change::Remove),
+        proptest::collection::vec((node(), Just(None)), 0..4).prop_map(Change::Replace),
+    ]
+}
+
 fn order() -> impl Strategy<Value = Order> {
-    let node = || (0_u16..5).prop_map(NodeId);
+    let timer = prop_oneof![Just(Timer::Armed), Just(Timer::Manual)];
     prop_oneof![
         2 => Just(Order::Campaign),
+        1 => Just(Order::Snapshot),
+        1 => timer.prop_map(Order::Timer),
+        3 => change().prop_map(Order::Change),
         1 => proptest::option::of(node()).prop_map(Order::Transfer),
         1 => (node(), number()).prop_map(|(node, index)| Order::Poke(Poke::NextIndex(node, index))),
         1 => (node(), number()).prop_map(|(node, index)| Order::Poke(Poke::MatchIndex(node, index))),

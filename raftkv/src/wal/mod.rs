@@ -41,6 +41,22 @@ pub use recover::{Recovered, TornTail, read};
 pub use rewrite::rewrite;
 pub use tear::tear_last;
 
+/// The name of a segment's file, for whoever makes one up.
+pub fn segment_name(sequence: u64) -> String {
+    segment::path(Path::new(""), sequence).display().to_string()
+}
+
+/// Bytes of a frame before its payload.
+pub const FRAME_HEADER: usize = frame::HEADER;
+
+/// A whole frame with this payload, for whoever makes a segment up.
+pub fn frame_of(payload: &[u8], ordinal: u64) -> Vec<u8> {
+    let mut frame = vec![0; frame::HEADER];
+    frame.extend_from_slice(payload);
+    frame::seal(&mut frame, ordinal, ordinal - 1);
+    frame
+}
+
 /// Why the log cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum WalError {
