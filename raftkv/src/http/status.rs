@@ -23,6 +23,7 @@ pub(super) fn body(status: &NodeStatus, config: &HttpConfig) -> String {
                 "match_index": peer.match_index,
                 "next_index": peer.next_index,
                 "inflight": peer.inflight,
+                "inflight_bytes": peer.inflight_bytes,
             })
         })
         .collect();
@@ -33,6 +34,7 @@ pub(super) fn body(status: &NodeStatus, config: &HttpConfig) -> String {
         "leader": name(raft.leader),
         "leader_addr": raft.leader.and_then(|leader| config.members.get(&leader)).map(ToString::to_string),
         "voted_for": name(raft.voted_for),
+        "transfer_to": name(raft.transfer),
         "commit_index": raft.commit,
         "last_applied": raft.applied,
         "first_log_index": raft.first_log_index,

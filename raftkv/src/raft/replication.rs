@@ -231,8 +231,8 @@ impl Raft {
     /// Whether what waits for a slow follower is bounded, here and in the transport.
     pub fn flow_control(&self) -> Toggle {
         // The honest law: a leader sends no more than a follower can be expected to answer for; the log keeps the rest
-        // anyway. Otherwise the messages pile up in the leader's memory (`MaxInflightMsgs` of etcd-io/raft; the memory of a
-        // leader with a fail-slow follower in "DepFast", Luo et al., 2022).
+        // anyway. Otherwise the messages pile up in the leader's memory (`MaxInflightMsgs` and `MaxInflightBytes` of
+        // etcd-io/raft).
         self.rules.log.flow_control
     }
 
