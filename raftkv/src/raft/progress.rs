@@ -195,12 +195,12 @@ impl Progress {
     }
 
     /// The same as [`Progress::rejected`], halving what lies between the last entry that the follower vouched for and the
-    /// first that it refused.
-    pub(super) fn rejected_by_halves(&mut self, prev_index: u64) {
+    /// first that it refused, and not below `floor`, where the leader's log begins.
+    pub(super) fn rejected_by_halves(&mut self, prev_index: u64, floor: u64) {
         let refused = self.refused_at.map_or(prev_index, |earlier| earlier.min(prev_index));
         let vouched = if self.match_index < prev_index { self.match_index } else { 0 };
         let before = (self.next_index, self.feeding);
-        self.rejected(prev_index, middle(vouched, prev_index));
+        self.rejected(prev_index, middle(vouched.max(floor.min(prev_index)), prev_index));
         if before != (self.next_index, self.feeding) {
             self.refused_at = Some(refused);
         }
@@ -299,6 +299,29 @@ mod tests {
         let mut progress = pipeline(5, 6);
         progress.answered_heartbeat(Micros(0), 1, 50);
         assert_eq!((progress.match_index, progress.next_index), (1, 2));
+    }
+
+    #[test]
+    fn a_search_by_halves_ends_where_the_logs_agree() {
+        for floor in [0, 10] {
+            for agreed in floor..100 {
+                let mut progress = Progress::new(Micros(0), 100);
+                let mut probes = 0;
+                while progress.feeding != Feeding::Pipeline {
+                    probes += 1;
+                    let prev_index = progress.next_index - 1;
+                    assert!(prev_index >= floor && probes <= 9, "{agreed}: {progress:?}");
+                    let entries = if progress.is_searching() { 0 } else { 100 - prev_index };
+                    progress.sent(Micros(0), None, 0);
+                    if prev_index <= agreed {
+                        progress.matched(Micros(0), prev_index + entries);
+                    } else {
+                        progress.rejected_by_halves(prev_index, floor);
+                    }
+                }
+                assert_eq!(progress.match_index, 100, "{agreed}");
+            }
+        }
     }
 
     #[test]

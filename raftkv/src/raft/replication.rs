@@ -299,7 +299,7 @@ impl Raft {
                 let bound = self.log.agreement_bound(rejection.hint_index, rejection.hint_term).0;
                 progress.rejected(refused, bound);
             }
-            Backtrack::Binary => progress.rejected_by_halves(refused),
+            Backtrack::Binary => progress.rejected_by_halves(refused, self.log.base().index),
         }
     }
 
