@@ -163,7 +163,9 @@ impl Cluster {
             System::Bundled { program } => {
                 let mut command = Command::new(program);
                 let members = all(&|n| format!("n{n}={}", self.address(n, CLIENT_PORT).ip()));
-                command.args(["node", "--id", &name, "--members", &members, "--data-dir"]).arg(&data);
+                command
+                    .args(["node", "--bootstrap", "--id", &name, "--members", &members, "--data-dir"])
+                    .arg(&data);
                 if self.timers == Timers::Short {
                     let rules =
                         ["--rule", "heartbeat_interval=20ms", "--rule", "election_timeout=200ms..400ms"];

@@ -150,7 +150,13 @@ fn address(id: u8) -> SocketAddr {
 fn start(cli: &Cli, program: &PathBuf) -> Nodes {
     let members: Vec<String> = (1..=cli.nodes).map(|id| format!("n{id}={}", address(id).ip())).collect();
     let node = |id: u8| {
-        let mut args = vec!["--id".to_owned(), format!("n{id}"), "--members".to_owned(), members.join(",")];
+        let mut args = vec![
+            "--bootstrap".to_owned(),
+            "--id".to_owned(),
+            format!("n{id}"),
+            "--members".to_owned(),
+            members.join(","),
+        ];
         args.extend(["--data-dir".to_owned(), cli.dir.join(format!("n{id}")).display().to_string()]);
         if cli.trace {
             args.extend(["--trace".to_owned(), cli.dir.join(format!("n{id}.jsonl")).display().to_string()]);

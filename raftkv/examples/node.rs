@@ -1,5 +1,5 @@
 //! One node alone, for trying it by hand:
-//! `cargo run -p raftkv --example node -- --id n1 --members n1=127.0.1.1 --data-dir /tmp/n1`.
+//! `cargo run -p raftkv --example node -- --id n1 --members n1=127.0.1.1 --data-dir /tmp/n1 --bootstrap`.
 
 use std::process::ExitCode;
 

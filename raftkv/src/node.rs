@@ -17,16 +17,16 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::datadir::{DataDir, DataDirError, Identity};
+use crate::datadir::{DataDir, DataDirError, FirstStart, Identity};
 use crate::driver::{Driver, Ways, micros_since};
 use crate::failpoints::{self, Action, Plan};
 use crate::http::{self, BODY_MAX, Control, HttpConfig};
 use crate::inbox::{Arrivals, Happening, Inbox};
 use crate::machine::Machine;
+use crate::peers::known::{Acquaintances, Incarnation};
 use crate::peers::{Patience, Peers, PeersConfig};
 use crate::raft::io::NodeId;
 use crate::raft::quorum::Configuration;
-use crate::raft::recovery::Standing;
 use crate::raft::rules::{RuleError, Rules, Toggle};
 use crate::raft::{Config, Raft};
 use crate::snapshot::{self, Directory, SnapshotError};
@@ -51,6 +51,9 @@ pub struct Args {
     /// Where the node keeps what must survive; created if it does not exist
     #[arg(long, value_name = "DIR")]
     pub data_dir: PathBuf,
+    /// This is the first start of this node in a new cluster: an empty data directory is no loss
+    #[arg(long)]
+    pub bootstrap: bool,
     /// Append a trace of everything the node does to this file
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
@@ -256,7 +259,10 @@ impl Ready {
         let cluster = Cluster::of(&args)?;
         let rules = rules(&args)?;
         arm(&args, Action::Crash);
-        let data_dir = DataDir::open(&args.data_dir, &Identity::new(args.id, &cluster.identity))?;
+        let first_start = if args.bootstrap { FirstStart::Announced } else { FirstStart::NotAnnounced };
+        let identity = Identity::new(args.id, &cluster.identity);
+        let data_dir = DataDir::open_under(&rules, &args.data_dir, &identity, first_start)?;
+        let acquaintances = Acquaintances::open(&rules, data_dir.acquaintances())?;
         let (mut wal, recovered) = Wal::open_under(&rules, &data_dir.wal(), Sizes::default())?;
         let snapshots = Directory::open(&data_dir.snapshots(), &rules)?;
         let (snapshot, store) = snapshots.load_newest()?.unzip();
@@ -285,7 +291,7 @@ impl Ready {
             snapshot,
             log: recovered.entries,
             commit: recovered.commit,
-            standing: Standing::Voter,
+            standing: data_dir.standing(),
             chunk_bytes: CHUNK_BYTES,
             seed: args.seed.unwrap_or_else(drawn_seed),
         };
@@ -294,7 +300,8 @@ impl Ready {
             trace.write(&[raft.boot_event(boot)]).map_err(io_error("write the trace"))?;
         }
         let machine = recovered_machine(&rules, &raft, store);
-        let parts = Parts { raft, machine, worker, epoch, boot, rules, wal, data_dir, trace, cluster };
+        let parts =
+            Parts { raft, machine, worker, epoch, boot, rules, wal, data_dir, acquaintances, trace, cluster };
         let ready = Self::assemble(&args, parts, runtime)?;
         tracing::info!("{} serves clients at {} after {:?}", args.id, ready.client_address, began.elapsed());
         Ok(ready)
@@ -319,7 +326,21 @@ impl Ready {
             Toggle::Off => Patience::Endless,
         };
         let cluster = parts.cluster.identity.clone();
-        let peers_config = PeersConfig { id: args.id, cluster, others, patience };
+        let incarnation = Incarnation {
+            directory: parts.data_dir.directory().to_owned(),
+            boot: parts.boot,
+            start: drawn_seed(),
+            standing: parts.data_dir.standing(),
+        };
+        let peers_config = PeersConfig {
+            id: args.id,
+            cluster,
+            others,
+            patience,
+            incarnation,
+            acquaintances: parts.acquaintances,
+            rules: parts.rules.clone(),
+        };
         let to_driver = inbox.clone();
         let deliver = Arc::new(move |from, message| to_driver.put(Happening::Peer(from, message)));
         let peers =
@@ -445,6 +466,7 @@ struct Parts {
     rules: Rules,
     wal: Wal,
     data_dir: DataDir,
+    acquaintances: Acquaintances,
     trace: Option<Arc<TraceFile>>,
     cluster: Cluster,
 }

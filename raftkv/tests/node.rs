@@ -111,6 +111,7 @@ fn a_follower_points_to_the_leader_and_takes_nothing() {
     let leader = cluster.leader();
     put(&cluster, "a", "1");
     let follower = cluster.ids().find(|&id| id != leader).unwrap();
+    caught_up(&cluster, follower);
     for (method, path, body) in [("PUT", "/kv/a", "2"), ("POST", "/kv/a/append", "x"), ("GET", "/kv/a", "")] {
         let response = cluster.request(follower, method, path, body).unwrap();
         assert_eq!(response.status, 421, "{response:?}");
@@ -407,12 +408,54 @@ fn two_processes_do_not_share_a_directory() {
 }
 
 #[test]
+fn a_node_that_lost_its_disk_is_refused() {
+    let mut cluster = Cluster::started(3);
+    put(&cluster, "a", "1");
+    let leader = cluster.leader();
+    let victim = cluster.ids().find(|&id| id != leader).unwrap();
+    caught_up(&cluster, victim);
+    cluster.kill(victim);
+    std::fs::remove_dir_all(cluster.data_dir(victim)).unwrap();
+    cluster.start(victim);
+    assert!(!cluster.wait(victim).success());
+    assert!(cluster.log(victim).contains("holds no data"), "{}", cluster.log(victim));
+
+    // Told that this is the first start of all, it starts. The others know better and do not listen to it.
+    cluster.extra = vec!["--bootstrap".to_owned()];
+    cluster.start(victim);
+    until("it is refused", || cluster.log(leader).contains("another data directory").then_some(()));
+    put(&cluster, "a", "2");
+}
+
+#[test]
+fn a_node_that_lost_its_disk_comes_back_without_a_vote() {
+    let mut cluster = Cluster::new(3);
+    cluster.extra = ["--rule", "on_empty_dir=rejoin_as_learner"].map(str::to_owned).to_vec();
+    cluster.ids().for_each(|id| cluster.start(id));
+    put(&cluster, "a", "1");
+    let leader = cluster.leader();
+    let victim = cluster.ids().find(|&id| id != leader).unwrap();
+    cluster.kill(victim);
+    std::fs::remove_dir_all(cluster.data_dir(victim)).unwrap();
+    cluster.start(victim);
+    caught_up(&cluster, victim);
+    let local = cluster.request(victim, "GET", "/kv/a?mode=local", "").unwrap().json();
+    assert_eq!(local, json!({ "value": "1" }));
+    let trace = std::fs::read_to_string(cluster.trace(victim)).unwrap();
+    let second_start = trace.rsplit_once(r#""ev":"boot""#).unwrap().1;
+    assert!(!second_start.contains(r#""ev":"vote""#));
+}
+
+#[test]
 fn a_node_can_live_in_its_users_process() {
     let addresses = Addresses::new(1);
     let dir = tempfile::tempdir().unwrap();
     let args = || {
         let data_dir = dir.path().display().to_string();
-        parse(["--id", "n1", "--members", &addresses.members(), "--data-dir", &data_dir].map(str::to_owned))
+        parse(
+            ["--bootstrap", "--id", "n1", "--members", &addresses.members(), "--data-dir", &data_dir]
+                .map(str::to_owned),
+        )
     };
     for round in 1..=3 {
         let node = Node::start(args()).unwrap();

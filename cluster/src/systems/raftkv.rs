@@ -93,12 +93,18 @@ impl System for RaftKv {
         flag("--data-dir", node.data_dir.clone().into());
         flag("--trace", node.trace_file.clone().into());
         flag("--seed", node.seed.to_string().into());
+        // The trace lies outside of the data directory and is written from the first start on. A node whose directory was
+        // wiped meanwhile must not be told that this is its first.
+        let first_start = !node.trace_file.exists();
         for (name, value) in &self.rules {
             if name == PRESET {
                 flag("--preset", value.into());
             } else {
                 flag("--rule", format!("{name}={value}").into());
             }
+        }
+        if first_start {
+            args.push("--bootstrap".into());
         }
         NodeCommand { program: self.program.clone(), args, env: Vec::new() }
     }

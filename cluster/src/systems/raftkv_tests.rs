@@ -285,8 +285,11 @@ fn a_node_gets_its_rules_as_text() {
     assert_eq!(
         line(system.command(&spec)),
         "node --id n1 --members n1=10.77.0.1,n2=10.77.0.2 --data-dir /d --trace /t --seed 9 --preset textbook --rule \
-         read_mode=local"
+         read_mode=local --bootstrap"
     );
+    let trace = std::env::current_exe().unwrap();
+    let later = line(system.command(&NodeSpec { trace_file: trace, ..spec.clone() }));
+    assert!(!later.contains("--bootstrap"), "it has a trace already: {later}");
     let edit = |edit| line(system.edit(&spec, &edit).unwrap());
     assert_eq!(edit(FileEdit::TruncateLog { entries: 3 }), "node-edit --data-dir /d truncate-log 3");
     assert_eq!(edit(FileEdit::LoseVote), "node-edit --data-dir /d lose-vote");

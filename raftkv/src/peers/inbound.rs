@@ -11,12 +11,17 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 use super::codec::{self, FRAME_MAX, FrameError, HELLO_MAX, Hello, PROTOCOL};
+use super::known::Verdict;
 use super::{Backlog, Deliver, PeersConfig};
+use crate::datadir::same_cluster;
 use crate::raft::io::NodeId;
 use crate::raft::message::Message;
+use crate::raft::rules::Rules;
 
 /// How long a connection may take to say who it is.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a refused connection is held, so that its node does not try again at once.
+const REFUSAL_PAUSE: Duration = Duration::from_secs(1);
 /// Connections beyond the one of each peer: replaced ones that end, and strangers.
 const SPARE_CONNECTIONS: usize = 32;
 
@@ -73,7 +78,8 @@ struct Receiver {
 impl Receiver {
     /// Serves one connection. An end or a failure of the network is not an error.
     async fn connection(&self, stream: TcpStream) -> Result<(), Closed> {
-        let mut reader = Reader { stream, buffer: Vec::new(), used: 0 };
+        let rules = self.config.rules.clone();
+        let mut reader = Reader { stream, rules, buffer: Vec::new(), used: 0 };
         let hello = match timeout(HELLO_TIMEOUT, reader.next::<Hello>(HELLO_MAX)).await {
             Ok(Ok(Some(hello))) => hello,
             Ok(Ok(None)) => return Ok(()),
@@ -81,6 +87,7 @@ impl Receiver {
             Err(_) => return Err(Closed::Silent),
         };
         self.check(&hello).map_err(Closed::Stranger)?;
+        self.recognise(&hello).await?;
         let receiver = self.clone();
         let from = hello.from;
         let reading = tokio::spawn(async move { receiver.messages(reader, from).await });
@@ -101,7 +108,7 @@ impl Receiver {
         if hello.protocol != PROTOCOL {
             return Err(format!("it speaks protocol {}, this node speaks {PROTOCOL}", hello.protocol));
         }
-        if hello.cluster != config.cluster {
+        if !same_cluster(&config.rules, &hello.cluster, &config.cluster) {
             return Err(format!(
                 "it belongs to cluster `{}`, this node to `{}`",
                 hello.cluster, config.cluster
@@ -114,6 +121,26 @@ impl Receiver {
             return Err(format!("n{} is not a member", hello.from.0));
         }
         Ok(())
+    }
+
+    /// Whether the other side is the member that this node knows under that name.
+    async fn recognise(&self, hello: &Hello) -> Result<(), Closed> {
+        let (node, incarnation) = (hello.from, hello.incarnation.clone());
+        let acquaintances = self.config.acquaintances.clone();
+        match acquaintances.judge(node, &incarnation) {
+            Verdict::Known => Ok(()),
+            Verdict::New => {
+                let kept =
+                    tokio::task::spawn_blocking(move || acquaintances.remember(node, incarnation)).await;
+                kept.unwrap_or_else(|error| Err(error.to_string())).map_err(Closed::Stranger)
+            }
+            Verdict::Refused(reason) => {
+                tracing::error!("peers: {reason}");
+                // It would come back at once.
+                sleep(REFUSAL_PAUSE).await;
+                Err(Closed::Stranger(format!("{node} is not who it was")))
+            }
+        }
     }
 
     async fn messages(&self, mut reader: Reader, from: NodeId) -> Result<(), Closed> {
@@ -137,6 +164,7 @@ impl Receiver {
 /// Reads frames from a stream.
 struct Reader {
     stream: TcpStream,
+    rules: Rules,
     buffer: Vec<u8>,
     /// How much of the buffer was decoded already.
     used: usize,
@@ -152,7 +180,7 @@ impl Reader {
         max: usize,
     ) -> Result<Option<T>, FrameError> {
         loop {
-            if let Some((value, len)) = codec::decode(&self.buffer[self.used..], max)? {
+            if let Some((value, len)) = codec::decode_under(&self.rules, &self.buffer[self.used..], max)? {
                 self.used += len;
                 return Ok(Some(value));
             }

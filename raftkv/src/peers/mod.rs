@@ -14,6 +14,7 @@
 
 pub mod codec;
 mod inbound;
+pub mod known;
 mod outbound;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -26,6 +27,8 @@ use tokio::sync::Notify;
 
 use crate::raft::io::NodeId;
 use crate::raft::message::Message;
+use crate::raft::rules::Rules;
+use known::{Acquaintances, Incarnation};
 
 /// Where received messages go. Returns false once nobody takes them any more.
 pub type Deliver = Arc<dyn Fn(NodeId, Message) -> bool + Send + Sync>;
@@ -41,6 +44,12 @@ pub struct PeersConfig {
     pub others: BTreeMap<NodeId, SocketAddr>,
     /// How much may wait for a slow one.
     pub patience: Patience,
+    /// Which start of which data directory this node is.
+    pub incarnation: Incarnation,
+    /// Who the others were before.
+    pub acquaintances: Acquaintances,
+    /// The rules of this node.
+    pub rules: Rules,
 }
 
 /// How much may wait for a peer that takes its messages slowly.
@@ -72,6 +81,7 @@ impl Peers {
             cluster: config.cluster.clone(),
             from: config.id,
             to,
+            incarnation: config.incarnation.clone(),
         };
         for (&id, &address) in &config.others {
             tokio::spawn(outbound::run(address, hello(id), queues[&id].clone()));

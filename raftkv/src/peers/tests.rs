@@ -47,7 +47,15 @@ fn start(id: u16, listener: TcpListener, other: (u16, SocketAddr)) -> (Running, 
     let (sender, received) = channel();
     let deliver = Arc::new(move |from, message| sender.send((from, message)).is_ok());
     let others = [(NodeId(other.0), other.1)].into();
-    let config = PeersConfig { id: NodeId(id), cluster: "c".into(), others, patience: Patience::Bounded };
+    let config = PeersConfig {
+        id: NodeId(id),
+        cluster: "c".into(),
+        others,
+        patience: Patience::Bounded,
+        incarnation: Incarnation { boot: 1, ..Incarnation::default() },
+        acquaintances: Acquaintances::default(),
+        rules: Rules::default(),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let entered = runtime.enter();
     let peers = Peers::spawn(config, listener, deliver).unwrap();
@@ -124,8 +132,13 @@ fn strangers_and_garbage_are_cut_off_and_disturb_nobody() {
     let (_b, at_b) = start(2, b_listener, (1, a_address));
     send_until_received(&a, 2, &at_b);
     let hello = |change: fn(&mut codec::Hello)| {
-        let mut hello =
-            codec::Hello { protocol: codec::PROTOCOL, cluster: "c".into(), from: NodeId(1), to: NodeId(2) };
+        let mut hello = codec::Hello {
+            protocol: codec::PROTOCOL,
+            cluster: "c".into(),
+            from: NodeId(1),
+            to: NodeId(2),
+            incarnation: Incarnation { boot: 1, ..Incarnation::default() },
+        };
         change(&mut hello);
         let mut bytes = Vec::new();
         codec::encode(&hello, &mut bytes);
@@ -137,6 +150,8 @@ fn strangers_and_garbage_are_cut_off_and_disturb_nobody() {
     is_closed_after(b_address, &hello(|hello| hello.from = NodeId(7)));
     is_closed_after(b_address, &hello(|hello| hello.to = NodeId(1)));
     is_closed_after(b_address, &hello(|hello| hello.protocol += 1));
+    is_closed_after(b_address, &hello(|hello| hello.incarnation.directory = "wiped".into()));
+    is_closed_after(b_address, &hello(|hello| hello.incarnation.start = 1));
     let mut garbage_later = hello(|_| {});
     garbage_later.extend([0xff; 64]);
     is_closed_after(b_address, &garbage_later);

@@ -12,7 +12,8 @@ use super::message::Heartbeat;
 use super::rules::{OnLogRegression, Rules, VoteLossGuard};
 
 /// Whether a node may speak for the promises that were made under its name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// It remembers them, or never made any.
     #[default]

@@ -96,6 +96,10 @@ impl Cluster {
             ["--id", &format!("n{id}"), "--members", &self.addresses.members()].map(str::to_owned).to_vec();
         args.extend(["--data-dir".to_owned(), self.data_dir(id).display().to_string()]);
         args.extend(["--trace".to_owned(), self.trace(id).display().to_string()]);
+        if !self.trace(id).exists() {
+            // Its first start.
+            args.push("--bootstrap".to_owned());
+        }
         args.extend(self.extra.iter().cloned());
         args
     }

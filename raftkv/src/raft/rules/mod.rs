@@ -247,6 +247,16 @@ rules! {
         /// What a node does when a leader knows that its log was longer.
         on_log_regression: OnLogRegression = OnLogRegression::Accept,
             "refuse trades the node for the certainty that no forgetful disk votes on";
+        /// What a node does that finds nothing where its data should be, without --bootstrap.
+        on_empty_dir: OnEmptyDir = OnEmptyDir::Refuse,
+            "join_as_voter lets a node that lost its disk vote against what it acknowledged";
+        /// By what a node is known to the others.
+        node_identity: NodeIdentity = NodeIdentity::DataDirUuid,
+            "a wiped, cloned or restored node speaks under the name of the one that made the promises";
+        /// Whether a node of another cluster, and its directory, are refused.
+        cluster_id_check: bool = true, "two clusters that share addresses mix their terms and logs";
+        /// Whether messages between nodes are checked for damage.
+        rpc_checksum: Toggle = Toggle::On, "a bit that flips on the way is taken into the log";
         /// Whether the commit index is written down too.
         persist_commit_index: bool = false, "nothing: it is learned again, true only saves that";
         /// Whether a leader whose disk takes longer over a write steps down.

@@ -89,6 +89,28 @@ switch! {
 }
 
 switch! {
+    /// What a node does that finds nothing where its data should be, and was not told that this is its first start.
+    OnEmptyDir {
+        /// It takes part as if it had never promised anything.
+        JoinAsVoter = "join_as_voter",
+        /// It does not start.
+        Refuse = "refuse",
+        /// It takes the log and keeps out of elections for as long as this directory lives.
+        RejoinAsLearner = "rejoin_as_learner",
+    }
+}
+
+switch! {
+    /// By what a node is known to the others.
+    NodeIdentity {
+        /// By its name alone.
+        Configured = "configured",
+        /// By its name and the number that its data directory drew.
+        DataDirUuid = "data_dir_uuid",
+    }
+}
+
+switch! {
     /// What a node does when a leader knows that its log was longer.
     OnLogRegression {
         /// It takes the entries again and goes on.
