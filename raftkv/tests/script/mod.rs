@@ -25,6 +25,7 @@
 //! | `wait 60ms` | time passes for everybody |
 //! | `deliver`, `deliver from=n1 to=n2 is=Heartbeat` | the messages that are under way now, and match, arrive |
 //! | `drop`, with the same filters | they are lost |
+//! | `deliver-one`, `drop-one`, with the same filters | the oldest of them arrives, or is lost |
 //! | `repeat`, with the same filters | each will arrive twice |
 //! | `send n1 n2 AppendEntries term=2 prev=3/2 entries=3 commit=1` | a message that no node sent |
 //! | `stabilize`, `stabilize n1 n2` | messages arrive, among these nodes alone, until none is left; others are kept |
@@ -36,6 +37,7 @@
 //! | `snapshot n1` | n1 is ordered to take a snapshot |
 //! | `freeze n1`, `thaw n1` | n1 does nothing about snapshots, or everything from now on |
 //! | `lose-snapshot n1` | n1's disk has lost its snapshot |
+//! | `forge-snapshot n1 n3` | the message arrives late with which n1 sent its whole snapshot to n3 |
 //! | `machines` | what the state machine of every node has applied |
 //! | `state` | what every node is and has |
 //! | `logs` | every node's log with the commands in it |
@@ -218,6 +220,21 @@ impl Script {
             "lose-snapshot" => self.lose_snapshots(arguments),
             "freeze" => self.freeze(arguments, true),
             "thaw" => self.freeze(arguments, false),
+            "deliver-one" => {
+                let mut taken = self.take(arguments)?.into_iter();
+                let first = taken.next();
+                self.messages.extend(taken);
+                first.map_or(Ok(()), |message| self.arrive(message))
+            }
+            "drop-one" => {
+                let mut taken = self.take(arguments)?.into_iter();
+                if let Some(InFlight { from, to, message, .. }) = taken.next() {
+                    self.say(format!("{from} -> {to} lost: {}", print::message(&message)));
+                }
+                self.messages.extend(taken);
+                Ok(())
+            }
+            "forge-snapshot" => self.forge_snapshot(arguments),
             "machines" => {
                 self.machines();
                 Ok(())

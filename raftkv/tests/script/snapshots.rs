@@ -78,6 +78,19 @@ impl Script {
         })
     }
 
+    /// A message from a node with all of its snapshot, as it may have been under way for long.
+    pub(super) fn forge_snapshot(&mut self, arguments: &[&str]) -> Outcome {
+        let [from, to] = arguments else { return Err("forge-snapshot: from whom, to whom?".into()) };
+        let (from, to) = (from.parse()?, to.parse()?);
+        let node = self.node(from)?;
+        let term = node.raft.as_ref().ok_or("it is down")?.term();
+        let Stored { meta, bytes } = node.shelf.stored.clone().ok_or("it has no snapshot")?;
+        let (offset, len) = (0, bytes.len());
+        let chunk = SendChunk { to, term, id: meta.id, total: meta.size, offset, len };
+        self.post(from, to, chunk.message(bytes));
+        Ok(())
+    }
+
     pub(super) fn freeze(&mut self, arguments: &[&str], frozen: bool) -> Outcome {
         self.targets(arguments)?.into_iter().try_for_each(|id| {
             self.node(id)?.shelf.frozen = frozen;
