@@ -168,6 +168,22 @@ impl Snapshots {
         self.latest.as_ref().map_or(0, |latest| latest.id.last.index)
     }
 
+    /// Whether it is time for another one, when `since` entries were applied behind the last.
+    fn due(&self, every: SnapshotEvery, since: u64) -> bool {
+        match every {
+            SnapshotEvery::Off => false,
+            // "Take a snapshot once the size of the log exceeds the size of the previous snapshot times a configurable
+            // expansion factor" (thesis, section 5.1.2); the factor is 1. So however large the state is, snapshots write
+            // about as much as the log does; after a fixed number of entries, each would write the whole state.
+            SnapshotEvery::Outgrown => {
+                let last_size = self.latest.as_ref().map_or(0, |latest| latest.size);
+                since >= SnapshotEvery::OUTGROWN_ENTRIES_MIN && self.bytes >= last_size
+            }
+            SnapshotEvery::Entries(entries) => since >= entries,
+            SnapshotEvery::Bytes(bytes) => since > 0 && self.bytes >= bytes,
+        }
+    }
+
     /// These entries were applied.
     pub(super) fn applied(&mut self, entries: &[Entry]) {
         self.bytes += entries.iter().map(|entry| entry.size_bytes() as u64).sum::<u64>();
@@ -220,11 +236,7 @@ impl Raft {
         let since = self.applied.saturating_sub(self.snapshots.begun_at);
         // The law: "Raft's log grows during normal operation [...], but in a practical system, it cannot grow without
         // bound" (section 7 of the paper). How often is a matter of cost: each writes the whole state.
-        let due = match self.rules.snapshot.snapshot {
-            SnapshotEvery::Off => false,
-            SnapshotEvery::Entries(entries) => since >= entries,
-            SnapshotEvery::Bytes(bytes) => since > 0 && self.snapshots.bytes >= bytes,
-        };
+        let due = self.snapshots.due(self.rules.snapshot.snapshot, since);
         due || !self.snapshots.orders.is_empty()
     }
 
@@ -309,5 +321,27 @@ impl Raft {
         let transfers = self.leading.iter().flat_map(|leading| leading.progress.values());
         let oldest = transfers.filter_map(|progress| Some(progress.sending.as_ref()?.id.last.index)).min();
         oldest.map_or(index, |oldest| oldest.max(index.saturating_sub(KEPT_FOR_TRANSFERS_MAX)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_state_is_written_when_the_log_has_outgrown_it() {
+        let id = SnapshotId { last: Position::default(), checksum: 0 };
+        let latest = Some(SnapshotMeta { id, size: 1000, configuration: None });
+        let enough = SnapshotEvery::OUTGROWN_ENTRIES_MIN;
+        let due = |latest: &Option<SnapshotMeta>, every, since, bytes| {
+            Snapshots { latest: latest.clone(), bytes, ..Snapshots::default() }.due(every, since)
+        };
+        assert!(due(&None, SnapshotEvery::Outgrown, enough, 0), "the first one");
+        assert!(!due(&None, SnapshotEvery::Outgrown, enough - 1, 5000), "too few entries");
+        assert!(!due(&latest, SnapshotEvery::Outgrown, enough * 9, 999), "small entries, a large state");
+        assert!(due(&latest, SnapshotEvery::Outgrown, enough, 1000));
+        assert!(due(&latest, SnapshotEvery::Entries(3), 3, 0));
+        assert!(due(&latest, SnapshotEvery::Bytes(9), 1, 9));
+        assert!(!due(&latest, SnapshotEvery::Off, u64::MAX, u64::MAX));
     }
 }

@@ -331,8 +331,8 @@ rules! {
     }
     /// Snapshots and compaction.
     snapshot: SnapshotRules {
-        /// When a node takes a snapshot by itself: every so many applied entries or bytes, or never.
-        snapshot: SnapshotEvery = SnapshotEvery::Entries(10_000),
+        /// When a node takes a snapshot by itself: by entries or bytes, by the size of the last one, or never.
+        snapshot: SnapshotEvery = SnapshotEvery::Outgrown,
             "off lets the log and the time of a restart grow without bound; often costs disk and processor";
         /// How many entries are kept behind a snapshot for followers that are a little late.
         log_keep: LogKeep = LogKeep(5_000), "few make late followers load the whole state again and again";

@@ -7,10 +7,17 @@ use super::super::switch::{Switch, switch};
 pub enum SnapshotEvery {
     /// Never: only by order.
     Off,
+    /// After [`SnapshotEvery::OUTGROWN_ENTRIES_MIN`] applied entries, and once these are as large as the last snapshot.
+    Outgrown,
     /// After so many applied entries.
     Entries(u64),
     /// After so many bytes of applied entries.
     Bytes(u64),
+}
+
+impl SnapshotEvery {
+    /// Fewer entries are not worth a snapshot, whatever their size.
+    pub const OUTGROWN_ENTRIES_MIN: u64 = 10_000;
 }
 
 /// The units of a number of bytes.
@@ -18,12 +25,14 @@ const UNITS: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 <
 
 impl Switch for SnapshotEvery {
     fn values() -> Vec<&'static str> {
-        vec!["off", "a number of entries such as 10000", "a number of bytes such as 64MiB"]
+        vec!["off", "outgrown", "a number of entries such as 10000", "a number of bytes such as 64MiB"]
     }
     fn parse(text: &str) -> Option<Self> {
         let text = text.strip_prefix("every ").unwrap_or(text).trim();
-        if text == "off" {
-            return Some(Self::Off);
+        match text {
+            "off" => return Some(Self::Off),
+            "outgrown" => return Some(Self::Outgrown),
+            _ => {}
         }
         let positive = |text: &str| text.trim().parse::<u64>().ok().filter(|&number| number > 0);
         for (unit, factor) in UNITS {
@@ -36,6 +45,7 @@ impl Switch for SnapshotEvery {
     fn text(&self) -> String {
         match self {
             Self::Off => "off".to_owned(),
+            Self::Outgrown => "outgrown".to_owned(),
             Self::Entries(entries) => entries.to_string(),
             Self::Bytes(bytes) => {
                 let largest = UNITS.iter().rev().skip(1).find(|(_, factor)| bytes % factor == 0);
