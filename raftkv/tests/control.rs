@@ -366,6 +366,39 @@ fn a_leader_believes_what_it_is_told() {
 }
 
 #[test]
+fn a_snapshot_by_order_survives_a_crash_before_its_rename() {
+    let mut cluster = controlled(1, &[]);
+    cluster.leader();
+    assert_eq!(put(&cluster, 1, "a").unwrap().status, 200);
+    arm(&cluster, 1, json!({ "point": "snapshot_rename", "action": "crash" }));
+    // The order may be answered or not: it is carried out in the background.
+    let _ = request(control_port(&cluster, 1), "POST", "/control/snapshot", &[], "");
+    assert_killed(cluster.wait(1));
+    cluster.start(1);
+    assert_eq!(value(&cluster, "a"), json!("1"), "the log was not shortened for a snapshot that is none");
+    ordered(&cluster, 1, "POST", "snapshot", Value::Null);
+    until("the snapshot is there", || {
+        cluster.status(1).filter(|status| status["snapshot_index"].as_u64() > Some(0))
+    });
+    cluster.terminate(1);
+    cluster.start(1);
+    assert_eq!(value(&cluster, "a"), json!("1"));
+}
+
+#[test]
+fn a_follower_is_removed_by_order() {
+    let cluster = controlled(3, &[]);
+    let leader = cluster.leader();
+    settle(&cluster);
+    let follower = cluster.ids().find(|&id| id != leader).unwrap();
+    let done = ordered(&cluster, leader, "POST", "members", json!({ "remove": format!("n{follower}") }));
+    assert!(done["index"].as_u64() > Some(1), "{done}");
+    let members = cluster.status(leader).unwrap()["members"].clone();
+    assert_eq!(members.as_array().map(Vec::len), Some(2), "{members}");
+    assert_eq!(put(&cluster, leader, "a").unwrap().status, 200);
+}
+
+#[test]
 fn orders_that_make_no_sense_are_refused() {
     let cluster = controlled(1, &[]);
     cluster.leader();
