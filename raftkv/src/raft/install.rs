@@ -294,7 +294,7 @@ impl Raft {
         (self.commit, self.applied) = (last.index, last.index);
         self.trace(EventKind::Snapshot(SnapshotState::Installed, last));
         self.out.restore = Some(meta.id);
-        self.snapshots.latest = Some(meta);
+        self.snapshots.installed(meta);
     }
 
     fn replace_log(&mut self, last: Position) {

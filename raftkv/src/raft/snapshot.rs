@@ -184,6 +184,12 @@ impl Snapshots {
         }
     }
 
+    /// One from a leader is this node's newest: it need not take one of its own at once.
+    pub(super) fn installed(&mut self, meta: SnapshotMeta) {
+        (self.begun_at, self.bytes) = (meta.id.last.index, 0);
+        self.latest = Some(meta);
+    }
+
     /// These entries were applied.
     pub(super) fn applied(&mut self, entries: &[Entry]) {
         self.bytes += entries.iter().map(|entry| entry.size_bytes() as u64).sum::<u64>();
