@@ -11,6 +11,7 @@
 //! What it lacks on purpose: retries. A request whose entry the core gave up on is answered as unknown.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -110,6 +111,8 @@ pub(crate) struct Ways {
     pub(crate) snapshots: Sender<snapshot::Job>,
     /// To the peers.
     pub(crate) outbox: Outbox,
+    /// The port of the peers, the same on all members.
+    pub(crate) peer_port: u16,
     /// The count of messages from the peers.
     pub(crate) backlog: Backlog,
     /// To the trace.
@@ -202,6 +205,7 @@ impl Driver {
     pub(crate) async fn run(mut self, mut arrivals: Arrivals) -> Result<(), String> {
         let mut taken = Vec::new();
         let mut alarm = Alarm::new();
+        self.meet_members();
         loop {
             alarm.set(self.wake_up_time());
             tokio::select! {
@@ -376,9 +380,24 @@ impl Driver {
     }
 
     /// Does what the core asks for, in its order.
+    /// Talks to whoever the latest configuration names with an address.
+    fn meet_members(&self) {
+        for (&node, address) in self.raft.latest().addresses() {
+            match address.parse() {
+                Ok(ip) => self.ways.outbox.know(node, SocketAddr::new(ip, self.ways.peer_port)),
+                Err(_) => tracing::warn!(
+                    "the configuration says that {node} is at `{address}`, which is no IP address"
+                ),
+            }
+        }
+    }
+
     fn carry_out(&mut self, effects: Effects) -> Result<(), String> {
         steps::before_step(self.raft.role(), &effects);
         self.trace(&effects.trace)?;
+        if effects.trace.iter().any(|event| matches!(event.kind, EventKind::Config(_))) {
+            self.meet_members();
+        }
         if let Some(reason) = effects.halt {
             return Err(reason);
         }

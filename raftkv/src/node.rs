@@ -72,6 +72,10 @@ pub struct Args {
     /// The port for the other members, the same on all members
     #[arg(long, value_name = "PORT", default_value_t = 7002)]
     pub peer_port: u16,
+    /// This node is not among the first members and learns everything from a leader that was told to add it: --members
+    /// names the first members, as for every other node, and --bind its own address
+    #[arg(long, requires = "bind")]
+    pub join: bool,
     /// Listen on this address instead of the member's own
     #[arg(long, value_name = "IP")]
     pub bind: Option<IpAddr>,
@@ -285,7 +289,7 @@ impl Ready {
         let epoch = Instant::now();
         let config = Config {
             id: args.id,
-            members: Configuration::new(cluster.members.keys().copied().collect()),
+            members: cluster.first_members(&args),
             rules: rules.clone(),
             hard_state: recovered.hard_state,
             snapshot,
@@ -370,8 +374,14 @@ impl Ready {
         let snapshotter = run_snapshots(parts.worker, work, inbox.clone(), data_dir.clone())?;
         let writer = Writer::new(parts.wal, parts.rules.clone(), parts.trace.clone());
         let (writer, writer_ended) = run_writer(writer, jobs_received, inbox.clone(), data_dir)?;
-        let ways =
-            Ways { jobs, snapshots, outbox: peers.outbox(), backlog: peers.backlog(), trace: parts.trace };
+        let ways = Ways {
+            jobs,
+            snapshots,
+            outbox: peers.outbox(),
+            peer_port: args.peer_port,
+            backlog: peers.backlog(),
+            trace: parts.trace,
+        };
         let timeout = Duration::from_millis(args.request_timeout_ms);
         let driver = Driver::new(parts.raft, parts.machine, parts.epoch, timeout, ways);
         Ok(Self {
@@ -490,11 +500,29 @@ impl Cluster {
                 return Err(NodeError::Arguments(format!("--members names {} twice", member.id)));
             }
         }
-        let Some(&own) = members.get(&args.id) else {
-            return Err(NodeError::Arguments(format!("--id is {}, but --members does not name it", args.id)));
+        let own = match (members.get(&args.id), args.bind) {
+            (Some(_), _) if args.join => {
+                let reason = "but --members names it: it is one of the first members already";
+                return Err(NodeError::Arguments(format!("--id is {} with --join, {reason}", args.id)));
+            }
+            (None, Some(bind)) if args.join => SocketAddr::new(bind, args.client_port),
+            (Some(&own), _) => own,
+            (None, _) => {
+                let reason =
+                    "but --members does not name it; add it, or use --join for a node that comes later";
+                return Err(NodeError::Arguments(format!("--id is {}, {reason}", args.id)));
+            }
         };
         let names: Vec<String> = members.keys().map(NodeId::to_string).collect();
         Ok(Self { members, own, identity: format!("{}/{}", args.cluster, names.join(",")) })
+    }
+
+    /// What this node believes before it has a log. One that comes later believes nothing.
+    fn first_members(&self, args: &Args) -> Configuration {
+        if args.join {
+            return Configuration::default();
+        }
+        Configuration::new(self.members.keys().copied().collect())
     }
 
     fn peer_addresses(&self, args: &Args) -> BTreeMap<NodeId, SocketAddr> {

@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use super::codec::{self, FRAME_MAX, FrameError, HELLO_MAX, Hello, PROTOCOL};
 use super::known::Verdict;
-use super::{Backlog, Deliver, PeersConfig};
+use super::{Backlog, Deliver, Outbox};
 use crate::datadir::same_cluster;
 use crate::raft::io::NodeId;
 use crate::raft::message::Message;
@@ -29,9 +29,9 @@ const SPARE_CONNECTIONS: usize = 32;
 type Current = Arc<Mutex<HashMap<NodeId, AbortHandle>>>;
 
 /// Accepts connections, for ever.
-pub(super) async fn run(listener: TcpListener, config: PeersConfig, deliver: Deliver, backlog: Backlog) {
-    let slots = Arc::new(Semaphore::new(config.others.len() + SPARE_CONNECTIONS));
-    let receiver = Receiver { config: Arc::new(config), deliver, backlog, current: Current::default() };
+pub(super) async fn run(listener: TcpListener, known: Outbox, deliver: Deliver, backlog: Backlog) {
+    let slots = Arc::new(Semaphore::new(known.config.others.len() + SPARE_CONNECTIONS));
+    let receiver = Receiver { known, deliver, backlog, current: Current::default() };
     loop {
         let (stream, address) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -69,7 +69,7 @@ enum Closed {
 
 #[derive(Clone)]
 struct Receiver {
-    config: Arc<PeersConfig>,
+    known: Outbox,
     deliver: Deliver,
     backlog: Backlog,
     current: Current,
@@ -78,7 +78,7 @@ struct Receiver {
 impl Receiver {
     /// Serves one connection. An end or a failure of the network is not an error.
     async fn connection(&self, stream: TcpStream) -> Result<(), Closed> {
-        let rules = self.config.rules.clone();
+        let rules = self.known.config.rules.clone();
         let mut reader = Reader { stream, rules, buffer: Vec::new(), used: 0 };
         let hello = match timeout(HELLO_TIMEOUT, reader.next::<Hello>(HELLO_MAX)).await {
             Ok(Ok(Some(hello))) => hello,
@@ -104,7 +104,7 @@ impl Receiver {
 
     /// Whether the other side is a member of this cluster that means this node.
     fn check(&self, hello: &Hello) -> Result<(), String> {
-        let config = &self.config;
+        let config = &self.known.config;
         if hello.protocol != PROTOCOL {
             return Err(format!("it speaks protocol {}, this node speaks {PROTOCOL}", hello.protocol));
         }
@@ -117,7 +117,7 @@ impl Receiver {
         if hello.to != config.id {
             return Err(format!("it wants n{}, this is n{}", hello.to.0, config.id.0));
         }
-        if !config.others.contains_key(&hello.from) {
+        if !self.known.knows(hello.from) {
             return Err(format!("n{} is not a member", hello.from.0));
         }
         Ok(())
@@ -126,7 +126,7 @@ impl Receiver {
     /// Whether the other side is the member that this node knows under that name.
     async fn recognise(&self, hello: &Hello) -> Result<(), Closed> {
         let (node, incarnation) = (hello.from, hello.incarnation.clone());
-        let acquaintances = self.config.acquaintances.clone();
+        let acquaintances = self.known.config.acquaintances.clone();
         match acquaintances.judge(node, &incarnation) {
             Verdict::Known => Ok(()),
             Verdict::New => {

@@ -40,7 +40,7 @@ pub struct PeersConfig {
     pub id: NodeId,
     /// Its cluster.
     pub cluster: String,
-    /// The other members and their peer addresses.
+    /// The other members that are known from the start, and their peer addresses.
     pub others: BTreeMap<NodeId, SocketAddr>,
     /// How much may wait for a slow one.
     pub patience: Patience,
@@ -74,21 +74,13 @@ impl Peers {
     pub fn spawn(config: PeersConfig, listener: TcpListener, deliver: Deliver) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let queues: BTreeMap<_, _> =
-            config.others.keys().map(|&id| (id, Arc::new(Queue::new(config.patience)))).collect();
-        let hello = |to| codec::Hello {
-            protocol: codec::PROTOCOL,
-            cluster: config.cluster.clone(),
-            from: config.id,
-            to,
-            incarnation: config.incarnation.clone(),
-        };
-        for (&id, &address) in &config.others {
-            tokio::spawn(outbound::run(address, hello(id), queues[&id].clone()));
+        let outbox = Outbox { config: Arc::new(config), queues: Arc::default() };
+        for (&id, &address) in &outbox.config.others {
+            outbox.know(id, address);
         }
         let backlog = Backlog::default();
-        tokio::spawn(inbound::run(listener, config, deliver, backlog.clone()));
-        Ok(Self { outbox: Outbox { queues: Arc::new(queues) }, backlog })
+        tokio::spawn(inbound::run(listener, outbox.clone(), deliver, backlog.clone()));
+        Ok(Self { outbox, backlog })
     }
 
     /// The way to the other members.
@@ -127,15 +119,44 @@ impl Backlog {
 /// The way to the other members. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Outbox {
-    queues: Arc<BTreeMap<NodeId, Arc<Queue>>>,
+    config: Arc<PeersConfig>,
+    /// One for each node that was ever known to be a member. Who was removed stays here, since it may still ask.
+    queues: Arc<Mutex<BTreeMap<NodeId, Arc<Queue>>>>,
 }
 
 impl Outbox {
     /// Sends a message, or drops it if its receiver is not known or too far behind.
     pub fn send(&self, to: NodeId, message: Message) {
-        if let Some(queue) = self.queues.get(&to) {
+        if let Some(queue) = self.lock().get(&to) {
             queue.push(message);
         }
+    }
+
+    /// Talks to this node from now on, and listens to it; it stays where it was first known to be. To be called in
+    /// the runtime.
+    pub fn know(&self, id: NodeId, address: SocketAddr) {
+        if id == self.config.id || self.knows(id) {
+            return;
+        }
+        let queue = Arc::new(Queue::new(self.config.patience));
+        let hello = codec::Hello {
+            protocol: codec::PROTOCOL,
+            cluster: self.config.cluster.clone(),
+            from: self.config.id,
+            to: id,
+            incarnation: self.config.incarnation.clone(),
+        };
+        self.lock().insert(id, queue.clone());
+        tokio::spawn(outbound::run(address, hello, queue));
+    }
+
+    /// Whether this node was ever known to be a member.
+    fn knows(&self, id: NodeId) -> bool {
+        self.lock().contains_key(&id)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<NodeId, Arc<Queue>>> {
+        self.queues.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 

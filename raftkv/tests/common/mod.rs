@@ -42,14 +42,20 @@ impl Addresses {
 
     /// The value of `--members`.
     pub(crate) fn members(&self) -> String {
+        self.first_members(self.count)
+    }
+
+    fn first_members(&self, count: u8) -> String {
         let member = |id| format!("n{id}={}", self.client(id).ip());
-        (1..=self.count).map(member).collect::<Vec<_>>().join(",")
+        (1..=count).map(member).collect::<Vec<_>>().join(",")
     }
 }
 
 /// Node processes that die with the test.
 pub(crate) struct Cluster {
     pub(crate) addresses: Addresses,
+    /// How many of the nodes are members from the start; the others join.
+    pub(crate) first: u8,
     dir: tempfile::TempDir,
     children: Vec<Option<Child>>,
     /// Further arguments of every node.
@@ -62,6 +68,7 @@ impl Cluster {
     pub(crate) fn new(count: u8) -> Self {
         Self {
             addresses: Addresses::new(count),
+            first: count,
             dir: tempfile::tempdir().unwrap(),
             children: (0..count).map(|_| None).collect(),
             extra: Vec::new(),
@@ -93,7 +100,16 @@ impl Cluster {
 
     pub(crate) fn args(&self, id: u8) -> Vec<String> {
         let mut args: Vec<String> =
-            ["--id", &format!("n{id}"), "--members", &self.addresses.members()].map(str::to_owned).to_vec();
+            ["--id", &format!("n{id}"), "--members", &self.addresses.first_members(self.first)]
+                .map(str::to_owned)
+                .to_vec();
+        if id > self.first {
+            args.extend([
+                "--join".to_owned(),
+                "--bind".to_owned(),
+                self.addresses.client(id).ip().to_string(),
+            ]);
+        }
         args.extend(["--data-dir".to_owned(), self.data_dir(id).display().to_string()]);
         args.extend(["--trace".to_owned(), self.trace(id).display().to_string()]);
         if !self.trace(id).exists() {
