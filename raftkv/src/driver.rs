@@ -21,6 +21,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep_until};
 
+use crate::clock::LeaseTime;
 use crate::failpoints::steps;
 use crate::failpoints::{self, At, Point};
 use crate::inbox::{Answer, Arrivals, Ask, Call, Happening, NodeStatus};
@@ -28,7 +29,7 @@ use crate::machine::Machine;
 use crate::peers::{Backlog, Outbox};
 use crate::raft::Raft;
 use crate::raft::control::{Order, OrderOutcome};
-use crate::raft::io::{Effects, Input, Micros, NodeId, PersistId, Refusal, RequestId};
+use crate::raft::io::{Effects, Input, Micros, NodeId, Now, PersistId, Refusal, RequestId};
 use crate::raft::log::{Entry, Payload};
 use crate::raft::message::Message;
 use crate::raft::rules::SnapshotMode;
@@ -74,6 +75,7 @@ pub(crate) struct Driver {
     /// Before this no further entry is proposed only to end keys.
     next_tick_ms: u64,
     epoch: Instant,
+    lease_time: LeaseTime,
     deadline: Option<Micros>,
     pending: FxHashMap<RequestId, Pending>,
     /// Orders that are not done yet.
@@ -182,6 +184,7 @@ impl Driver {
             memory: LeaderMemory::default(),
             next_tick_ms: 0,
             local: Local { clock_ms: 0, seed: drawn_seed(), node: raft.status().id.0 },
+            lease_time: LeaseTime::of(raft.rules()),
             raft,
             epoch,
             pending: FxHashMap::default(),
@@ -258,7 +261,7 @@ impl Driver {
         if self.inputs.is_empty() {
             self.inputs.push_back(Input::Tick);
         }
-        let now = micros_since(self.epoch);
+        let now = Now { monotonic: micros_since(self.epoch), lease: self.lease_time.now() };
         while !self.inputs.is_empty() {
             let effects = self.raft.steps(now, &mut self.inputs);
             self.carry_out(effects)?;
@@ -340,11 +343,6 @@ impl Driver {
         }
         let request = self.draw_request();
         let kind = match call.ask {
-            Ask::ReadLocal(key) => {
-                self.trace(&[self.read_event("local", self.machine.applied())])?;
-                respond(call.answer, self.read_now(&key));
-                return Ok(());
-            }
             Ask::Propose(command) => {
                 if let Some(reply) = self.remembered(&command) {
                     respond(call.answer, Answer::Done { index: self.machine.applied(), reply });
@@ -357,8 +355,8 @@ impl Driver {
                 self.inputs.push_back(Input::Propose { request, command });
                 PendingKind::LogRead
             }
-            Ask::Read(key) => {
-                self.inputs.push_back(Input::Read { request });
+            Ask::Read(key, ask) => {
+                self.inputs.push_back(Input::Read { request, ask });
                 PendingKind::Read(key)
             }
         };

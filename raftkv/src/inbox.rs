@@ -14,7 +14,7 @@
 use tokio::sync::{mpsc, oneshot};
 
 use crate::raft::control::{Order, OrderOutcome};
-use crate::raft::io::{NodeId, Refusal};
+use crate::raft::io::{NodeId, ReadAsk, Refusal};
 use crate::raft::message::Message;
 use crate::raft::status::Status;
 use crate::snapshot::Done;
@@ -50,16 +50,14 @@ pub(crate) struct Call {
 }
 
 /// What a client asks.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Ask {
     /// A command through the log.
     Propose(Vec<u8>),
     /// A read of a key through the log, whatever the rules say.
     ReadLog(Vec<u8>),
-    /// A read of a key, as the rules say.
-    Read(String),
-    /// A read of a key from what this node has, whatever the rules say.
-    ReadLocal(String),
+    /// A read of a key without an entry of its own, unless the rules say so.
+    Read(String, ReadAsk),
 }
 
 /// How a request ended.

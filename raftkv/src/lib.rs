@@ -1,5 +1,6 @@
 //! A small replicated key-value store on Raft, whose protocol rules can be switched off one at a time.
 
+mod clock;
 pub mod datadir;
 mod driver;
 pub mod failpoints;

@@ -297,7 +297,8 @@ impl Ready {
             commit: recovered.commit,
             standing: data_dir.standing(),
             chunk_bytes: CHUNK_BYTES,
-            seed: args.seed.unwrap_or_else(drawn_seed),
+            // No two starts draw the same, also under a fixed seed: what was meant for an earlier one must not fit.
+            seed: args.seed.unwrap_or_else(drawn_seed).wrapping_add(boot),
         };
         let raft = Raft::new(config, micros_since(epoch)).map_err(NodeError::Arguments)?;
         if let Some(trace) = &trace {

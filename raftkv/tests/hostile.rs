@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use raftkv::raft::control::{Change, Order, Part, Poke, Timer};
-use raftkv::raft::io::{DiskSpace, HardState, Input, Micros, NodeId, PersistId, RequestId};
+use raftkv::raft::io::{DiskSpace, HardState, Input, Micros, NodeId, PersistId, ReadAsk, RequestId};
 use raftkv::raft::log::{Entry, Payload};
 use raftkv::raft::message::*;
 use raftkv::raft::quorum::Configuration;
@@ -100,6 +100,9 @@ fn message() -> impl Strategy<Value = Message> {
         heartbeat.prop_map(Message::Heartbeat),
         answer.prop_map(Message::HeartbeatReply),
         number().prop_map(|term| Message::TimeoutNow(TimeoutNow { term })),
+        (number(), number()).prop_map(|(term, tag)| Message::ReadIndex(ReadIndex { term, tag })),
+        (number(), number(), number())
+            .prop_map(|(term, tag, index)| Message::ReadIndexReply(ReadIndexReply { term, tag, index })),
     ]
 }
 
@@ -108,7 +111,7 @@ fn input() -> impl Strategy<Value = Input> {
         12 => (node(), message()).prop_map(|(from, message)| Input::Message { from, message }),
         3 => number().prop_map(|id| Input::Persisted(PersistId(id))),
         2 => any::<u64>().prop_map(|id| Input::Propose { request: RequestId(id), command: vec![1] }),
-        2 => any::<u64>().prop_map(|id| Input::Read { request: RequestId(id) }),
+        2 => any::<u64>().prop_map(|id| Input::Read { request: RequestId(id), ask: ReadAsk::default() }),
         1 => Just(Input::Tick),
         1 => prop_oneof![Just(DiskSpace::Full), Just(DiskSpace::Free)].prop_map(Input::Disk),
         2 => order().prop_map(|order| Input::Order { request: RequestId(0), order }),

@@ -9,8 +9,8 @@ use serde::{Deserialize, Deserializer};
 
 use super::KEY_MAX;
 use crate::inbox::Ask;
-use crate::raft::io::NodeId;
-use crate::raft::rules::{Millis, Switch};
+use crate::raft::io::{NodeId, ReadAsk};
+use crate::raft::rules::{Millis, ReadMode, Switch};
 use crate::sessions::SessionCall;
 use crate::store::{Cas, Command, Lock, Poison, Proposal, wall_clock_ms};
 
@@ -18,6 +18,8 @@ use crate::store::{Cas, Command, Lock, Poison, Proposal, wall_clock_ms};
 pub(super) const SESSION: &str = "raft-session";
 /// The header that numbers a command in it.
 pub(super) const SEQUENCE: &str = "raft-seq";
+/// The header with the highest index (`raft-index` of the answers) whose effects a client has seen.
+const SESSION_INDEX: &str = "raft-session-index";
 
 /// Why a request makes no sense.
 #[derive(Debug, PartialEq, Eq)]
@@ -156,30 +158,42 @@ fn decode_key(encoded: &str) -> Result<String, Refused> {
 }
 
 /// What a read asks of the node. `rule` is the mode that the rules in force prescribe.
-pub(super) fn read(key: String, query: Option<&str>, rule: &str) -> Result<Ask, Refused> {
+pub(super) fn read(
+    key: String,
+    query: Option<&str>,
+    headers: &HeaderMap,
+    rule: &str,
+) -> Result<Ask, Refused> {
     let mut mode = None;
     for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         match pair.split_once('=') {
             Some(("mode", value)) if mode.is_none() => mode = Some(value),
-            _ => {
+            _ => return Err(Refused::bad(format!("`{pair}` is not understood: expected mode={}", modes()))),
+        }
+    }
+    let mode = match mode {
+        None => None,
+        Some(text) => match ReadMode::parse(text) {
+            Some(ReadMode::Lease) if text != rule => {
                 return Err(Refused::bad(format!(
-                    "`{pair}` is not understood: expected mode=log, local or read_index"
+                    "the rules of this node are read_mode: {rule}, and its voters promise nothing for leases"
                 )));
             }
-        }
-    }
-    match mode {
-        None => Ok(Ask::Read(key)),
-        Some(mode) if mode == rule => Ok(Ask::Read(key)),
-        Some("log") => Ok(Ask::ReadLog(
+            Some(mode) => Some(mode),
+            None => return Err(Refused::bad(format!("there is no mode `{text}`: expected {}", modes()))),
+        },
+    };
+    let seen = number(headers, SESSION_INDEX)?.unwrap_or(0);
+    if mode == Some(ReadMode::Log) {
+        return Ok(Ask::ReadLog(
             Proposal { stamp_ms: wall_clock_ms(), session: None, command: Command::Get(key) }.encode(),
-        )),
-        Some("local") => Ok(Ask::ReadLocal(key)),
-        Some("read_index") => Err(Refused::bad(format!("the rules of this node are read_mode: {rule}"))),
-        Some(mode) => {
-            Err(Refused::bad(format!("there is no mode `{mode}`: expected log, local or read_index")))
-        }
+        ));
     }
+    Ok(Ask::Read(key, ReadAsk { mode, seen }))
+}
+
+fn modes() -> String {
+    ReadMode::values().join(", ")
 }
 
 /// What a write asks of the node.
@@ -246,15 +260,18 @@ fn required_option<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
     Option::deserialize(deserializer)
 }
 
-fn session(headers: &HeaderMap) -> Result<Option<SessionCall>, Refused> {
-    let number = |name: &'static str| match headers.get(name) {
+fn number(headers: &HeaderMap, name: &str) -> Result<Option<u64>, Refused> {
+    match headers.get(name) {
         None => Ok(None),
-        Some(value) => match value.to_str().ok().and_then(|text| text.parse::<u64>().ok()) {
+        Some(value) => match value.to_str().ok().and_then(|text| text.parse().ok()) {
             Some(number) => Ok(Some(number)),
             None => Err(Refused::bad(format!("the header {name} is not a number"))),
         },
-    };
-    match (number(SESSION)?, number(SEQUENCE)?) {
+    }
+}
+
+fn session(headers: &HeaderMap) -> Result<Option<SessionCall>, Refused> {
+    match (number(headers, SESSION)?, number(headers, SEQUENCE)?) {
         (None, None) => Ok(None),
         (Some(client), Some(sequence)) => Ok(Some(SessionCall { client, sequence })),
         _ => Err(Refused::bad(format!("the headers {SESSION} and {SEQUENCE} go together"))),
@@ -358,13 +375,26 @@ mod tests {
     }
 
     #[test]
-    fn a_mode_that_the_rules_do_not_offer_is_refused() {
-        assert!(matches!(read("k".into(), None, "log"), Ok(Ask::Read(_))));
-        assert!(matches!(read("k".into(), Some("mode=log"), "read_index"), Ok(Ask::ReadLog(_))));
-        assert!(matches!(read("k".into(), Some("mode=local"), "read_index"), Ok(Ask::ReadLocal(_))));
-        assert!(matches!(read("k".into(), Some("mode=read_index"), "read_index"), Ok(Ask::Read(_))));
-        for bad in ["mode=read_index", "mode=fast", "x=1", "mode=log&mode=log"] {
-            assert!(read("k".into(), Some(bad), "local").is_err(), "{bad}");
+    fn a_client_chooses_how_its_read_is_answered() {
+        let read = |query, rule| read("k".into(), query, &HeaderMap::new(), rule);
+        let asks = |mode| Ok(Ask::Read("k".into(), ReadAsk { mode, seen: 0 }));
+        assert_eq!(read(None, "log"), asks(None));
+        assert!(matches!(read(Some("mode=log"), "read_index"), Ok(Ask::ReadLog(_))));
+        assert_eq!(read(Some("mode=local"), "read_index"), asks(Some(ReadMode::Local)));
+        assert_eq!(read(Some("mode=read_index"), "local"), asks(Some(ReadMode::ReadIndex)));
+        assert_eq!(read(Some("mode=lease"), "lease"), asks(Some(ReadMode::Lease)));
+        for bad in ["mode=lease", "mode=fast", "x=1", "mode=log&mode=log"] {
+            assert!(read(Some(bad), "local").is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_client_tells_what_it_has_seen() {
+        let read = |seen: &str| {
+            let headers = HeaderMap::from_iter([(SESSION_INDEX.parse().unwrap(), seen.parse().unwrap())]);
+            read("k".into(), None, &headers, "local")
+        };
+        assert_eq!(read("7"), Ok(Ask::Read("k".into(), ReadAsk { mode: None, seen: 7 })));
+        assert!(read("-1").is_err() && read("").is_err() && read("18446744073709551616").is_err());
     }
 }

@@ -147,7 +147,8 @@ impl Server {
             Route::Status => Ok(self.status().await),
             Route::Control(path) => self.control(&path, request).await,
             Route::Get(key, shape) => {
-                let ask = request::read(key, request.uri().query(), &self.config.read_mode)?;
+                let ask =
+                    request::read(key, request.uri().query(), request.headers(), &self.config.read_mode)?;
                 Ok(self.ask(ask, shape).await)
             }
             Route::Write(key, verb) => {

@@ -107,6 +107,11 @@ impl Raft {
         if let Err(reason) = self.may_campaign() {
             return OrderOutcome::Refused(reason.to_owned());
         }
+        if self.is_bound(now) {
+            return OrderOutcome::Refused(
+                "it has promised its leader not to elect another one yet".to_owned(),
+            );
+        }
         self.campaign(now, Occasion::Timeout);
         OrderOutcome::Done(None)
     }

@@ -102,7 +102,8 @@ impl Raft {
         if self.role == Role::Leader {
             return;
         }
-        if self.may_campaign().is_err() {
+        // To stand is to vote for oneself; a leader that asks for it has released this node.
+        if self.may_campaign().is_err() || (occasion == Occasion::Timeout && self.is_bound(now)) {
             self.wait_again(now);
             return;
         }
@@ -237,9 +238,13 @@ impl Raft {
 
     /// Whether this node keeps to its leader and ignores candidates.
     fn is_loyal(&self, now: Micros) -> bool {
-        // The honest law: a request that arrives within the minimum election timeout of hearing from a
-        // current leader neither raises the term nor gets a vote (thesis, section 4.2.3).
-        self.rules.vote.leader_stickiness == Toggle::On && self.hears_a_leader(now)
+        self.is_sticky() && self.hears_a_leader(now) || self.is_bound(now)
+    }
+
+    /// The honest law: a request that arrives within the minimum election timeout of hearing from a
+    /// current leader neither raises the term nor gets a vote (thesis, section 4.2.3).
+    pub(super) fn is_sticky(&self) -> bool {
+        self.rules.vote.leader_stickiness == Toggle::On
     }
 
     /// Whether a leader has been heard within the shortest election timeout. A leader hears itself.
@@ -433,6 +438,7 @@ impl Raft {
         self.become_follower(now, self.term);
         (self.leader, self.last_leader) = (Some(leader), Some(leader));
         self.leader_heard = Some(now);
+        self.promise(now);
         self.end_transfer_with(leader);
         self.forget_courtesy();
         self.election_due = now.plus_millis(self.patience.drawn);

@@ -12,6 +12,7 @@ use std::str::FromStr;
 use super::control::{Order, OrderOutcome};
 use super::log::{Entry, Position};
 use super::message::Message;
+use super::rules::ReadMode;
 use super::snapshot::{SnapshotId, SnapshotReport, SnapshotWork};
 use super::trace::Event;
 
@@ -55,6 +56,22 @@ impl Micros {
     }
 }
 
+/// What a node's clocks show at one moment. Timers and promises go by the first, a leader's lease by the second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// A clock that nobody sets.
+    pub monotonic: Micros,
+    /// The clock of the rule `lease_clock`, since any start of its own.
+    pub lease: Micros,
+}
+
+impl From<Micros> for Now {
+    /// Where there is only one clock.
+    fn from(now: Micros) -> Self {
+        Self { monotonic: now, lease: now }
+    }
+}
+
 /// Ties a client's request to its answer; drawn by the driver, opaque to the core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId(pub u64);
@@ -88,6 +105,8 @@ pub enum Input {
     Read {
         /// Returned with the answer.
         request: RequestId,
+        /// What the client asks for.
+        ask: ReadAsk,
     },
     /// Everything up to and including this [`Persist`] is as durable as it asked for.
     Persisted(PersistId),
@@ -102,6 +121,16 @@ pub enum Input {
         /// What is to be done.
         order: Order,
     },
+}
+
+/// What a client wants of a read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadAsk {
+    /// How it is answered; as the rules say if the client does not choose.
+    pub mode: Option<ReadMode>,
+    /// The highest index whose effects the client has seen, 0 if it does not say. The rule `session_index` makes a
+    /// node heed it.
+    pub seen: u64,
 }
 
 /// The part of a node's state that must survive a crash beside the log (figure 2 of the paper).

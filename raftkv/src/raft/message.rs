@@ -38,6 +38,10 @@ pub enum Message {
     InstallSnapshot(InstallSnapshot),
     /// The answer to it.
     InstallReply(InstallReply),
+    /// "What must I have applied to answer a read that has arrived here?"
+    ReadIndex(ReadIndex),
+    /// The answer to it, once the leader is confirmed.
+    ReadIndexReply(ReadIndexReply),
 }
 
 impl Message {
@@ -55,6 +59,8 @@ impl Message {
             Message::StateHashReply(m) => m.term,
             Message::InstallSnapshot(m) => m.term,
             Message::InstallReply(m) => m.term,
+            Message::ReadIndex(m) => m.term,
+            Message::ReadIndexReply(m) => m.term,
         }
     }
 }
@@ -236,6 +242,27 @@ pub enum InstallOutcome {
     Covered(u64),
     /// The sender's term is over; the reply's term says so.
     StaleTerm,
+}
+
+/// A follower's question on behalf of its clients (thesis, section 6.4: "followers could help offload the processing of
+/// read-only queries").
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadIndex {
+    /// The follower's term.
+    pub term: u64,
+    /// Names the question, also across restarts of the follower.
+    pub tag: u64,
+}
+
+/// The answer to [`ReadIndex`]. It is as good after any delay: the question had arrived when the leader was confirmed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadIndexReply {
+    /// The leader's term.
+    pub term: u64,
+    /// The question.
+    pub tag: u64,
+    /// Everything that was acknowledged before the question is at or below this index.
+    pub index: u64,
 }
 
 /// Bytes as one piece, not one by one.

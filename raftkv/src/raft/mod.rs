@@ -8,7 +8,7 @@
 //! | the role after a start, who leads if it can, handing over | `start`, `priority`, `transfer` |
 //! | what a leader sends and what its followers keep | `replication`, `follower`, `progress` |
 //! | what is committed and applied | `commit` |
-//! | linearizable reads | `reads` |
+//! | linearizable reads, at other nodes, and by leases | `reads`, `follower_reads`, `lease` |
 //! | whether replicas still have the same state | `agreement` |
 //! | snapshots, and what of the log may go | `snapshot`, `install` |
 //! | who counts, and which configuration is in force | `quorum`, `membership` |
@@ -47,7 +47,9 @@ mod disk;
 mod durability;
 mod election;
 mod follower;
+mod follower_reads;
 mod install;
+mod lease;
 mod membership;
 mod priority;
 mod progress;
@@ -60,7 +62,9 @@ mod witness;
 use agreement::Agreement;
 use durability::{Durability, Entries, Wanted};
 use election::{OwnVote, Patience, Tally, Timer};
-use io::{DiskSpace, Effects, Flush, HardState, Input, Micros, NodeId, Persist};
+use follower_reads::FollowerReads;
+use io::{DiskSpace, Effects, Flush, HardState, Input, Micros, NodeId, Now, Persist};
+use lease::Leases;
 use log::{Entry, Fit, Log, Position};
 use membership::Configurations;
 use message::{Message, Occasion};
@@ -129,6 +133,8 @@ pub struct Raft {
     random: Random,
     election_due: Micros,
     leader_heard: Option<Micros>,
+    leases: Leases,
+    follower_reads: FollowerReads,
     tally: Tally,
     own_vote: OwnVote,
     /// The role to take up with the first input.
@@ -192,6 +198,8 @@ impl Raft {
             random,
             election_due,
             leader_heard: None,
+            leases: Leases::default(),
+            follower_reads: FollowerReads::new(config.seed),
             tally: Tally::default(),
             own_vote: OwnVote::None,
             starts_as: None,
@@ -203,6 +211,7 @@ impl Raft {
         };
         this.starts_as = this.unusual_start();
         this.shorten_first_wait(now);
+        this.promise_at_start(now);
         this.raise_commit(commit, None);
         match this.impossible_quorum(&this.configurations.at(0).1) {
             Some(reason) => Err(reason),
@@ -229,7 +238,10 @@ impl Raft {
         if self.starts_as.is_some() {
             return Some(Micros(0));
         }
-        [self.role_deadline(), self.transfers.due()].into_iter().flatten().min()
+        [self.role_deadline(), self.transfers.due(), self.reads_due(), self.follower_reads_due()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// When a leader's next heartbeat is due, or another's patience ends.
@@ -242,13 +254,15 @@ impl Raft {
     }
 
     /// Takes one input.
-    pub fn step(&mut self, now: Micros, input: Input) -> Effects {
+    pub fn step(&mut self, now: impl Into<Now>, input: Input) -> Effects {
         self.steps(now, &mut VecDeque::from([input]))
     }
 
     /// Takes inputs from the front for as long as they may share one write to the disk, at least one; to be
     /// called again until none are left. Many proposals in one call cost one message per peer.
-    pub fn steps(&mut self, now: Micros, inputs: &mut VecDeque<Input>) -> Effects {
+    pub fn steps(&mut self, now: impl Into<Now>, inputs: &mut VecDeque<Input>) -> Effects {
+        let Now { monotonic: now, lease } = now.into();
+        self.leases.clock = lease;
         self.take_up_role(now);
         while let Some(input) = inputs.pop_front() {
             self.take(now, input);
@@ -274,7 +288,7 @@ impl Raft {
             Input::Tick => {}
             Input::Message { from, message } => self.receive(now, from, message),
             Input::Propose { request, command } => self.propose(request, command),
-            Input::Read { request } => self.read(request),
+            Input::Read { request, ask } => self.read(now, request, ask),
             Input::Snapshot(report) => self.snapshot_report(report),
             Input::Persisted(id) => {
                 self.durability.persisted(id);
@@ -302,6 +316,8 @@ impl Raft {
             Message::StateHashReply(reply) => self.on_state_hash_reply(now, from, &reply),
             Message::InstallSnapshot(part) => self.on_install_snapshot(now, from, part),
             Message::InstallReply(reply) => self.on_install_reply(now, from, &reply),
+            Message::ReadIndex(question) => self.on_read_index(now, from, &question),
+            Message::ReadIndexReply(reply) => self.on_read_index_reply(now, &reply),
         }
     }
 
@@ -334,6 +350,8 @@ impl Raft {
 
     fn run_timers(&mut self, now: Micros) {
         self.give_up_late_transfer(now);
+        self.give_up_late_reads(now);
+        self.give_up_unconfirmed_reads(now);
         if self.role_deadline().is_none_or(|deadline| now < deadline) {
             return;
         }
@@ -356,6 +374,7 @@ impl Raft {
         self.hand_over_as_witness(now);
         self.advance_transfer();
         self.step_down_if_removed(now);
+        self.advance_follower_reads(now);
         self.answer_reads();
         if self.out.halt.is_some() {
             let Effects { halt, trace, .. } = std::mem::take(&mut self.out);

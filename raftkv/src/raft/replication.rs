@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::change::Changes;
 use super::io::{Micros, NodeId, Refusal, RequestId};
+use super::lease::Rounds;
 use super::log::{Entry, Payload, SliceLimit};
 use super::message::{
     AppendEntries, AppendOutcome, AppendReply, Heartbeat, HeartbeatReply, Message, Rejection,
@@ -57,6 +58,8 @@ pub(super) struct Leading {
     pub(super) heartbeat_due: Micros,
     /// The number of the last round of heartbeats that was sent.
     pub(super) round: u64,
+    /// When the latest of them began.
+    pub(super) rounds: Rounds,
     /// In the order of their indices.
     pub(super) open: VecDeque<Open>,
     /// The size of the entries that it appended and has not handed out to be applied.
@@ -84,6 +87,7 @@ impl Leading {
             progress: peers.map(|peer| (peer, Progress::new(now, last_index))).collect(),
             heartbeat_due,
             round: 0,
+            rounds: Rounds::default(),
             open: VecDeque::new(),
             uncommitted_bytes: 0,
             acknowledged: 0,
@@ -250,6 +254,7 @@ impl Raft {
     pub(super) fn send_heartbeats(&mut self) {
         let Some(leading) = &mut self.leading else { return };
         leading.round += 1;
+        leading.rounds.began(leading.round, self.leases.clock);
         // The honest law: a heartbeat vouches for no entries, so it may declare only those committed that the
         // follower is known to share with the leader ("min(leaderCommit, index of last new entry)", figure 2
         // of the paper).

@@ -25,7 +25,7 @@ impl Raft {
     }
 
     /// Whether this node has neither term nor vote nor log: nothing that it could have promised to anybody.
-    fn has_no_past(&self) -> bool {
+    pub(super) fn has_no_past(&self) -> bool {
         let recovered = HardState { term: self.term, voted_for: self.voted_for };
         recovered == HardState::default() && self.log.last_index() == 0
     }

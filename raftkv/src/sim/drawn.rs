@@ -18,7 +18,17 @@ const HARMLESS: &[(&str, &[&str])] = &[
     ("leader_transfer", &["checked", "checked", "blind"]),
     ("snapshot", &["off", "5", "20", "20", "100", "2KiB"]),
     ("log_keep", &["0", "0", "3", "50"]),
+    ("read_mode", &["read_index", "read_index", "lease", "lease", "follower_read_index", "log"]),
+    ("read_batch", &["on", "on", "off"]),
+    ("read_redirect", &["true", "false"]),
 ];
+
+/// Whether everything that a lease rests on is as the honest rules have it. With `leader_stickiness=off` (the paper's protocol)
+/// only reads by lease are unsafe.
+fn leases_are_safe(chosen: &Rules) -> bool {
+    let honest = Rules::default();
+    chosen.vote == honest.vote && chosen.read == honest.read && chosen.membership == honest.membership
+}
 
 /// Together with a message per entry these would take longer to catch up than a run waits.
 const SLOW: &[&str] = &["pipelining", "batching", "max_inflight"];
@@ -35,13 +45,25 @@ pub(super) fn rules(
     for (name, values) in HARMLESS {
         // Drawn in any case, so that the choice of one rule leaves the rest of the run's randomness as it is.
         let value = values[random.random_range(0..values.len())];
+        let needs_honest_votes = *name == "read_mode" && !leases_are_safe(chosen);
         let is_too_slow = SLOW.contains(name)
             && (entries_per_append < 1000 || drawn.iter().any(|(rule, _)| SLOW.contains(rule)));
-        if !is_too_slow && unchanged.iter().any(|(rule, text)| rule == name && text != value) {
+        if !is_too_slow
+            && !needs_honest_votes
+            && unchanged.iter().any(|(rule, text)| rule == name && text != value)
+        {
             drawn.push((*name, value));
         }
     }
     drawn
+}
+
+/// How fast the clocks of each node run, in thousandths: any two are apart by a factor below 1.1, and often by nearly that.
+pub(super) fn clocks(random: &mut ChaCha8Rng, nodes: u16) -> Vec<u64> {
+    const RATES: &[u64] = &[1000, 1000, 954, 1049];
+    let is_even = random.random_range(0..2) == 0;
+    let rates = (0..nodes).map(|_| RATES[random.random_range(0..RATES.len())]);
+    rates.map(|rate| if is_even { 1000 } else { rate }).collect()
 }
 
 /// To whom a leader is told to hand over: anybody, itself included, or whom it chooses.

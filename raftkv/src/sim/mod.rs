@@ -8,6 +8,7 @@
 //! alone.
 //! Reference: the simulators of FoundationDB and TigerBeetle.
 
+pub mod clock;
 pub mod invariants;
 
 mod clients;
@@ -84,6 +85,8 @@ pub struct Shape {
     pub batch_us_max: u64,
     /// Who else may become a member, and how.
     pub coming: Option<Coming>,
+    /// How fast each node's clocks run, in thousandths: apart by less than the honest rules assume.
+    pub clocks_permille: Vec<u64>,
     /// Further rules that were drawn, because they break nothing.
     pub rules: Vec<(&'static str, &'static str)>,
 }
@@ -94,7 +97,7 @@ impl fmt::Display for Shape {
             f,
             "{} nodes, loss {}‰, duplicates {}‰, stragglers {}‰, latency <= {} us, fsync <= {} us, a fault every {} ms, \
              an operation every {} us, {} ms of faults, {} entries in a message, \
-             batches of <= {} us, {} bytes of a snapshot in a message",
+             batches of <= {} us, {} bytes of a snapshot in a message, clocks at {:?}‰",
             self.nodes,
             self.loss_permille,
             self.duplicate_permille,
@@ -106,7 +109,8 @@ impl fmt::Display for Shape {
             self.faults_ms,
             self.entries_per_append,
             self.batch_us_max,
-            self.chunk_bytes
+            self.chunk_bytes,
+            self.clocks_permille
         )?;
         if let Some(coming) = &self.coming {
             write!(f, ", {coming}")?;
@@ -170,7 +174,17 @@ pub const UNSAFE_RULES: &[&str] = &[
     "apply_nondeterminism=rand",
     "apply_nondeterminism=map_order",
     "read_mode=local",
+    "read_mode=follower_local",
+    "read_mode=follower_read_index read_wait_apply=false",
+    "read_mode=lease leader_stickiness=off",
+    "read_mode=lease leader_stickiness=on vote_wait_after_restart=false",
+    "read_mode=lease leader_stickiness=on lease_revoke_on_transfer=false",
+    "read_mode=lease leader_stickiness=on lease_duration=1s",
+    "read_mode=lease leader_stickiness=on lease_clock=monotonic",
+    "read_mode=lease leader_stickiness=on lease_clock=wall",
+    "read_mode=lease leader_stickiness=on lease_clock_drift_bound=1",
     "read_index_confirm=none",
+    "read_index_confirm=stale_acks",
     "read_index_requires_current_term_commit=false",
     "snapshot_at=last_log",
     "snapshot_contents=no_term",
@@ -215,4 +229,7 @@ pub const NEEDS_MANY_SEEDS: &[&str] = &[
     "config_requires_current_term_commit=false",
     "config_one_at_a_time=false",
     "config_rollback=false",
+    "read_mode=lease leader_stickiness=off",
+    "read_mode=lease leader_stickiness=on vote_wait_after_restart=false",
+    "read_mode=lease leader_stickiness=on lease_clock_drift_bound=1",
 ];

@@ -25,7 +25,10 @@ impl World {
         self.report.shape.latency_us_max = network::LATENCY_US_MIN;
         self.report.shape.fsync_us_max = self.report.shape.fsync_us_max.min(2_000);
         self.queue.retain(|Reverse(scheduled)| {
-            !matches!(scheduled.event, Event::Fault | Event::Change | Event::Restart(_) | Event::Room(_))
+            !matches!(
+                scheduled.event,
+                Event::Fault | Event::Desert { .. } | Event::Change | Event::Restart(_) | Event::Room(_)
+            )
         });
         for id in self.ids() {
             self.node(id).disk.heal();

@@ -9,16 +9,17 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::clients::{Clients, Host, Sent};
+use super::clock::Clocks;
 use super::disk::{Crash, Disk, Done, votes};
 use super::drawn;
 use super::invariants::{Finding, Invariant, Witness};
 use super::membership::Members;
-use super::nemesis::{self, Fault};
+use super::nemesis::{self, Fault, Rest};
 use super::network::{Network, arrivals};
 use super::snapshot::{Outcome, State, store_of};
 use super::{Demand, Report, Shape};
 use crate::raft::control::{Order, OrderOutcome};
-use crate::raft::io::{DiskSpace, Effects, Input, Micros, NodeId, RequestId};
+use crate::raft::io::{DiskSpace, Effects, Input, Micros, NodeId, Now, ReadAsk, RequestId};
 use crate::raft::log::Entry;
 use crate::raft::message::Message;
 use crate::raft::recovery::Standing;
@@ -37,6 +38,7 @@ pub(super) enum Event {
     Operation,
     Fault,
     Change,
+    Desert { leader: NodeId, other: NodeId, rest: Rest },
 }
 
 #[derive(Debug)]
@@ -73,8 +75,10 @@ pub(super) struct Node {
     pub(super) applied: u64,
     pub(super) host: Host,
     pub(super) state: State,
+    /// When its core wants to be called, by its own clock.
     pub(super) deadline: Option<Micros>,
     pub(super) paused_until: Micros,
+    pub(super) clocks: Clocks,
 }
 
 /// What a client waits for.
@@ -123,9 +127,11 @@ fn draw_shape(random: &mut ChaCha8Rng, rules: &Rules) -> Shape {
         chunk_bytes: pick(&[256, 4_096, 65_536]) as usize,
         batch_us_max: pick(&[0, 0, 500, 10_000]),
         coming: None,
+        clocks_permille: Vec::new(),
         rules: Vec::new(),
     };
     shape.rules = drawn::rules(random, rules, shape.entries_per_append);
+    shape.clocks_permille = drawn::clocks(random, shape.nodes);
     shape
 }
 
@@ -137,11 +143,12 @@ impl World {
         let members = Members::draw(seed, shape.nodes, &mut rules);
         (shape.nodes, shape.coming) = (members.first(), members.coming().cloned());
         let everybody = shape.nodes + shape.coming.as_ref().map_or(0, |coming| coming.spares);
+        shape.clocks_permille.resize(everybody as usize, 1000);
         for (name, value) in &shape.rules {
             rules.set(name, value).unwrap_or_else(|error| panic!("the simulation draws a rule: {error}"));
         }
         rules.log.max_entries_per_append = Count(shape.entries_per_append);
-        let mut node = |id| Node {
+        let mut node = |(id, &rate): (NodeId, &u64)| Node {
             host: Host::new(id, &rules, &mut random),
             raft: None,
             disk: Disk::default(),
@@ -151,8 +158,9 @@ impl World {
             state: State::new(),
             deadline: None,
             paused_until: Micros(0),
+            clocks: Clocks::at_rate(rate),
         };
-        let nodes = (0..everybody).map(|id| node(NodeId(id + 1))).collect();
+        let nodes = (1..=everybody).map(NodeId).zip(&shape.clocks_permille).map(&mut node).collect();
         let report = Report {
             shape: shape.clone(),
             steps: 0,
@@ -234,7 +242,7 @@ impl World {
                 continue;
             }
             let happenings = [
-                (node.deadline, Next::Timer(id)),
+                (node.deadline.map(|deadline| node.clocks.when(deadline)), Next::Timer(id)),
                 (node.wakes, Next::Inbox(id)),
                 (node.disk.due(), Next::Disk(id)),
                 (node.disk.snapshots.due(), Next::Snapshots(id)),
@@ -272,6 +280,7 @@ impl World {
             Event::Operation => self.begin_operation(),
             Event::Fault => self.begin_fault(),
             Event::Change => self.begin_change(),
+            Event::Desert { leader, other, rest } => self.desert(leader, other, rest),
         }
     }
 
@@ -281,6 +290,11 @@ impl World {
 
     pub(super) fn node(&mut self, id: NodeId) -> &mut Node {
         &mut self.nodes[id.0 as usize - 1]
+    }
+
+    /// What a node's clocks show now.
+    fn clocks_of(&self, id: NodeId) -> Now {
+        self.nodes[id.0 as usize - 1].clocks.now(self.now, self.rules.read.lease_clock)
     }
 
     pub(super) fn schedule(&mut self, delay_us: u64, event: Event) {
@@ -329,7 +343,8 @@ impl World {
             seed: self.random.random_range(0..u64::MAX),
         };
         let seed = config.seed;
-        match Raft::new(config, self.now) {
+        let now = self.clocks_of(id).monotonic;
+        match Raft::new(config, now) {
             Ok(raft) => {
                 let rules = self.rules.clone();
                 let judged = self.witness.saw_start(id, &state, &raft);
@@ -384,7 +399,7 @@ impl World {
 
     /// Lets a node take in what it was told, and carries out what follows.
     fn work(&mut self, id: NodeId) {
-        let now = self.now;
+        let now = self.clocks_of(id);
         let mut inputs = std::mem::take(&mut self.node(id).inbox);
         self.node(id).wakes = None;
         while !inputs.is_empty() && self.report.finding.is_none() {
@@ -685,7 +700,7 @@ impl World {
         self.requests += 1;
         let request = RequestId(self.requests);
         self.waiting.insert(request, (id, Waiting::Read(self.witness.known_to_clients)));
-        self.step(id, Input::Read { request });
+        self.step(id, Input::Read { request, ask: ReadAsk::default() });
     }
 
     fn begin_fault(&mut self) {
@@ -738,10 +753,39 @@ impl World {
                     self.node(id).paused_until = self.now.plus_millis(millis);
                 }
             }
+            Fault::Suspend(millis) => {
+                let leaders = self.leaders();
+                if let Some(id) = self.any(&leaders) {
+                    let now = self.now;
+                    let node = self.node(id);
+                    node.paused_until = node.paused_until.max(now.plus_millis(millis));
+                    node.clocks.suspend(now, millis * 1000);
+                }
+            }
+            Fault::Desert(millis, rest) => {
+                let (leaders, ids) = (self.leaders(), self.ids());
+                if let (Some(leader), Some(other)) = (self.any(&leaders), self.any(&ids)) {
+                    self.network.cut(leader, other);
+                    self.network.cut(other, leader);
+                    self.report.cuts += 1;
+                    self.schedule(millis * 1000, Event::Desert { leader, other, rest });
+                }
+            }
+            Fault::SetClock(millis) => {
+                let ids = self.ids();
+                if let Some(id) = self.any(&ids) {
+                    self.node(id).clocks.set_by(millis * 1000);
+                }
+            }
             Fault::Transfer => {
                 let leaders = self.leaders();
                 if let Some(leader) = self.any(&leaders) {
                     self.transfer(leader);
+                    if self.random.random_range(0..2) == 0 {
+                        // The target hears of it and the old leader of nothing more, if the moment is right.
+                        let soon = self.random.random_range(0..=2_000 + 2 * self.report.shape.latency_us_max);
+                        self.schedule(soon, Event::Desert { leader, other: leader, rest: Rest::Stays });
+                    }
                 }
             }
             Fault::Heal => self.network.heal(),
@@ -755,6 +799,17 @@ impl World {
         let request = RequestId(self.requests);
         self.waiting.insert(request, (leader, Waiting::Order));
         self.step(leader, Input::Order { request, order: Order::Transfer(target) });
+    }
+
+    /// A leader loses everybody.
+    fn desert(&mut self, leader: NodeId, other: NodeId, rest: Rest) {
+        self.separate(&[leader]);
+        if let Rest::Restarts(outage) = rest {
+            for id in self.ids().into_iter().filter(|&id| id != leader && id != other) {
+                self.crash(id, Crash::Process);
+                self.schedule(outage * 1_000, Event::Restart(id));
+            }
+        }
     }
 
     fn crash_one(&mut self, candidates: &[NodeId], crash: Crash, outage_ms: u64) {

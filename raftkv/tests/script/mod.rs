@@ -22,6 +22,9 @@
 //! | `call n1 7/1 incr c` | client 7's first command, or `-` outside of any session: `incr c`, `put x 1`, `get x` |
 //! | `corrupt n1 x 7` | the state machine of n1 has 7 under x, whatever the log says |
 //! | `value x n1` | what the state machine of n1 binds x to |
+//! | `read n1 mode=follower_local seen=4` | a client chooses how, or tells which index it has seen |
+//! | `clock n1 rate=0.5`, `clock n1 set=-10s` | n1's clocks run at this speed from now on; its time of day is set |
+//! | `suspend n1 400ms` | n1's machine is suspended, and only afterwards goes on: time passes for everybody else |
 //! | `wait 60ms` | time passes for everybody |
 //! | `deliver`, `deliver from=n1 to=n2 is=Heartbeat` | the messages that are under way now, and match, arrive |
 //! | `drop`, with the same filters | they are lost |
@@ -43,6 +46,7 @@
 //! | `logs` | every node's log with the commands in it |
 
 mod clients;
+mod clocks;
 mod members;
 mod print;
 mod snapshots;
@@ -62,6 +66,7 @@ use raftkv::raft::snapshot::SnapshotMeta;
 use raftkv::raft::trace::{Event, EventKind};
 use raftkv::raft::{Config, Raft};
 use raftkv::sessions::LeaderMemory;
+use raftkv::sim::clock::Clocks;
 use snapshots::Shelf;
 
 struct Write {
@@ -95,6 +100,7 @@ struct Node {
     machine: Option<Machine>,
     memory: LeaderMemory,
     shelf: Shelf,
+    clocks: Clocks,
 }
 
 impl Node {
@@ -174,10 +180,9 @@ impl Script {
             "call" => self.call(arguments),
             "value" => self.value(arguments),
             "corrupt" => self.corrupt(arguments),
-            "read" => self.targets(arguments)?.into_iter().try_for_each(|id| {
-                let request = self.request("read");
-                self.step(id, Input::Read { request })
-            }),
+            "read" => self.read(arguments),
+            "clock" => self.set_clocks(arguments),
+            "suspend" => self.suspend(arguments),
             "wait" => self.wait(arguments),
             "deliver" => self.take(arguments)?.into_iter().try_for_each(|message| self.arrive(message)),
             "repeat" => {
@@ -364,7 +369,7 @@ impl Script {
             let (standing, seed) = (node.standing, u64::from(id.0));
             let config =
                 Config { id, members, rules, hard_state, snapshot, log, chunk_bytes, commit, standing, seed };
-            match Raft::new(config, now) {
+            match Raft::new(config, node.clocks.monotonic(now)) {
                 Ok(raft) => node.raft = Some(raft),
                 Err(reason) => {
                     self.say(format!("{id} does not start: {reason}"));
@@ -471,7 +476,7 @@ impl Script {
     }
 
     fn next_timer(&self) -> Option<(u64, NodeId)> {
-        let due = |node: &Node| node.raft.as_ref().and_then(Raft::deadline);
+        let due = |node: &Node| Some(node.clocks.when(node.raft.as_ref().and_then(Raft::deadline)?));
         self.nodes.iter().filter_map(|(&id, node)| Some((due(node)?.0, id))).min()
     }
 
@@ -519,8 +524,10 @@ impl Script {
     }
 
     fn step(&mut self, id: NodeId, input: Input) -> Outcome {
-        let now = Micros(self.now);
-        let Some(raft) = self.node(id)?.raft.as_mut() else { return Ok(()) };
+        let (now, lease_clock) = (Micros(self.now), self.rules.read.lease_clock);
+        let node = self.node(id)?;
+        let now = node.clocks.now(now, lease_clock);
+        let Some(raft) = node.raft.as_mut() else { return Ok(()) };
         let effects = raft.step(now, input);
         self.carry_out(id, effects)
     }

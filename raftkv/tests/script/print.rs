@@ -153,6 +153,8 @@ pub(super) fn message(message: &Message) -> String {
             InstallOutcome::Covered(index) => format!("InstallReply term {} has up to {index}", m.term),
             InstallOutcome::StaleTerm => format!("InstallReply term {} stale", m.term),
         },
+        Message::ReadIndex(m) => format!("ReadIndex term {}", m.term),
+        Message::ReadIndexReply(m) => format!("ReadIndexReply term {} index {}", m.term, m.index),
         Message::TimeoutNow(m) => format!("TimeoutNow term {}", m.term),
         Message::StateHash(m) => {
             let agreed = if m.is_agreed { ", as a majority" } else { "" };

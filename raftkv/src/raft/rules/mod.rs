@@ -134,6 +134,9 @@ rules! {
         check_quorum: Toggle = Toggle::On, "a leader that can commit nothing keeps its followers and its clients waiting";
         /// Whether a node that hears of a leader ignores vote requests.
         leader_stickiness: Toggle = Toggle::On, "a node that misses heartbeats deposes a working leader";
+        /// Whether a restarted node, if there are leases, gives no vote for the shortest election timeout.
+        vote_wait_after_restart: bool = true,
+            "it elects another leader during a lease that rests on its promise: stale reads";
         /// The role of a node that starts for the first time.
         initial_role: StartRole = StartRole::Follower,
             "candidate: first elections split, starting nodes disturb; leader: several leaders of one term";
@@ -204,12 +207,35 @@ rules! {
     /// Reads.
     read: ReadRules {
         /// How reads are answered.
-        read_mode: ReadMode = ReadMode::ReadIndex, "local answers from a deposed leader or a lagging follower: stale reads";
+        read_mode: ReadMode = ReadMode::ReadIndex,
+            "local and follower_local: stale reads from a deposed leader or a lagging follower; lease: needs clocks";
         /// What confirms the leader.
         read_index_confirm: ReadIndexConfirm = ReadIndexConfirm::FreshRound, "a deposed leader answers stale reads";
         /// Whether reads wait until an entry of the leader's term is committed.
         read_index_requires_current_term_commit: bool = true,
             "a new leader answers from before the last writes that its predecessor acknowledged";
+        /// Whether a read waits until the state machine has applied its index.
+        read_wait_apply: bool = true, "a node that has not applied the last writes yet answers without them";
+        /// Whether reads that wait together share one round of confirmation.
+        read_batch: Toggle = Toggle::On, "a round of heartbeats for each read: less throughput, nothing breaks";
+        /// How long a lease lasts from the sending of the heartbeats that it rests on.
+        lease_duration: LeaseDuration = LeaseDuration::Auto,
+            "longer than followers keep their promise: a deposed leader answers stale reads";
+        /// By which factor clocks may differ in speed.
+        lease_clock_drift_bound: DriftBound = DriftBound(1100),
+            "a leader whose clock is slower than this allows for answers stale reads after its lease";
+        /// By which clock a leader measures its lease.
+        lease_clock: LeaseClock = LeaseClock::Boottime,
+            "monotonic stands still while a machine is suspended and wall is set back: leases that never end";
+        /// Whether a leader gives its lease up before it hands leadership over.
+        lease_revoke_on_transfer: bool = true, "the successor is elected during the lease, and the old leader answers stale reads";
+        /// Whether a node answers a client only from a state as new as the index that the client has seen.
+        session_index: Toggle = Toggle::Off,
+            "with local reads, a client that changes nodes reads older states than before and not its own writes";
+        /// How long a read may wait for its confirmation and for the state that it needs.
+        read_timeout: Millis = Millis(1000), "long ones keep the clients of a lagging follower waiting";
+        /// Whether a follower sends the clients of reads that it cannot answer in time, or at all, to the leader.
+        read_redirect: bool = true, "clients of a follower without a leader wait for the timeout and get nothing";
     }
     /// What is on disk when, and what a node believes of it.
     storage: StorageRules {
@@ -421,7 +447,7 @@ mod tests {
         let message = rules.set("read_mod", "local").unwrap_err().to_string();
         assert!(message.contains("did you mean `read_mode`?"), "{message}");
         let message = rules.set("read_mode", "lokal").unwrap_err().to_string();
-        assert!(message.contains("expected log, read_index, local; did you mean `local`?"), "{message}");
+        assert!(message.contains("expected log, read_index, lease, local, follower_read_index, follower_local; did you mean `local`?"), "{message}");
         let message = rules.set("read_mode", "xyzzy").unwrap_err().to_string();
         assert!(!message.contains("did you mean"), "{message}");
         let message = Rules::preset("papper").unwrap_err().to_string();
