@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::peers::codec::{self, FRAME_MAX, HELLO_MAX, Hello};
 use crate::raft::control::{Change, Order, Part, Poke, Timer};
-use crate::raft::io::{DiskSpace, HardState, Input, Micros, NodeId, PersistId, RequestId};
+use crate::raft::io::{DiskSpace, HardState, Input, Micros, NodeId, PersistId, ReadAsk, RequestId};
 use crate::raft::message::Message;
 use crate::raft::quorum::Configuration;
 use crate::raft::recovery::Standing;
@@ -189,7 +189,7 @@ impl Script<'_> {
         Some(match self.byte() % 16 {
             0 => Input::Tick,
             1 => Input::Propose { request, command: vec![self.byte(); usize::from(self.byte() % 8)] },
-            2 => Input::Read { request },
+            2 => Input::Read { request, ask: ReadAsk::default() },
             3..=5 => Input::Persisted(PersistId(self.number())),
             6 => Input::Disk(if self.byte() % 2 == 0 { DiskSpace::Full } else { DiskSpace::Free }),
             7 | 8 => Input::Order { request, order: self.order() },
