@@ -602,8 +602,11 @@ impl Driver {
     }
 
     fn status(&self) -> NodeStatus {
+        let raft = self.raft.status();
+        let left = |end: Micros| end.0.checked_sub(self.lease_time.now().0).map(Duration::from_micros);
         NodeStatus {
-            raft: self.raft.status(),
+            lease_left: raft.lease_until.and_then(left),
+            raft,
             rules: self.raft.rules().list(),
             keys: self.machine.store().keys(),
             sessions: self.machine.store().sessions(),

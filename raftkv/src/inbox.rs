@@ -11,6 +11,8 @@
 //! Invariant: order is kept, and putting never blocks. The queue itself has no limit; each of its sources has one: clients
 //! by their connections, peers by [`Backlog`](crate::peers::Backlog), the writer by the jobs that it was given.
 
+use std::time::Duration;
+
 use tokio::sync::{mpsc, oneshot};
 
 use crate::raft::control::{Order, OrderOutcome};
@@ -78,6 +80,8 @@ pub(crate) struct NodeStatus {
     pub(crate) raft: Status,
     /// The rules in force.
     pub(crate) rules: Vec<(&'static str, String)>,
+    /// How much longer a leader's lease lasts, as far as it knows.
+    pub(crate) lease_left: Option<Duration>,
     /// Keys in the store.
     pub(crate) keys: usize,
     /// Sessions in the store.

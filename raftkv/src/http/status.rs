@@ -48,6 +48,7 @@ pub(super) fn body(status: &NodeStatus, config: &HttpConfig) -> String {
         "witnesses": names(&raft.witnesses),
         "config_index": raft.config_index,
         "config_committed": raft.config_committed,
+        "lease_left_ms": status.lease_left.map(|left| left.as_secs_f64() * 1000.0),
         "progress": progress,
         "rules": rules,
         "boot": config.boot,

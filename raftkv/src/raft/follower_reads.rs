@@ -165,6 +165,14 @@ impl Raft {
         }
     }
 
+    /// When the first question is asked again, should no answer arrive.
+    pub(super) fn question_due(&self) -> Option<Micros> {
+        // Without a leader there is nobody to ask; whoever gets to know one asks at once.
+        self.leader.filter(|_| self.leading.is_none())?;
+        let asked = self.follower_reads.questions.iter().filter_map(|question| question.asked);
+        asked.map(|(_, at)| at.plus_millis(ASK_AGAIN_AFTER_MS)).min()
+    }
+
     /// When the first of these reads is given up.
     pub(super) fn follower_reads_due(&self) -> Option<Micros> {
         let questions = &self.follower_reads.questions;

@@ -41,7 +41,7 @@ impl FromStr for NodeId {
 
 /// Time of the driver's monotonic clock in microseconds since an arbitrary start. The simulation brings its
 /// own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub struct Micros(pub u64);
 
 impl Micros {

@@ -41,27 +41,33 @@ impl Rounds {
         self.0.push_back((round, at));
     }
 
-    /// A quorum has answered this round; when did it begin? Earlier ones are forgotten.
-    fn answered(&mut self, round: u64) -> Option<Micros> {
-        while self.0.front().is_some_and(|&(earlier, _)| earlier < round) {
-            self.0.pop_front();
-        }
-        self.0.front().filter(|&&(first, _)| first == round).map(|&(_, at)| at)
+    /// When this round began, if it is remembered. Rounds are in order.
+    fn began_at(&self, round: u64) -> Option<Micros> {
+        let place = self.0.binary_search_by_key(&round, |&(number, _)| number).ok()?;
+        self.0.get(place).map(|&(_, at)| at)
     }
 }
 
 impl Raft {
     /// Whether this leader may answer without asking. To be asked after the read has arrived.
-    pub(super) fn holds_lease(&mut self) -> bool {
+    pub(super) fn holds_lease(&self) -> bool {
+        self.lease_end().is_some_and(|end| self.leases.clock < end)
+    }
+
+    /// Until when this leader's voters have promised to elect nobody else, as far as it knows, by the clock of leases.
+    fn lease_end(&self) -> Option<Micros> {
         if self.role != Role::Leader || self.lease_is_revoked() {
-            return false;
+            return None;
         }
-        let duration = self.lease_micros();
-        let Some(leading) = &self.leading else { return false };
+        let leading = self.leading.as_ref()?;
         let round = self.of_members(leading, leading.round, 0, |progress| progress.round);
-        let Some(answered) = self.confirmed(round) else { return false };
-        let began = self.leading.as_mut().and_then(|leading| leading.rounds.answered(answered));
-        began.is_some_and(|began| self.leases.clock.0 < began.0.saturating_add(duration))
+        let began = leading.rounds.began_at(self.confirmed(round)?)?;
+        Some(Micros(began.0.saturating_add(self.lease_micros())))
+    }
+
+    /// The same for `/status`: nothing where voters promise nothing.
+    pub(super) fn lease_until(&self) -> Option<Micros> {
+        self.lease_end().filter(|_| self.uses_leases())
     }
 
     /// How long a lease lasts.

@@ -238,10 +238,8 @@ impl Raft {
         if self.starts_as.is_some() {
             return Some(Micros(0));
         }
-        [self.role_deadline(), self.transfers.due(), self.reads_due(), self.follower_reads_due()]
-            .into_iter()
-            .flatten()
-            .min()
+        let reads = [self.reads_due(), self.follower_reads_due(), self.question_due()];
+        [self.role_deadline(), self.transfers.due()].into_iter().chain(reads).flatten().min()
     }
 
     /// When a leader's next heartbeat is due, or another's patience ends.

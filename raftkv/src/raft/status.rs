@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Raft;
-use super::io::NodeId;
+use super::io::{Micros, NodeId};
 use super::rules::Rules;
 
 /// A node's state at one moment.
@@ -47,6 +47,8 @@ pub struct Status {
     pub config_committed: bool,
     /// To whom leadership is being handed.
     pub transfer: Option<NodeId>,
+    /// On a leader that answers by a lease: until when that lasts, by the clock of leases.
+    pub lease_until: Option<Micros>,
     /// On a leader: how far each other member is.
     pub progress: Vec<PeerStatus>,
 }
@@ -90,6 +92,7 @@ impl Raft {
             config_index,
             config_committed: config_index <= self.commit,
             transfer: self.transfers.target(),
+            lease_until: self.lease_until(),
             progress: self.leading.as_ref().map(|leading| leading.peer_statuses()).unwrap_or_default(),
         }
     }

@@ -61,9 +61,13 @@ pub(super) fn rules(
 /// How fast the clocks of each node run, in thousandths: any two are apart by a factor below 1.1, and often by nearly that.
 pub(super) fn clocks(random: &mut ChaCha8Rng, nodes: u16) -> Vec<u64> {
     const RATES: &[u64] = &[1000, 1000, 954, 1049];
-    let is_even = random.random_range(0..2) == 0;
-    let rates = (0..nodes).map(|_| RATES[random.random_range(0..RATES.len())]);
-    rates.map(|rate| if is_even { 1000 } else { rate }).collect()
+    let slow = random.random_range(0..nodes);
+    match random.random_range(0..3) {
+        0 => vec![1000; usize::from(nodes)],
+        1 => (0..nodes).map(|_| RATES[random.random_range(0..RATES.len())]).collect(),
+        // The worst for a lease: a leader that is slower than all its voters.
+        _ => (0..nodes).map(|node| if node == slow { 954 } else { 1049 }).collect(),
+    }
 }
 
 /// To whom a leader is told to hand over: anybody, itself included, or whom it chooses.

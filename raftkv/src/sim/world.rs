@@ -106,10 +106,16 @@ pub(super) struct World {
     pub(super) witness: Witness,
     pub(super) clients: Clients,
     pub(super) members: Members,
+    /// Once in a run: until then nobody writes at this leader that some node no longer hears, and nothing else goes wrong. Else
+    /// that node's log is soon too old for it to be elected, and the leader is safe by accident.
+    lull: Option<(NodeId, Micros)>,
     /// Nodes that are no members any more are switched off.
     pub(super) tidy: bool,
     pub(super) report: Report,
 }
+
+/// For so long after it lost everybody, a deserted leader is asked for reads only: about an election.
+const LULL_MS: u64 = 700;
 
 fn draw_shape(random: &mut ChaCha8Rng, rules: &Rules) -> Shape {
     let mut pick = |choices: &[u64]| choices[random.random_range(0..choices.len())];
@@ -189,6 +195,7 @@ impl World {
             witness: Witness::default(),
             clients: Clients::new(),
             members,
+            lull: None,
             tidy: false,
             report,
         }
@@ -677,7 +684,8 @@ impl World {
         if self.node(id).raft.is_none() || self.node(id).paused_until > now {
             return;
         }
-        if self.random.random_range(0..2) == 0 { self.write(id) } else { self.read(id) }
+        let is_lull = self.lull.is_some_and(|(leader, until)| leader == id && now < until);
+        if self.random.random_range(0..2) == 0 && !is_lull { self.write(id) } else { self.read(id) }
     }
 
     fn write(&mut self, id: NodeId) {
@@ -706,6 +714,10 @@ impl World {
     fn begin_fault(&mut self) {
         let mean = self.report.shape.fault_every_ms * 1_000;
         let pause = self.random.random_range(0..=2 * mean);
+        if let Some(calm) = self.lull.and_then(|(_, until)| until.0.checked_sub(self.now.0)) {
+            self.schedule(calm + pause, Event::Fault);
+            return;
+        }
         self.schedule(pause, Event::Fault);
         match nemesis::draw(&mut self.random) {
             Fault::Crash(crash, outage) => {
@@ -769,6 +781,9 @@ impl World {
                     self.network.cut(other, leader);
                     self.report.cuts += 1;
                     self.schedule(millis * 1000, Event::Desert { leader, other, rest });
+                    if self.lull.is_none() && self.random.random_range(0..2) == 0 {
+                        self.lull = Some((leader, self.now.plus_millis(millis + LULL_MS)));
+                    }
                 }
             }
             Fault::SetClock(millis) => {
