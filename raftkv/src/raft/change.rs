@@ -15,6 +15,7 @@ use super::Raft;
 use super::control::{Change, OrderOutcome, Part};
 use super::io::{Micros, NodeId, RequestId};
 use super::log::Payload;
+use super::progress::Reached;
 use super::quorum::Configuration;
 use super::rules::{Membership, PromoteCheck, StepDownWhenRemoved, Witness};
 use super::trace::Role;
@@ -25,12 +26,19 @@ const ROUNDS_MAX: u32 = 10;
 /// A learner that has not answered for so many of the longest election timeouts is given up.
 const SILENT_TIMEOUTS_MAX: u64 = 10;
 
+/// So is one that answers and has got no further for so many: its disk is full, or a snapshot does not arrive whole. Other
+/// changes wait meanwhile, also the one that would remove it. It takes a while to verify a large snapshot.
+const STUCK_TIMEOUTS_MAX: u64 = 100;
+
 /// A learner on its way to the end of the log. A round copies what the leader had when the round began.
 #[derive(Clone, Copy, Debug)]
 struct Trial {
     round: u32,
     target: u64,
     began: Micros,
+    /// How far it has got, and when it got there. What it gets again after a mishap does not count.
+    reached: Reached,
+    moved: Micros,
 }
 
 /// An order that is being carried out.
@@ -304,12 +312,21 @@ impl Raft {
         let (timeout, last_index) = (self.patience.range, self.log.last_index());
         let Some(leading) = &mut self.leading else { return Ok(()) };
         let Some(progress) = leading.progress.get(&learner) else { return Ok(()) };
-        let first = Trial { round: 1, target: last_index, began: now };
+        let reached = progress.reached();
+        let first = Trial { round: 1, target: last_index, began: now, reached, moved: now };
         let trial = ongoing.trials.entry(learner).or_insert(first);
+        if reached > trial.reached {
+            (trial.reached, trial.moved) = (reached, now);
+        }
         if now.millis_since(progress.heard) > SILENT_TIMEOUTS_MAX * timeout.max {
             return Err(format!("{learner} does not answer; it stays a learner: start it, or remove it"));
         }
         if progress.match_index < trial.target {
+            if now.millis_since(trial.moved) > STUCK_TIMEOUTS_MAX * timeout.max {
+                return Err(format!(
+                    "{learner} gets no further; it stays a learner: look at its disk, or remove it"
+                ));
+            }
             return Ok(());
         }
         if now.millis_since(trial.began) < timeout.min {
@@ -319,7 +336,7 @@ impl Raft {
         if trial.round == ROUNDS_MAX {
             return Err(format!("{learner} has not caught up in {ROUNDS_MAX} rounds; it stays a learner"));
         }
-        *trial = Trial { round: trial.round + 1, target: last_index, began: now };
+        *trial = Trial { round: trial.round + 1, target: last_index, began: now, ..*trial };
         Ok(())
     }
 

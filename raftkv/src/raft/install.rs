@@ -45,6 +45,11 @@ impl Sending {
         Self { id: meta.id, total: meta.size, acknowledged: 0, sent: 0, moved: now }
     }
 
+    /// Up to where the follower has it.
+    pub(super) fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
     fn has_stalled(&self, now: Micros) -> bool {
         now.millis_since(self.moved) >= PATIENCE_MS
     }

@@ -72,6 +72,13 @@ impl Inflight {
     }
 }
 
+/// How far a follower is: first by what it has vouched for, then by the bytes that it has of a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Reached {
+    match_index: u64,
+    snapshot_bytes: u64,
+}
+
 /// One follower as its leader sees it.
 #[derive(Clone, Debug)]
 pub(super) struct Progress {
@@ -143,6 +150,12 @@ impl Progress {
             }
             (Feeding::Pipeline, None) => {}
         }
+    }
+
+    /// How far it is.
+    pub(super) fn reached(&self) -> Reached {
+        let snapshot_bytes = self.sending.as_ref().map_or(0, Sending::acknowledged);
+        Reached { match_index: self.match_index, snapshot_bytes }
     }
 
     /// Searches from `next_index` on.
