@@ -24,6 +24,7 @@ use tokio::time::{Sleep, sleep_until};
 use crate::clock::LeaseTime;
 use crate::failpoints::steps;
 use crate::failpoints::{self, At, Point};
+use crate::http::AddressBook;
 use crate::inbox::{Answer, Arrivals, Ask, Call, Happening, NodeStatus};
 use crate::machine::Machine;
 use crate::peers::{Backlog, Outbox};
@@ -115,6 +116,8 @@ pub(crate) struct Ways {
     pub(crate) outbox: Outbox,
     /// The port of the peers, the same on all members.
     pub(crate) peer_port: u16,
+    /// Where clients are sent to.
+    pub(crate) addresses: AddressBook,
     /// The count of messages from the peers.
     pub(crate) backlog: Backlog,
     /// To the trace.
@@ -377,12 +380,14 @@ impl Driver {
         now + self.request_timeout
     }
 
-    /// Does what the core asks for, in its order.
     /// Talks to whoever the latest configuration names with an address.
     fn meet_members(&self) {
         for (&node, address) in self.raft.latest().addresses() {
             match address.parse() {
-                Ok(ip) => self.ways.outbox.know(node, SocketAddr::new(ip, self.ways.peer_port)),
+                Ok(ip) => {
+                    self.ways.outbox.know(node, SocketAddr::new(ip, self.ways.peer_port));
+                    self.ways.addresses.know(node, ip);
+                }
                 Err(_) => tracing::warn!(
                     "the configuration says that {node} is at `{address}`, which is no IP address"
                 ),
@@ -390,6 +395,7 @@ impl Driver {
         }
     }
 
+    /// Does what the core asks for, in its order.
     fn carry_out(&mut self, effects: Effects) -> Result<(), String> {
         steps::before_step(self.raft.role(), &effects);
         self.trace(&effects.trace)?;

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use crate::datadir::{DataDir, DataDirError, FirstStart, Identity};
 use crate::driver::{Driver, Ways, micros_since};
 use crate::failpoints::{self, Action, Plan};
-use crate::http::{self, BODY_MAX, Control, HttpConfig};
+use crate::http::{self, AddressBook, BODY_MAX, Control, HttpConfig};
 use crate::inbox::{Arrivals, Happening, Inbox};
 use crate::machine::Machine;
 use crate::peers::known::{Acquaintances, Incarnation};
@@ -350,8 +350,10 @@ impl Ready {
         let deliver = Arc::new(move |from, message| to_driver.put(Happening::Peer(from, message)));
         let peers =
             Peers::spawn(peers_config, peer_listener, deliver).map_err(io_error("talk to the peers"))?;
+        let first = parts.cluster.members.iter().map(|(&id, address)| (id, address.ip())).collect();
+        let addresses = AddressBook::new(args.client_port, first);
         let http_config = HttpConfig {
-            members: parts.cluster.members,
+            addresses: addresses.clone(),
             boot: parts.boot,
             body_max: BODY_MAX.max(parts.raft.max_entry_bytes()),
             read_mode: rule_text(&parts.rules, "read_mode"),
@@ -380,6 +382,7 @@ impl Ready {
             snapshots,
             outbox: peers.outbox(),
             peer_port: args.peer_port,
+            addresses,
             backlog: peers.backlog(),
             trace: parts.trace,
         };

@@ -68,9 +68,9 @@ pub(super) async fn forward(
     write.head.headers.insert(FORWARDED, HeaderValue::from_static("1"));
     let mut may_have_effect = false;
     loop {
-        let attempt = match leader.and_then(|leader| config.members.get(&leader)) {
+        let attempt = match leader.and_then(|leader| config.addresses.of(leader)) {
             None => Attempt::NotTaken,
-            Some(&address) => match timeout_at(deadline, attempt(address, &write)).await {
+            Some(address) => match timeout_at(deadline, attempt(address, &write)).await {
                 Ok(attempt) => attempt,
                 Err(_) => Attempt::Unclear,
             },

@@ -23,6 +23,7 @@
 //!
 //! What it lacks on purpose: TLS, authentication, HTTP/2.
 
+mod addresses;
 mod control;
 mod forward;
 mod request;
@@ -30,15 +31,14 @@ mod respond;
 mod serve;
 mod status;
 
-use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::time::Duration;
 
 use crate::inbox::Inbox;
-use crate::raft::io::NodeId;
 use crate::raft::rules::Rules;
 
+pub(crate) use addresses::AddressBook;
 pub(crate) use control::Control;
 
 /// The longest body that is accepted, unless the rules let an entry be longer.
@@ -52,8 +52,8 @@ pub const CONNECTIONS_MAX: usize = 768;
 /// What the server knows of its node.
 #[derive(Clone, Debug)]
 pub(crate) struct HttpConfig {
-    /// The client addresses of all members, for the hint where the leader is.
-    pub(crate) members: BTreeMap<NodeId, SocketAddr>,
+    /// Where clients find the members.
+    pub(crate) addresses: AddressBook,
     /// Which start of the node this is.
     pub(crate) boot: u64,
     /// The longest body that is accepted.

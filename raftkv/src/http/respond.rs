@@ -1,7 +1,5 @@
 //! From the node's answer to an HTTP response.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http_body_util::Full;
@@ -11,9 +9,10 @@ use hyper::{Response, StatusCode};
 use serde_json::{Value as Json, json};
 
 use super::HttpConfig;
+use super::addresses::AddressBook;
 use super::request::{Refused, Shape};
 use crate::inbox::Answer;
-use crate::raft::io::{NodeId, Refusal};
+use crate::raft::io::Refusal;
 use crate::raft::rules::{Rules, TimeoutReply};
 use crate::store::{Reply, Value};
 
@@ -71,15 +70,15 @@ pub(super) fn answer(answer: Answer, shape: Shape, config: &HttpConfig) -> Whole
             response.headers_mut().insert(INDEX, HeaderValue::from(index));
             response
         }
-        Answer::Refused(refusal) => not_taken(&refusal, &config.members),
+        Answer::Refused(refusal) => not_taken(&refusal, &config.addresses),
         Answer::Unknown(reason) => undecided(reason, &config.rules),
     }
 }
 
-fn not_taken(refusal: &Refusal, members: &BTreeMap<NodeId, SocketAddr>) -> Whole {
+fn not_taken(refusal: &Refusal, addresses: &AddressBook) -> Whole {
     match refusal {
         Refusal::NotLeader { leader: Some(leader) } => {
-            let address = members.get(leader).map(SocketAddr::to_string);
+            let address = addresses.of(*leader).map(|at| at.to_string());
             let body = json!({ "error": "not_leader", "leader": leader.to_string(), "addr": address });
             object(StatusCode::MISDIRECTED_REQUEST, &body)
         }

@@ -245,6 +245,7 @@ mod tests {
     use tokio::net::TcpStream;
 
     use super::*;
+    use crate::http::AddressBook;
     use crate::http::Limits;
     use crate::inbox::Arrivals;
     use crate::store::Reply;
@@ -257,7 +258,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let config = HttpConfig {
-            members: [].into(),
+            addresses: AddressBook::new(0, [].into()),
             boot: 1,
             body_max: 1 << 20,
             read_mode: "local".into(),

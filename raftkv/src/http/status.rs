@@ -32,7 +32,7 @@ pub(super) fn body(status: &NodeStatus, config: &HttpConfig) -> String {
         "role": raft.role,
         "term": raft.term,
         "leader": name(raft.leader),
-        "leader_addr": raft.leader.and_then(|leader| config.members.get(&leader)).map(ToString::to_string),
+        "leader_addr": raft.leader.and_then(|leader| config.addresses.of(leader)).map(|at| at.to_string()),
         "voted_for": name(raft.voted_for),
         "transfer_to": name(raft.transfer),
         "commit_index": raft.commit,
