@@ -8,7 +8,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::codec::{self, FRAME_MAX, FrameError, HELLO_MAX, Hello, PROTOCOL};
 use super::known::Verdict;
@@ -22,6 +22,8 @@ use crate::raft::rules::Rules;
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a refused connection is held, so that its node does not try again at once.
 const REFUSAL_PAUSE: Duration = Duration::from_secs(1);
+/// How often it is asked whether a stranger has become a member.
+const MEMBER_PAUSE: Duration = Duration::from_millis(20);
 /// Connections beyond the one of each peer: replaced ones that end, and strangers.
 const SPARE_CONNECTIONS: usize = 32;
 
@@ -86,7 +88,12 @@ impl Receiver {
             Ok(Err(error)) => return Err(error.into()),
             Err(_) => return Err(Closed::Silent),
         };
-        self.check(&hello).map_err(Closed::Stranger)?;
+        if let Err(reason) = self.check(&hello) {
+            // It would come back at once.
+            sleep(REFUSAL_PAUSE).await;
+            return Err(Closed::Stranger(reason));
+        }
+        self.becomes_member(hello.from).await?;
         self.recognise(&hello).await?;
         let receiver = self.clone();
         let from = hello.from;
@@ -117,8 +124,17 @@ impl Receiver {
         if hello.to != config.id {
             return Err(format!("it wants n{}, this is n{}", hello.to.0, config.id.0));
         }
-        if !self.known.knows(hello.from) {
-            return Err(format!("n{} is not a member", hello.from.0));
+        Ok(())
+    }
+
+    /// Waits for a while until the node is a member. One that is to join comes before it is added, again and again.
+    async fn becomes_member(&self, node: NodeId) -> Result<(), Closed> {
+        let patience = Instant::now() + REFUSAL_PAUSE;
+        while !self.known.knows(node) {
+            if Instant::now() >= patience {
+                return Err(Closed::Stranger(format!("{node} is not a member")));
+            }
+            sleep(MEMBER_PAUSE).await;
         }
         Ok(())
     }

@@ -147,7 +147,12 @@ fn strangers_and_garbage_are_cut_off_and_disturb_nobody() {
     is_closed_after(b_address, b"GET / HTTP/1.1\r\n\r\n");
     is_closed_after(b_address, &[0; 64]);
     is_closed_after(b_address, &hello(|hello| hello.cluster = "d".into()));
+    let began = Instant::now();
     is_closed_after(b_address, &hello(|hello| hello.from = NodeId(7)));
+    assert!(
+        began.elapsed() >= Duration::from_millis(500),
+        "one that waits to be added would come back at once"
+    );
     is_closed_after(b_address, &hello(|hello| hello.to = NodeId(1)));
     is_closed_after(b_address, &hello(|hello| hello.protocol += 1));
     is_closed_after(b_address, &hello(|hello| hello.incarnation.directory = "wiped".into()));
