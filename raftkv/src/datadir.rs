@@ -22,6 +22,8 @@ const WAL: &str = "wal";
 const PEERS: &str = "peers.json";
 /// The directory of snapshots.
 const SNAPSHOTS: &str = "snapshots";
+/// The folder of a state machine that is kept.
+const STATE: &str = "state";
 /// The version of the layout.
 const FORMAT: u32 = 1;
 
@@ -245,6 +247,11 @@ impl DataDir {
     /// Where the snapshots lie.
     pub fn snapshots(&self) -> PathBuf {
         self.path.join(SNAPSHOTS)
+    }
+
+    /// Where a state machine is kept that outlives its process.
+    pub fn state(&self) -> PathBuf {
+        self.path.join(STATE)
     }
 
     /// Takes the existing directory, whatever is in it.

@@ -523,10 +523,7 @@ impl Driver {
     /// Replaces the state machine by the state of a received snapshot.
     fn restore(&mut self, id: SnapshotId) -> Result<(), String> {
         match self.received.take() {
-            Some((received, state)) if received == id => {
-                self.machine.restore(id.last.index, *state);
-                Ok(())
-            }
+            Some((received, state)) if received == id => self.machine.restore(id.last.index, *state),
             _ => Err(format!("the state of the snapshot up to {} is not at hand; this is a bug", id.last)),
         }
     }
@@ -535,6 +532,10 @@ impl Driver {
     fn work_on_snapshots(&mut self, work: SnapshotWork) {
         // A thread that has ended has done so because the node ends.
         match work {
+            SnapshotWork::Take(take) if self.machine.is_ahead_of(self.machine.applied()) => {
+                let reason = format!("the state that was kept is newer than {}", take.last);
+                self.inputs.push_back(Input::Snapshot(SnapshotReport::NotTaken(reason)));
+            }
             SnapshotWork::Take(take) => self.take_snapshot(take),
             work => drop(self.ways.snapshots.send(snapshot::Job::Work(work))),
         }

@@ -7,6 +7,7 @@ pub mod failpoints;
 pub mod fuzz;
 pub mod http;
 mod inbox;
+pub mod kept;
 pub mod machine;
 pub mod node;
 pub mod offline;

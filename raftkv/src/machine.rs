@@ -9,8 +9,10 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 
 use crate::failpoints::steps;
+use crate::kept::Journal;
 use crate::raft::log::{Entry, Payload};
 use crate::raft::rules::{OnApplyPanic, Rules};
 use crate::store::{Applied, Local, Reply, Store};
@@ -25,6 +27,8 @@ pub struct Machine {
     results: VecDeque<Applied>,
     committed: u64,
     states: Vec<(u64, u64)>,
+    /// Its files, if it outlives its process.
+    journal: Option<Journal>,
 }
 
 impl Machine {
@@ -37,7 +41,22 @@ impl Machine {
             results: VecDeque::new(),
             committed: 0,
             states: Vec::new(),
+            journal: None,
         }
+    }
+
+    /// One that keeps its state below `directory`. What it finds there counts, unless the snapshot up to `index` is newer.
+    pub fn kept(rules: &Rules, directory: &Path, index: u64, snapshot: Store) -> Result<Self, String> {
+        let (journal, store) = Journal::open(rules, directory, index, snapshot)?;
+        let mut machine = Self::new(rules);
+        (machine.store, machine.applied, machine.journal) = (store, index, Some(journal));
+        Ok(machine)
+    }
+
+    /// Whether the state contains entries behind `index`, which were applied before this start and were not handed out again
+    /// yet. It is not the state at `index` then.
+    pub fn is_ahead_of(&self, index: u64) -> bool {
+        self.journal.as_ref().is_some_and(|journal| journal.contains(index + 1))
     }
 
     /// The state.
@@ -56,10 +75,14 @@ impl Machine {
     }
 
     /// Takes over a state that contains everything up to `index`: that of a snapshot.
-    pub fn restore(&mut self, index: u64, store: Store) {
+    pub fn restore(&mut self, index: u64, store: Store) -> Result<(), String> {
+        if let Some(journal) = &mut self.journal {
+            journal.replace(index, &store)?;
+        }
         (self.store, self.applied) = (store, index);
         self.results.clear();
         self.states.clear();
+        Ok(())
     }
 
     /// Applies entries. `commit` is how far the log is committed. An error means that this node must stop.
@@ -67,18 +90,36 @@ impl Machine {
         self.states.clear();
         self.forget_answered();
         for entry in entries {
-            let result = self.apply_one(entry)?;
-            steps::applying(entry);
+            let known = self.journal.as_ref().is_some_and(|journal| journal.contains(entry.index));
+            let result = if known { nothing() } else { self.apply_and_keep(entry)? };
             // A gap, which only weakened rules can make, ends the row of results.
             if entry.index != self.applied + 1 {
                 self.results.clear();
             }
             self.applied = entry.index;
             self.results.push_back(result);
-            self.states.push((entry.index, self.store.hash()));
+            if !self.is_ahead_of(entry.index) {
+                self.states.push((entry.index, self.store.hash()));
+            }
+        }
+        if let Some(journal) = &mut self.journal
+            && !journal.contains(self.applied + 1)
+        {
+            journal.shorten(self.applied, &self.store)?;
         }
         self.committed = self.committed.max(commit);
         Ok(())
+    }
+
+    fn apply_and_keep(&mut self, entry: &Entry) -> Result<Applied, String> {
+        let result = self.apply_one(entry)?;
+        match &mut self.journal {
+            Some(journal) => {
+                journal.keep(entry, result.reply == Reply::Skipped, || steps::applying(entry))?;
+            }
+            None => steps::applying(entry),
+        }
+        Ok(result)
     }
 
     /// Results that an earlier call reported as committed have been asked for.
@@ -90,7 +131,7 @@ impl Machine {
 
     fn apply_one(&mut self, entry: &Entry) -> Result<Applied, String> {
         let Payload::Command(command) = &entry.payload else {
-            return Ok(Applied { reply: Reply::Done, remember: None });
+            return Ok(nothing());
         };
         let store = &mut self.store;
         let reason = match catch_unwind(AssertUnwindSafe(|| store.apply(entry.index, command.as_bytes()))) {
@@ -121,8 +162,7 @@ impl Machine {
     /// Takes the result of the entry at `index` out, for the one that asked for it.
     pub fn take_result(&mut self, index: u64) -> Option<Applied> {
         let position = self.position(index)?;
-        let taken = Applied { reply: Reply::Done, remember: None };
-        Some(std::mem::replace(self.results.get_mut(position)?, taken))
+        Some(std::mem::replace(self.results.get_mut(position)?, nothing()))
     }
 
     fn position(&self, index: u64) -> Option<usize> {
@@ -134,6 +174,11 @@ impl Machine {
     pub fn states(&self) -> &[(u64, u64)] {
         &self.states
     }
+}
+
+/// The result of what changes nothing.
+fn nothing() -> Applied {
+    Applied { reply: Reply::Done, remember: None }
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
@@ -177,6 +222,41 @@ mod tests {
         assert_eq!([4, 5, 6].map(|index| number(&machine, index)), [None, Some(5), Some(6)]);
         machine.apply(&[], 6).unwrap();
         assert_eq!(number(&machine, 6), None);
+    }
+
+    /// The state behind `n` increments of one key.
+    fn counted(n: u64) -> Store {
+        let mut machine = Machine::new(&Rules::default());
+        machine.apply(&(1..=n).map(incr).collect::<Vec<_>>(), n).unwrap();
+        machine.store().clone()
+    }
+
+    #[test]
+    fn a_kept_state_takes_each_entry_once_and_gives_way_to_newer_snapshots() {
+        let (rules, dir) = (Rules::default(), tempfile::tempdir().unwrap());
+        let open = |index, snapshot| Machine::kept(&rules, dir.path(), index, snapshot).unwrap();
+        let value = |machine: &Machine| machine.store().get("n").cloned();
+        open(0, Store::new(&rules)).apply(&[incr(1), incr(2), incr(3)], 3).unwrap();
+
+        // A write that a power failure cut off is as if it had not been.
+        let path = dir.path().join("journal");
+        let journal = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &journal[..journal.len() - 3]).unwrap();
+        let mut again = open(0, Store::new(&rules));
+        assert_eq!(value(&again), Some(Value::Text("2".into())));
+        assert!(again.is_ahead_of(1) && !again.is_ahead_of(2));
+        again.apply(&[incr(1)], 1).unwrap();
+        assert_eq!(again.states(), [], "it is not the state behind that entry");
+        again.apply(&[incr(2), incr(3)], 3).unwrap();
+        assert_eq!(value(&again), Some(Value::Text("3".into())));
+        assert_eq!(again.states().iter().map(|state| state.0).collect::<Vec<_>>(), [2, 3]);
+
+        // An installed snapshot replaces the state, also across a restart, and whether its installation was finished or not.
+        again.restore(10, counted(10)).unwrap();
+        again.apply(&[incr(11)], 11).unwrap();
+        assert_eq!(value(&open(10, counted(10))), Some(Value::Text("11".into())));
+        let installed = open(20, counted(20));
+        assert_eq!((value(&installed), installed.is_ahead_of(20)), (Some(Value::Text("20".into())), false));
     }
 
     #[test]

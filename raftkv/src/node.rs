@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -27,7 +27,7 @@ use crate::peers::known::{Acquaintances, Incarnation};
 use crate::peers::{Patience, Peers, PeersConfig};
 use crate::raft::io::NodeId;
 use crate::raft::quorum::Configuration;
-use crate::raft::rules::{RuleError, Rules, Toggle};
+use crate::raft::rules::{RuleError, Rules, StateMachine, Toggle};
 use crate::raft::{Config, Raft};
 use crate::snapshot::{self, Directory, SnapshotError};
 use crate::store::Store;
@@ -304,7 +304,8 @@ impl Ready {
         if let Some(trace) = &trace {
             trace.write(&[raft.boot_event(boot)]).map_err(io_error("write the trace"))?;
         }
-        let machine = recovered_machine(&rules, &raft, store);
+        let machine =
+            recovered_machine(&rules, &raft, store, &data_dir.state()).map_err(NodeError::Arguments)?;
         let parts =
             Parts { raft, machine, worker, epoch, boot, rules, wal, data_dir, acquaintances, trace, cluster };
         let ready = Self::assemble(&args, parts, runtime)?;
@@ -461,13 +462,26 @@ async fn live(driver: Driver, arrivals: Arrivals, writer_ended: oneshot::Receive
     result.unwrap_or_else(|error| Err(format!("the driver panicked; this is a bug: {error}")))
 }
 
-/// The state machine with what the snapshot of `raft` holds.
-fn recovered_machine(rules: &Rules, raft: &Raft, store: Option<Store>) -> Machine {
-    let mut machine = Machine::new(rules);
-    if let Some(store) = store {
-        machine.restore(raft.status().snapshot_index, store);
+/// The state machine with what the snapshot of `raft` holds, or its own files.
+fn recovered_machine(
+    rules: &Rules,
+    raft: &Raft,
+    store: Option<Store>,
+    directory: &Path,
+) -> Result<Machine, String> {
+    let index = raft.status().snapshot_index;
+    let store = store.unwrap_or_else(|| Store::new(rules));
+    // The honest law: the log and the snapshot are all that a state machine needs; it may forget everything else, and is
+    // driven again from there (section 5.3 of the paper; figure 2 counts lastApplied among the volatile state). One that keeps
+    // its state has to know which entries that contains: see the rule about the applied index.
+    match rules.storage.state_machine {
+        StateMachine::Volatile => {
+            let mut machine = Machine::new(rules);
+            machine.restore(index, store)?;
+            Ok(machine)
+        }
+        StateMachine::Persistent => Machine::kept(rules, directory, index, store),
     }
-    machine
 }
 
 /// What a node is made of.

@@ -385,6 +385,31 @@ fn a_snapshot_by_order_survives_a_crash_before_its_rename() {
     assert_eq!(value(&cluster, "a"), json!("1"));
 }
 
+/// What a counter shows that was told to count three times, when the node was killed between the third time and its index.
+fn counted_across_a_crash(state_machine: &str, applied_index: &str) -> Value {
+    let rules = [format!("state_machine={state_machine}"), format!("applied_index={applied_index}")];
+    let mut cluster = controlled(1, &["--rule", &rules[0], "--rule", &rules[1]]);
+    for _ in 0..2 {
+        assert_eq!(cluster.ask("POST", "/kv/n/incr", &[], "").status, 200);
+    }
+    arm(&cluster, 1, json!({ "point": "mid_apply", "action": "crash" }));
+    assert!(cluster.request(1, "POST", "/kv/n/incr", "").is_none(), "it is killed before it answers");
+    assert_killed(cluster.wait(1));
+    cluster.start(1);
+    cluster.leader();
+    value(&cluster, "n")
+}
+
+#[test]
+fn a_kept_state_is_right_only_with_an_index_that_changes_with_it() {
+    let counted = |machine, index| counted_across_a_crash(machine, index).to_string().replace('"', "");
+    assert_eq!(counted("volatile", "none"), "3", "it is built again from the log");
+    assert_eq!(counted("persistent", "atomic"), "3");
+    assert_eq!(counted("persistent", "behind"), "4", "the third counts twice");
+    assert_eq!(counted("persistent", "ahead"), "2", "the third is left out");
+    assert_eq!(counted("persistent", "none"), "6", "everything counts twice");
+}
+
 #[test]
 fn a_follower_is_removed_by_order() {
     let cluster = controlled(3, &[]);

@@ -358,7 +358,7 @@ impl World {
                 let node = self.node(id);
                 node.host.restart(&rules, seed);
                 if let Some((index, store)) = store {
-                    node.host.machine.restore(index, store);
+                    node.host.machine.restore(index, store).expect("it has no files");
                 }
                 node.deadline = raft.deadline();
                 node.applied = raft.status().applied;
@@ -455,7 +455,7 @@ impl World {
         };
         let before = std::mem::replace(&mut node.applied, restored.last.index);
         node.state = snapshot.state;
-        node.host.machine.restore(restored.last.index, store);
+        node.host.machine.restore(restored.last.index, store).expect("it has no files");
         self.report.installs += 1;
         if restored.last.index < before {
             let detail = format!("{id} goes back from {before} to a snapshot up to {}", restored.last.index);

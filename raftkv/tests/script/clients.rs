@@ -115,7 +115,7 @@ impl Script {
         let (applied, mut store) = (machine.applied(), machine.store().clone());
         let command = Command::Put((*key).into(), Arc::from(*value));
         store.apply(applied, &Proposal { stamp_ms: 0, session: None, command }.encode());
-        machine.restore(applied, store);
+        machine.restore(applied, store)?;
         Ok(())
     }
 

@@ -117,7 +117,7 @@ impl Script {
             shelf.applied = restore.last.index;
             // What `value` shows begins anew: a script that asks for it asks who has applied what.
             if let Some(machine) = machine {
-                machine.restore(restore.last.index, Store::default());
+                machine.restore(restore.last.index, Store::default())?;
             }
             restored = Some(format!("{id} goes on from the state: {}", shelf.state.join(" ")));
         }

@@ -285,6 +285,11 @@ rules! {
         rpc_checksum: Toggle = Toggle::On, "a bit that flips on the way is taken into the log";
         /// Whether the commit index is written down too.
         persist_commit_index: bool = false, "nothing: it is learned again, true only saves that";
+        /// Whether the state machine outlives its process.
+        state_machine: StateMachine = StateMachine::Volatile, "nothing by itself: persistent is as safe as applied_index";
+        /// How the index of the last applied entry is kept, with a state machine that is persistent.
+        applied_index: AppliedIndex = AppliedIndex::Atomic,
+            "after a crash entries are applied twice (behind, none) or left out (ahead): the replica differs";
         /// Whether a leader whose disk takes longer over a write steps down.
         step_down_on_slow_disk: SlowDisk = SlowDisk(None),
             "off keeps a leader whose disk makes every client wait; too short deposes leaders for nothing";

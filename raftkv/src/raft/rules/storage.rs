@@ -152,6 +152,30 @@ impl Switch for Fsync {
     }
 }
 
+switch! {
+    /// Whether the state machine outlives its process.
+    StateMachine {
+        /// It is built again from snapshot and log.
+        Volatile = "volatile",
+        /// It has files of its own.
+        Persistent = "persistent",
+    }
+}
+
+switch! {
+    /// How the index of the last applied entry is kept.
+    AppliedIndex {
+        /// Together with what the entry did.
+        Atomic = "atomic",
+        /// In a file of its own, afterwards.
+        Behind = "behind",
+        /// In a file of its own, before.
+        Ahead = "ahead",
+        /// Not at all: everything behind the snapshot is applied.
+        None = "none",
+    }
+}
+
 /// For how long a leader's disk may take over a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlowDisk(pub Option<Millis>);
