@@ -39,6 +39,7 @@ impl Request {
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
+    pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
 }
 
@@ -93,9 +94,10 @@ impl Http {
             .await;
         let answer = sent.map_err(classify)?;
         let status = answer.status().as_u16();
+        let headers = answer.headers().clone();
         // Whatever happens from here on, the node has seen the request.
         let body = answer.bytes().await.map_err(|error| Trouble::Unclear(describe(&error)))?;
-        Ok(Answer { status, body: body.into() })
+        Ok(Answer { status, headers, body: body.into() })
     }
 }
 

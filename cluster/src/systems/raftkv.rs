@@ -2,8 +2,11 @@
 //!
 //! Invariant: a call is sent again only after an answer that proves that it had no effect, and then with the same
 //! session number, so that the node can tell a repetition. Reads begin at the client's home node, whatever the writes
-//! have learnt about the leader: with `read_mode: local` that node's own answer is what is to be judged.
-//! Deliberately knows none of the node's rules; they pass through as text.
+//! have learnt about the leader: with `read_mode: local` that node's own answer is what is to be judged. Where followers
+//! answer reads (`read_mode: follower_*`) every read begins there, also after one that was redirected.
+//! Every read carries the highest index that this client's answers had (`raft-session-index`); the rule `session_index`
+//! of the node decides whether that counts. An index is only taken from an answer that the history has as well.
+//! Deliberately knows no other of the node's rules; they pass through as text.
 
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -23,7 +26,7 @@ use crate::system::{
 };
 
 use super::http::{Answer, Http, Request, Trouble};
-use super::route::Route;
+use super::route::{Route, Tour};
 use super::{SystemKind, SystemOptions};
 
 /// The entry of the registry.
@@ -122,7 +125,7 @@ impl System for RaftKv {
     }
 
     fn connect(&self, members: &[(NodeId, IpAddr)], home: NodeId, op_timeout: Duration) -> Arc<dyn Client> {
-        Arc::new(RaftKvClient::new(members, home, op_timeout, CLIENT_PORT))
+        Arc::new(RaftKvClient::new(members, home, op_timeout, CLIENT_PORT).reading(reading(&self.rules)))
     }
 
     fn observe<'a>(&'a self, node: &'a NodeSpec, timeout: Duration) -> BoxFuture<'a, Option<View>> {
@@ -136,6 +139,23 @@ impl System for RaftKv {
             }
             serde_json::from_slice(&answer.body).ok().map(|status| view(&status))
         })
+    }
+}
+
+/// Where a client's reads begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    /// At the node that answered the last one.
+    WhereAnswered,
+    /// At its home node, each of them.
+    AtHome,
+}
+
+/// What the rules make of it: the last one of a name counts.
+fn reading(rules: &[(String, String)]) -> Reading {
+    match rules.iter().rev().find(|(name, _)| name == "read_mode") {
+        Some((_, mode)) if mode.starts_with("follower_") => Reading::AtHome,
+        _ => Reading::WhereAnswered,
     }
 }
 
@@ -168,6 +188,9 @@ struct RaftKvClient {
     http: Http,
     reads: Route,
     writes: Route,
+    reading: Reading,
+    /// The highest index whose effects an answer has shown.
+    seen: AtomicU64,
     op_timeout: Duration,
     session: Mutex<Session>,
 }
@@ -204,9 +227,30 @@ impl RaftKvClient {
             http: Http::for_client(op_timeout),
             reads: Route::new(members, home, port),
             writes: Route::new(members, home, port),
+            reading: Reading::WhereAnswered,
+            seen: AtomicU64::new(0),
             op_timeout,
             session: Mutex::default(),
         }
+    }
+
+    fn reading(self, reading: Reading) -> Self {
+        Self { reading, ..self }
+    }
+
+    /// The way of a call.
+    fn tour(&self, op: &Op) -> Tour<'_> {
+        match self.reading {
+            _ if !op.is_read() => self.writes.tour(),
+            Reading::WhereAnswered => self.reads.tour(),
+            Reading::AtHome => self.reads.tour_from_home(),
+        }
+    }
+
+    /// Remembers the index of an answer.
+    fn saw(&self, answer: &Answer) {
+        let index = answer.headers.get("raft-index").and_then(|index| index.to_str().ok()?.parse().ok());
+        self.seen.fetch_max(index.unwrap_or(0), Ordering::Relaxed);
     }
 
     /// The session and the number of a call of this process.
@@ -216,14 +260,17 @@ impl RaftKvClient {
 
     async fn perform(&self, process: ProcessId, op: &Op) -> Completion {
         let deadline = Instant::now() + self.op_timeout;
-        let mut tour = if op.is_read() { self.reads.tour() } else { self.writes.tour() };
+        let mut tour = self.tour(op);
         // One number per write, also when it goes on to another node; numbers of one session only rise.
         let place = (!op.is_read()).then(|| self.place(process));
         loop {
             let node = Some(tour.node());
             let done = |outcome| Completion { outcome, node };
             let request = match (request(tour.base(), op), place) {
-                (Ok(request), None) => request,
+                (Ok(request), None) => match self.seen.load(Ordering::Relaxed) {
+                    0 => request,
+                    seen => request.header("raft-session-index", seen),
+                },
                 (Ok(request), Some((session, sequence))) => {
                     request.header("raft-session", session).header("raft-seq", sequence)
                 }
@@ -233,6 +280,7 @@ impl RaftKvClient {
                 Ok(answer) => match interpret(op, &answer) {
                     Meaning::Done(reply) => {
                         tour.succeeded();
+                        self.saw(&answer);
                         return done(Outcome::Ok(reply));
                     }
                     Meaning::NotLeader(Some(hint)) if tour.follow(hint) => continue,

@@ -226,6 +226,42 @@ async fn reads_begin_at_home_whatever_writes_have_learnt() {
 }
 
 #[tokio::test]
+async fn reads_go_home_every_time_where_followers_answer_them() {
+    let scripts = || [Some(vec![not_leader(Some(2))]), Some(vec![ok(r#"{"value":null}"#)])];
+    for (mode, visited) in [("follower_local", [1, 2, 1, 2]), ("follower_read_index", [1, 2, 1, 2])] {
+        let servers = serve(&scripts()).await;
+        let client = client(&servers).reading(reading(&[("read_mode".into(), mode.into())]));
+        for _ in 0..2 {
+            client.call(ProcessId(4), &read()).await;
+        }
+        assert_eq!(servers.visited(), visited, "{mode}");
+    }
+    let servers = serve(&scripts()).await;
+    calls(&servers, &[read(), read()]).await;
+    assert_eq!(servers.visited(), [1, 2, 2], "where the leader answers them, it is remembered");
+    let twice = ["follower_local", "log"].map(|mode| ("read_mode".to_owned(), mode.to_owned()));
+    assert_eq!((reading(&[]), reading(&twice)), (Reading::WhereAnswered, Reading::WhereAnswered));
+}
+
+#[tokio::test]
+async fn a_read_tells_the_highest_index_that_its_client_has_seen() {
+    let value = || r#"{"value":null}"#.to_owned();
+    let acts = vec![
+        Act::Indexed(200, 7, "{}".into()),
+        Act::Indexed(200, 5, value()),
+        // Nobody was shown this state.
+        Act::Indexed(503, 99, "{}".into()),
+        Act::Indexed(200, 7, value()),
+    ];
+    let servers = serve(&[Some(acts)]).await;
+    calls(&servers, &[write(), read(), read(), read()]).await;
+    let requests = servers.requests();
+    assert!(!requests[0].1.contains("raft-session-index"), "{}", requests[0].1);
+    let told = [1, 2, 3].map(|n| header(&requests[n].1, "raft-session-index: "));
+    assert_eq!(told, [7, 7, 7]);
+}
+
+#[tokio::test]
 async fn without_a_leader_everybody_is_asked_once() {
     let servers =
         serve(&[Some(vec![not_leader(None)]), Some(vec![not_leader(None)]), Some(vec![not_leader(None)])])

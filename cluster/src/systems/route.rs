@@ -37,9 +37,17 @@ impl Route {
         Self { members, home: position, first: AtomicUsize::new(position) }
     }
 
-    /// The way of a new call.
+    /// The way of a new call, from where the last one was answered.
     pub(super) fn tour(&self) -> Tour<'_> {
-        let at = self.first.load(Ordering::Relaxed);
+        self.tour_from(self.first.load(Ordering::Relaxed))
+    }
+
+    /// The way of a new call that begins at home, whoever answered the last one.
+    pub(super) fn tour_from_home(&self) -> Tour<'_> {
+        self.tour_from(self.home)
+    }
+
+    fn tour_from(&self, at: usize) -> Tour<'_> {
         let mut visited = vec![false; self.members.len()];
         if let Some(visited) = visited.get_mut(at) {
             *visited = true;

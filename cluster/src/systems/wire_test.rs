@@ -13,6 +13,8 @@ use crate::system::NodeId;
 pub(super) enum Act {
     /// Answers one request with this status and body, and keeps the connection.
     Answer(u16, String),
+    /// The same with this index in the header `raft-index`.
+    Indexed(u16, u64, String),
     /// Closes before it reads anything.
     CloseAtOnce,
     /// Reads the request, then closes without an answer.
@@ -93,6 +95,13 @@ async fn converse(
         match next(&acts)? {
             Act::Answer(status, body) => {
                 let head = format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\n\r\n", body.len());
+                stream.write_all(format!("{head}{body}").as_bytes()).await.ok()?;
+            }
+            Act::Indexed(status, index, body) => {
+                let head = format!(
+                    "HTTP/1.1 {status} x\r\nraft-index: {index}\r\ncontent-length: {}\r\n\r\n",
+                    body.len()
+                );
                 stream.write_all(format!("{head}{body}").as_bytes()).await.ok()?;
             }
             Act::CloseInAnswer => {
