@@ -5,14 +5,15 @@
 //! checks: [commit-monotonic]
 //! ```
 //!
-//! The commit index is volatile, so it starts anew at every start of the node; what was applied stays applied. The
+//! The commit index is volatile, so it starts anew at every start of the node; what was applied stays applied. An
+//! installed snapshot that ends below the commit index takes it back. The
 //! reader of a violation sees the two events of the node.
 
 use rustc_hash::FxHashMap;
 
 use super::{Needs, PropertyKind, Run, evidence};
 use crate::params::Params;
-use crate::trace::{Entry, Node, What};
+use crate::trace::{Commit, Entry, Node, SnapshotState, What};
 use crate::verdict::{Budget, Verdict};
 
 pub(super) const KIND: PropertyKind = PropertyKind {
@@ -36,16 +37,16 @@ fn judge(run: &Run<'_>, _: &Params, _: &Budget<'_>) -> Verdict {
             What::Boot(_) => {
                 highest.remove(&event.node);
             }
-            What::Commit(commit) => {
+            // A snapshot from the leader raises the commit index to its end.
+            What::Commit(Commit { index, .. }) | What::Snapshot(SnapshotState::Installed, index, _) => {
                 examined += 1;
-                let top = highest.entry(event.node).or_insert((commit.index, position));
-                if commit.index < top.0 {
-                    let summary =
-                        format!("the commit index of {who} fell from {} to {}", top.0, commit.index);
+                let top = highest.entry(event.node).or_insert((index, position));
+                if index < top.0 {
+                    let summary = format!("the commit index of {who} fell from {} to {index}", top.0);
                     let items = vec![evidence::event(trace, top.1), evidence::event(trace, position)];
                     return evidence::violated(trace, summary, items);
                 }
-                *top = (commit.index, position);
+                *top = (index, position);
             }
             What::Apply(span) => {
                 for &entry in trace.entries(span) {

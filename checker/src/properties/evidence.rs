@@ -1,6 +1,6 @@
 //! Trace events as evidence: who, when, and what in words.
 
-use crate::trace::{Entry, Role, Span, Trace, What};
+use crate::trace::{Entry, Role, SnapshotState, Span, Trace, What};
 use crate::verdict::{Cause, Counterexample, Coverage, Evidence, Verdict};
 
 /// A violation that these events prove. Put in the order of time.
@@ -41,6 +41,9 @@ pub(super) fn event(trace: &Trace, position: usize) -> Evidence {
             commit.entry_term,
             list(trace, ", counting", commit.acks)
         ),
+        What::Snapshot(SnapshotState::Installed, index, term) => {
+            format!("installs a snapshot up to entry {index} of term {term}")
+        }
         other => format!("{other:?}").to_lowercase(),
     };
     instant(trace, position, what)

@@ -7,7 +7,8 @@
 //! Committed is what a leader says it committed, in its own term: the rise of its commit index, and all entries of its
 //! log up to there. Each node's log is rebuilt from its trace up to the event at which it became leader. Terms, not
 //! times, say which leader is later; so a commit that an old leader noted late counts too, as it must. A place of a log
-//! of which the trace does not tell the content is not judged. The reader of a violation sees the commit and the
+//! of which the trace does not tell the content is not judged: what an installed snapshot covers, except for the term of its
+//! last entry. The reader of a violation sees the commit and the
 //! election. Reference: Ongaro & Ousterhout, section 5.4.
 
 use std::collections::BTreeMap;
@@ -104,9 +105,9 @@ fn elected(
         }
         let found = match log.at(index) {
             Place::Holds(entry, _) if entry == commit.entry => continue,
+            Place::Covered(term) if term == commit.entry.term => continue,
             Place::Unknown => continue,
-            Place::Holds(entry, appended) => Some((entry, appended)),
-            Place::Beyond => None,
+            place => place,
         };
         let (who, term) = (trace.name(event.node), event.term);
         let mut items = vec![
@@ -118,14 +119,19 @@ fn elected(
             evidence::event(trace, position),
         ];
         let summary = match found {
-            Some((entry, appended)) => {
+            Place::Holds(entry, appended) => {
                 items.push(evidence::entry(trace, appended, "appends", entry));
                 format!(
                     "{who} leads term {term} with another entry at index {index} than the one committed in term {}",
                     commit.term
                 )
             }
-            None => format!(
+            Place::Covered(covered) => format!(
+                "{who} leads term {term} with a snapshot that ends in entry {index} of term {covered}, another one than \
+                 the one committed in term {}",
+                commit.term
+            ),
+            Place::Unknown | Place::Beyond => format!(
                 "{who} leads term {term} with a log that ends at index {}, and lacks entry {index}, committed in term {}",
                 log.last_index(),
                 commit.term

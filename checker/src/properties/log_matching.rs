@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 
 use super::{Needs, PropertyKind, Run, evidence};
 use crate::params::Params;
-use crate::trace::logs::{NodeLog, Place};
+use crate::trace::logs::NodeLog;
 use crate::trace::{Entry, Span, Trace, What};
 use crate::verdict::{Budget, Cause, Verdict};
 
@@ -104,10 +104,7 @@ fn term_before(log: &NodeLog, previous: Option<Entry>, entry: Entry) -> Option<u
         (0, _) => None,
         (1, _) => Some(0),
         (index, Some(previous)) if previous.index + 1 == index => Some(previous.term),
-        (index, _) => match log.at(index - 1) {
-            Place::Holds(before, _) => Some(before.term),
-            Place::Unknown | Place::Beyond => None,
-        },
+        (index, _) => log.term_at(index - 1),
     }
 }
 

@@ -11,6 +11,7 @@ mod leader_completeness;
 mod linearizable;
 mod log_matching;
 mod lost_commits;
+mod state_hash_equal;
 mod state_machine_safety;
 mod vote_once;
 
@@ -70,6 +71,7 @@ static REGISTRY: &[PropertyKind] = &[
     leader_completeness::KIND,
     state_machine_safety::KIND,
     commit_monotonic::KIND,
+    state_hash_equal::KIND,
 ];
 
 /// All properties.

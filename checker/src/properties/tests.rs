@@ -43,7 +43,7 @@ fn field(word: &str) -> String {
         "votes" | "acks" => {
             format!("[{}]", value.split(',').map(|n| format!("{n:?}")).collect::<Vec<_>>().join(","))
         }
-        "to" | "role" | "voted_for" | "state" => format!("{value:?}"),
+        "to" | "role" | "voted_for" | "state" | "hash" => format!("{value:?}"),
         _ => value.to_owned(),
     };
     format!(r#","{name}":{value}"#)
@@ -247,6 +247,128 @@ fn the_commit_index_falls_only_with_a_restart() {
                      n1 2 boot boot=2 last_index=5 last_term=2
                      n1 2 commit index=4 entry_term=2";
     assert_holds(&on_trace("commit-monotonic", restarted));
+}
+
+#[test]
+fn an_installed_snapshot_proves_its_last_entry_only() {
+    let committed = "n1 2 role role=leader
+                     n1 2 append entries=1/2/a,2/2/b,3/2/c
+                     n1 2 commit index=3 entry_term=2 acks=n1,n3";
+    let fine =
+        format!("{committed}\nn2 2 snapshot index=3 entry_term=2 state=installed\nn2 3 role role=leader");
+    assert_holds(&on_trace("leader-completeness", &fine));
+    let short =
+        format!("{committed}\nn2 2 snapshot index=2 entry_term=2 state=installed\nn2 3 role role=leader");
+    assert_violated(&on_trace("leader-completeness", &short), "ends at index 2, and lacks entry 3");
+    let other =
+        format!("{committed}\nn2 2 snapshot index=3 entry_term=1 state=installed\nn2 3 role role=leader");
+    assert_violated(&on_trace("leader-completeness", &other), "snapshot that ends in entry 3 of term 1");
+    // One without its term tells nothing, and the log before a snapshot is no part of the node any more.
+    let nameless = other.replace("entry_term=1", "entry_term=0");
+    assert_holds(&on_trace("leader-completeness", &nameless));
+    let replaced = format!("n2 1 append entries=1/1/d,2/1/e\n{fine}");
+    assert_holds(&on_trace("leader-completeness", &replaced));
+}
+
+#[test]
+fn what_stands_behind_a_snapshot_stays_unless_it_is_removed() {
+    let committed = "n1 2 role role=leader
+                     n1 2 append entries=1/2/a,2/2/b,3/2/c,4/2/d
+                     n1 2 commit index=4 entry_term=2 acks=n1,n2";
+    // n2 lost its trace of the log up to 3, not the log.
+    let kept = "n2 2 boot boot=2 last_index=3 last_term=2
+                n2 2 append entries=4/2/d
+                n2 2 snapshot index=2 entry_term=2 state=installed";
+    assert_holds(&on_trace("leader-completeness", &format!("{committed}\n{kept}\nn2 3 role role=leader")));
+    let removed = kept.replace("n2 2 snapshot", "n2 2 truncate from=3\nn2 2 snapshot");
+    let removed = format!("{committed}\n{removed}\nn2 3 role role=leader");
+    assert_violated(&on_trace("leader-completeness", &removed), "ends at index 2, and lacks entry 3");
+    // The log may be lost behind a snapshot, and does not end before it.
+    let lost = format!(
+        "{committed}\nn2 2 boot boot=2 last_index=0 last_term=0 snapshot_index=4\nn2 3 role role=leader"
+    );
+    assert_holds(&on_trace("leader-completeness", &lost));
+}
+
+#[test]
+fn the_entry_behind_a_snapshot_follows_its_last_one() {
+    let fine = "n1 2 append entries=1/1/a,2/2/b,3/3/c
+                n2 2 snapshot index=2 entry_term=2 state=installed
+                n2 3 append entries=3/3/c";
+    assert_holds(&on_trace("log-matching", fine));
+    let wrong = fine.replace("entry_term=2", "entry_term=1");
+    assert_violated(
+        &on_trace("log-matching", &wrong),
+        "follows an entry of term 2 on n1 and one of term 1 on n2",
+    );
+    assert_holds(&on_trace("log-matching", &fine.replace("entry_term=2", "entry_term=0")));
+    // A crash undid the installation: the log is the one before, of which the snapshot says nothing.
+    let undone = "n1 4 append entries=1/1/a,2/3/b,3/4/c
+                  n2 2 snapshot index=2 entry_term=2 state=installed
+                  n2 2 boot boot=2 last_index=2 last_term=3
+                  n2 4 append entries=3/4/c";
+    assert_holds(&on_trace("log-matching", undone));
+}
+
+#[test]
+fn a_snapshot_stands_for_the_application_of_its_last_entry() {
+    let installed = "n1 3 apply entries=1/1/a,2/3/b
+                     n2 3 snapshot index=2 entry_term=3 state=installed
+                     n2 3 apply entries=3/3/c
+                     n1 3 apply entries=3/3/c";
+    assert_holds(&on_trace("state-machine-safety", installed));
+    let other = installed.replace("index=2 entry_term=3", "index=2 entry_term=2");
+    assert_violated(
+        &on_trace("state-machine-safety", &other),
+        "n1 and n2 applied different entries at index 2",
+    );
+    assert_holds(&on_trace("state-machine-safety", &other.replace("entry_term=2", "entry_term=0")));
+    // The snapshot comes first, then two different entries of its term.
+    let later = "n1 3 snapshot index=2 entry_term=3 state=installed
+                 n2 3 apply entries=2/3/b
+                 n3 3 apply entries=2/3/c";
+    assert_violated(
+        &on_trace("state-machine-safety", later),
+        "n2 and n3 applied different entries at index 2",
+    );
+    // One of entries that are not committed does harm once the node starts from it.
+    let taken = "n1 2 snapshot index=2 entry_term=2 state=taken
+                 n2 3 apply entries=1/1/a,2/3/b";
+    assert_holds(&on_trace("state-machine-safety", taken));
+    let used = format!("{taken}\nn1 2 boot boot=2 last_index=2 last_term=2 snapshot_index=2");
+    assert_violated(
+        &on_trace("state-machine-safety", &used),
+        "n2 and n1 applied different entries at index 2",
+    );
+}
+
+#[test]
+fn an_installed_snapshot_moves_the_commit_index() {
+    let forward = "n1 2 commit index=5 entry_term=2
+                   n1 2 snapshot index=9 entry_term=2 state=installed
+                   n1 2 commit index=10 entry_term=2";
+    assert_holds(&on_trace("commit-monotonic", forward));
+    assert_violated(
+        &on_trace("commit-monotonic", &forward.replace("index=10", "index=8")),
+        "fell from 9 to 8",
+    );
+    let back = forward.replace("index=9", "index=4");
+    assert_violated(&on_trace("commit-monotonic", &back), "fell from 5 to 4");
+    // One of the node's own takes nothing back.
+    assert_holds(&on_trace("commit-monotonic", &back.replace("installed", "taken")));
+}
+
+#[test]
+fn states_behind_one_index_must_agree() {
+    let equal = "n1 2 state index=5 hash=ab
+                 n2 2 state index=5 hash=ab
+                 n2 2 state index=6 hash=cd";
+    assert_holds(&on_trace("state-hash-equal", equal));
+    let differs = equal.replace("n2 2 state index=5 hash=ab", "n2 2 state index=5 hash=ac");
+    let verdict = on_trace("state-hash-equal", &differs);
+    assert_violated(&verdict, "the states of n1 and n2 behind entry 5 differ");
+    let alone = "n1 2 state index=5 hash=ab\nn2 2 state index=6 hash=ac";
+    assert!(matches!(on_trace("state-hash-equal", alone), Verdict::Inconclusive(Cause::Evidence { .. })));
 }
 
 /// A history from short lines: "3 invoke write r1 5", "3 ok", "3 ok 5", "3 info", "3 fail"; "final" marks the reads.

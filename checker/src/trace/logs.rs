@@ -12,6 +12,8 @@ use super::{Boot, Entry, Event, SnapshotState, Trace, What};
 pub enum Place {
     /// This entry is there.
     Holds(Entry, usize),
+    /// The last entry that a snapshot covers, which the log begins behind: its term, but not what it is.
+    Covered(u64),
     /// Something may be there; the trace does not tell what.
     Unknown,
     /// The log ends before.
@@ -35,6 +37,8 @@ pub struct NodeLog {
     slots: Vec<Option<Slot>>,
     /// The lowest index that was removed and is not yet durably so: what was there may come back with the next crash.
     unsettled: Option<u64>,
+    /// Index and term of the last entry of the snapshot that was installed, while the log has it.
+    covered: Option<(u64, u64)>,
 }
 
 impl NodeLog {
@@ -55,7 +59,19 @@ impl NodeLog {
         match index.checked_sub(1).map(|at| self.slots.get(at as usize)) {
             Some(Some(Some(slot))) => Place::Holds(slot.entry, slot.appended),
             Some(None) => Place::Beyond,
-            _ => Place::Unknown,
+            _ => match self.covered {
+                Some((covered, term)) if covered == index => Place::Covered(term),
+                _ => Place::Unknown,
+            },
+        }
+    }
+
+    /// The term of the entry at this index, if it is known.
+    pub fn term_at(&self, index: u64) -> Option<u64> {
+        match self.at(index) {
+            Place::Holds(entry, _) => Some(entry.term),
+            Place::Covered(term) => Some(term),
+            Place::Unknown | Place::Beyond => None,
         }
     }
 
@@ -80,6 +96,7 @@ impl NodeLog {
         let keep = from.saturating_sub(1) as usize;
         if keep < self.slots.len() {
             self.slots.truncate(keep);
+            self.covered = self.covered.filter(|&(covered, _)| covered < from);
             // Until a later fsync, a crash may bring the removed entries back.
             self.unsettled = Some(self.unsettled.map_or(from, |old| old.min(from)));
         }
@@ -92,26 +109,30 @@ impl NodeLog {
     }
 
     fn boot(&mut self, boot: Boot) {
-        let last = boot.last_index.min(PLACES) as usize;
-        let agrees = last == 0
-            || matches!(self.slots.get(last - 1), Some(Some(slot)) if slot.entry.term == boot.last_term);
+        // What a snapshot covers is there, also where the log behind it is lost.
+        let last = boot.last_index.max(boot.snapshot_index).min(PLACES);
+        let agrees = last == 0 || (last == boot.last_index && self.term_at(last) == Some(boot.last_term));
         // A removal that was not durable may have been undone, from that index on.
         let certain = match (agrees, self.unsettled) {
             (true, None) => last,
-            (true, Some(from)) => last.min(from.saturating_sub(1) as usize),
+            (true, Some(from)) => last.min(from.saturating_sub(1)),
             (false, _) => 0,
         };
-        self.slots.resize(last, None);
-        self.slots[certain.min(last)..].iter_mut().for_each(|slot| *slot = None);
+        self.slots.resize(last as usize, None);
+        self.slots[certain as usize..].iter_mut().for_each(|slot| *slot = None);
+        self.covered = self.covered.filter(|&(covered, _)| covered <= certain);
         self.unsettled = None;
     }
 
+    /// The log begins behind the snapshot from now on, and what stood before says nothing about the state. Entries behind
+    /// it stay: the node says with a truncation if they do not.
     fn install(&mut self, index: u64, term: u64) {
         let at = index.min(PLACES) as usize;
-        let same = index > 0 && matches!(self.slots.get(at - 1), Some(Some(slot)) if slot.entry.term == term);
-        if !same {
-            self.slots.clear();
+        if self.slots.len() < at {
             self.slots.resize(at, None);
         }
+        self.slots[..at].iter_mut().for_each(|slot| *slot = None);
+        // A snapshot that does not know its term says 0.
+        self.covered = (term > 0).then_some((index, term));
     }
 }

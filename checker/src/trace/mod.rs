@@ -80,6 +80,8 @@ pub enum What {
     Apply(Span),
     /// A read was answered at this applied index.
     Read(u64),
+    /// The hash of the node's state behind this index.
+    State(u64, u64),
     /// A membership entry at this index was appended, committed or rolled back.
     Config(u64),
     /// A snapshot up to this index, whose last entry has this term.

@@ -121,6 +121,7 @@ impl TraceBuilder {
             }
             "apply" => What::Apply(self.entries(line)),
             "read" => What::Read(line.index),
+            "state" => line.hash.as_ref().map_or(What::Other, |hash| What::State(line.index, hash.0)),
             "config" => What::Config(line.index),
             "snapshot" => match line.state.as_deref() {
                 Some("taken") => What::Snapshot(SnapshotState::Taken, line.index, line.entry_term),
@@ -210,6 +211,8 @@ struct Line<'a> {
     acks: Vec<Cow<'a, str>>,
     #[serde(borrow, default)]
     state: Option<Cow<'a, str>>,
+    #[serde(default)]
+    hash: Option<Hash>,
 }
 
 #[derive(Deserialize)]
