@@ -74,7 +74,7 @@ pub(super) struct Disk {
 #[derive(Debug)]
 pub(super) enum Done {
     /// It is as durable as it asked for; what may be said now, and the number to report.
-    Written(Write, Option<PersistId>),
+    Written(Box<Write>, Option<PersistId>),
     /// The disk refused to sync it.
     Failed,
 }
@@ -116,7 +116,7 @@ impl Disk {
             Some(persist) if self.swallows_until > now => Some(persist.id),
             Some(persist) => Some(self.write(now, persist)),
         };
-        Some(Done::Written(write, id))
+        Some(Done::Written(Box::new(write), id))
     }
 
     fn write(&mut self, now: Micros, mut persist: Persist) -> PersistId {

@@ -14,6 +14,8 @@ pub mod invariants;
 mod clients;
 mod disk;
 mod drawn;
+mod effects;
+mod faults;
 mod membership;
 mod nemesis;
 mod network;

@@ -10,24 +10,22 @@ use rand_chacha::ChaCha8Rng;
 
 use super::clients::{Clients, Host, Sent};
 use super::clock::Clocks;
-use super::disk::{Crash, Disk, Done, votes};
+use super::disk::{Crash, Disk};
 use super::drawn;
 use super::invariants::{Finding, Invariant, Witness};
 use super::membership::Members;
-use super::nemesis::{self, Fault, Rest};
-use super::network::{Network, arrivals};
-use super::snapshot::{Outcome, State, store_of};
+use super::nemesis::Rest;
+use super::network::Network;
+use super::snapshot::State;
 use super::{Demand, Report, Shape};
-use crate::raft::control::{Order, OrderOutcome};
-use crate::raft::io::{DiskSpace, Effects, Input, Micros, NodeId, Now, ReadAsk, RequestId};
+use crate::raft::io::{DiskSpace, Input, Micros, NodeId, Now, ReadAsk, RequestId};
 use crate::raft::log::Entry;
 use crate::raft::message::Message;
 use crate::raft::recovery::Standing;
-use crate::raft::rules::{Count, OnDiskFull, OnFsyncError, Rules};
-use crate::raft::snapshot::{SnapshotId, SnapshotReport, SnapshotWork};
-use crate::raft::trace::{EntryMark, Role};
+use crate::raft::rules::{Count, Rules};
+use crate::raft::snapshot::SnapshotId;
+use crate::raft::trace::Role;
 use crate::raft::{Config, Raft};
-use crate::store::Applied;
 use crate::store::Store;
 
 #[derive(Debug)]
@@ -108,14 +106,11 @@ pub(super) struct World {
     pub(super) members: Members,
     /// Once in a run: until then nobody writes at this leader that some node no longer hears, and nothing else goes wrong. Else
     /// that node's log is soon too old for it to be elected, and the leader is safe by accident.
-    lull: Option<(NodeId, Micros)>,
+    pub(super) lull: Option<(NodeId, Micros)>,
     /// Nodes that are no members any more are switched off.
     pub(super) tidy: bool,
     pub(super) report: Report,
 }
-
-/// For so long after it lost everybody, a deserted leader is asked for reads only: about an election.
-const LULL_MS: u64 = 700;
 
 fn draw_shape(random: &mut ChaCha8Rng, rules: &Rules) -> Shape {
     let mut pick = |choices: &[u64]| choices[random.random_range(0..choices.len())];
@@ -263,7 +258,7 @@ impl World {
         next
     }
 
-    fn happen(&mut self, event: Event) {
+    pub(super) fn happen(&mut self, event: Event) {
         match event {
             Event::Deliver { from, to, message } => {
                 if !self.network.passes(from, to) {
@@ -300,7 +295,7 @@ impl World {
     }
 
     /// What a node's clocks show now.
-    fn clocks_of(&self, id: NodeId) -> Now {
+    pub(super) fn clocks_of(&self, id: NodeId) -> Now {
         self.nodes[id.0 as usize - 1].clocks.now(self.now, self.rules.read.lease_clock)
     }
 
@@ -308,7 +303,7 @@ impl World {
         self.schedule_at(Micros(self.now.0 + delay_us), event);
     }
 
-    fn schedule_at(&mut self, at: Micros, event: Event) {
+    pub(super) fn schedule_at(&mut self, at: Micros, event: Event) {
         self.scheduled += 1;
         self.queue.push(Reverse(Scheduled { at, number: self.scheduled, event }));
     }
@@ -405,7 +400,7 @@ impl World {
     }
 
     /// Lets a node take in what it was told, and carries out what follows.
-    fn work(&mut self, id: NodeId) {
+    pub(super) fn work(&mut self, id: NodeId) {
         let now = self.clocks_of(id);
         let mut inputs = std::mem::take(&mut self.node(id).inbox);
         self.node(id).wakes = None;
@@ -420,238 +415,7 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, id: NodeId, mut effects: Effects) {
-        let position = id.0 as usize - 1;
-        self.restore(id, &effects);
-        let Some(raft) = &self.nodes[position].raft else { return };
-        let leads = |event: &crate::raft::trace::Event| {
-            matches!(event.kind, crate::raft::trace::EventKind::Role(Role::Leader, _))
-        };
-        self.report.elections += effects.trace.iter().filter(|event| leads(event)).count() as u64;
-        let restored = &self.nodes[position].state;
-        let judged = self.witness.saw_step(id, raft, &effects.trace, &effects.apply, restored);
-        self.judge(judged);
-        self.members.saw(&effects.trace);
-        if let Some(reason) = effects.halt {
-            self.crash(id, Crash::Process);
-            return self.found(Invariant::Progress, format!("{id} stops: {reason}"));
-        }
-        self.apply(id, &effects);
-        self.work_on_snapshots(id, std::mem::take(&mut effects.snapshots));
-        self.node(id).deadline = effects.deadline;
-        let fsync = self.random.random_range(20..=self.report.shape.fsync_us_max);
-        let done = Micros(self.now.0 + fsync);
-        self.node(id).disk.submit(&mut effects, done);
-        self.post(id, effects.send);
-    }
-
-    /// Replaces the state of a node by that of a snapshot that it received.
-    fn restore(&mut self, id: NodeId, effects: &Effects) {
-        let Some(restored) = effects.restore else { return };
-        let store = self.stores.get(&restored).cloned().unwrap_or_else(|| Store::new(&self.rules));
-        let node = self.node(id);
-        let Some(snapshot) = node.disk.snapshots.take_loaded(restored) else {
-            return self.found(Invariant::Recovery, format!("{id} installs {restored:?}, which it has not"));
-        };
-        let before = std::mem::replace(&mut node.applied, restored.last.index);
-        node.state = snapshot.state;
-        node.host.machine.restore(restored.last.index, store).expect("it has no files");
-        self.report.installs += 1;
-        if restored.last.index < before {
-            let detail = format!("{id} goes back from {before} to a snapshot up to {}", restored.last.index);
-            self.found(Invariant::CommitMonotonic, detail);
-        }
-    }
-
-    fn work_on_snapshots(&mut self, id: NodeId, work: Vec<SnapshotWork>) {
-        for work in work {
-            let longest = 2 * self.report.shape.fsync_us_max;
-            let at = Micros(self.now.0 + self.random.random_range(20..=longest));
-            let Node { disk, state, host, .. } = self.node(id);
-            let store = match &work {
-                SnapshotWork::Take(take) => Some(store_of(take, host.machine.store())),
-                _ => None,
-            };
-            let taken = disk.snapshots.submit(work, state, at);
-            self.stores.extend(taken.zip(store));
-        }
-    }
-
-    fn complete_snapshot_work(&mut self, id: NodeId) {
-        let write = self.rules.snapshot.snapshot_write;
-        match self.node(id).disk.snapshots.complete(write) {
-            None => {}
-            Some(Outcome::Send(to, message)) => self.post(id, vec![(to, message)]),
-            Some(Outcome::Report(report)) => {
-                self.report.snapshots += u64::from(matches!(report, SnapshotReport::Taken(_)));
-                self.step(id, Input::Snapshot(report));
-            }
-        }
-    }
-
-    fn apply(&mut self, id: NodeId, effects: &Effects) {
-        for entry in &effects.apply {
-            let expected = self.node(id).applied + 1;
-            if entry.index != expected {
-                let detail = format!("{id} applies entry {} where entry {expected} is due", entry.index);
-                return self.found(Invariant::CommitMonotonic, detail);
-            }
-            self.node(id).applied = entry.index;
-            self.node(id).state.push(EntryMark::from(entry));
-        }
-        self.acknowledge_early(id, &effects.acknowledged);
-        let (now, position) = (self.now, id.0 as usize - 1);
-        if let Err(reason) = self.nodes[position].host.apply(now, &effects.apply, effects.commit) {
-            return self.found(Invariant::Progress, format!("{id} stops: {reason}"));
-        }
-        let states = self.nodes[position].host.machine.states().to_vec();
-        for &(index, hash) in &states {
-            let judged = self.witness.saw_state(id, index, hash);
-            self.judge(judged);
-        }
-        if let Some(raft) = &mut self.nodes[position].raft {
-            raft.note_states(&states);
-        }
-        for &(request, index) in &effects.applied {
-            self.acknowledge(id, request, index, effects);
-        }
-        for &(request, index) in &effects.reads {
-            self.answer_read(id, request, index);
-        }
-        for (request, outcome) in &effects.ordered {
-            if self.waiting.remove(request).is_none() {
-                let detail = format!("{id} answers the order {request:?}, which does not wait");
-                return self.found(Invariant::RightAnswer, detail);
-            }
-            self.report.transfers += u64::from(*outcome == OrderOutcome::Done(None));
-            self.report.changes += u64::from(matches!(outcome, OrderOutcome::Done(Some(_))));
-        }
-        for (request, _) in &effects.refused {
-            self.waiting.remove(request);
-        }
-        for request in &effects.dropped {
-            self.waiting.remove(request);
-        }
-    }
-
-    /// Writes that are answered although they are not committed.
-    fn acknowledge_early(&mut self, id: NodeId, early: &[(RequestId, u64)]) {
-        for (request, index) in early {
-            let entry =
-                self.nodes[id.0 as usize - 1].raft.as_ref().and_then(|raft| raft.log().get(*index)).cloned();
-            let (Some(entry), Some((_, Waiting::Write(sent)))) = (entry, self.waiting.get_mut(request))
-            else {
-                continue;
-            };
-            if sent.is_blind() && sent.is_in(&entry) {
-                sent.early = true;
-                self.report.writes += 1;
-                let judged = self.witness.saw_acknowledged(&entry);
-                self.judge(judged);
-            }
-        }
-    }
-
-    fn acknowledge(&mut self, id: NodeId, request: RequestId, index: u64, effects: &Effects) {
-        let node = &mut self.nodes[id.0 as usize - 1];
-        // Applied now, or earlier if the rules have entries applied before they are committed.
-        let log = node.raft.as_ref().map(Raft::log);
-        let entry = effects.apply.iter().find(|entry| entry.index == index).or_else(|| log?.get(index));
-        let result = node.host.machine.take_result(index);
-        let (Some((_, Waiting::Write(sent))), Some(entry), Some(Applied { reply, remember })) =
-            (self.waiting.remove(&request), entry.cloned(), result)
-        else {
-            return self.found(Invariant::RightAnswer, format!("{id} answers {request:?}, nobody knows why"));
-        };
-        if !sent.is_in(&entry) {
-            return self
-                .found(Invariant::RightAnswer, format!("{id} answers {request:?} with entry {index}"));
-        }
-        if let (Some(call), Some(raft)) = (remember, &node.raft) {
-            node.host.memory.record(raft.term(), call, &reply);
-        }
-        let judged =
-            self.clients.answered(&sent, &reply).and_then(|()| self.witness.saw_acknowledged(&entry));
-        self.judge(judged);
-        self.report.writes += u64::from(!sent.early);
-    }
-
-    fn answer_read(&mut self, id: NodeId, request: RequestId, index: u64) {
-        let Some((_, Waiting::Read(floor))) = self.waiting.remove(&request) else {
-            return self
-                .found(Invariant::RightAnswer, format!("{id} answers {request:?}, which does not wait"));
-        };
-        if index > self.node(id).applied {
-            let detail =
-                format!("{id} answers a read at index {index} and has applied {}", self.node(id).applied);
-            return self.found(Invariant::RightAnswer, detail);
-        }
-        self.report.reads += 1;
-        let judged = self.witness.saw_read(id, floor, index);
-        self.judge(judged);
-    }
-
-    fn complete_write(&mut self, id: NodeId) {
-        let now = self.now;
-        match self.node(id).disk.complete(now) {
-            None => {}
-            Some(Done::Failed) => self.sync_failed(id),
-            Some(Done::Written(write, persisted)) => {
-                for (term, candidate) in votes(&write.events) {
-                    let judged = self.witness.saw_vote(id, term, candidate);
-                    self.judge(judged);
-                }
-                self.post(id, write.messages);
-                if let Some(persisted) = persisted {
-                    self.step(id, Input::Persisted(persisted));
-                }
-            }
-        }
-    }
-
-    fn sync_failed(&mut self, id: NodeId) {
-        match self.rules.storage.on_fsync_error {
-            OnFsyncError::Crash => {
-                self.crash(id, Crash::Power);
-                self.schedule(100_000, Event::Restart(id));
-            }
-            OnFsyncError::Retry | OnFsyncError::Ignore => {
-                self.node(id).disk.pretend();
-                self.complete_write(id);
-            }
-        }
-    }
-
-    fn fill_disk(&mut self, id: NodeId, millis: u64) {
-        if self.node(id).raft.is_none() {
-            return;
-        }
-        match self.rules.storage.on_disk_full {
-            OnDiskFull::StopAccepting => {
-                self.node(id).disk.full_until = self.now.plus_millis(millis);
-                self.step(id, Input::Disk(DiskSpace::Full));
-                self.schedule(millis * 1_000, Event::Room(id));
-            }
-            OnDiskFull::Crash => {
-                self.crash(id, Crash::Process);
-                self.schedule(millis * 1_000, Event::Restart(id));
-            }
-            OnDiskFull::Ignore => self.node(id).disk.swallows_until = self.now.plus_millis(millis),
-        }
-    }
-
-    fn post(&mut self, from: NodeId, messages: Vec<(NodeId, Message)>) {
-        for (to, message) in messages {
-            if !self.network.passes(from, to) {
-                continue;
-            }
-            for at in arrivals(&mut self.random, &self.report.shape, self.now) {
-                self.schedule_at(at, Event::Deliver { from, to, message: message.clone() });
-            }
-        }
-    }
-
-    fn judge(&mut self, judged: Result<(), (Invariant, String)>) {
+    pub(super) fn judge(&mut self, judged: Result<(), (Invariant, String)>) {
         if let Err((invariant, detail)) = judged {
             self.found(invariant, detail);
         }
@@ -674,7 +438,7 @@ impl World {
         if ids.is_empty() { None } else { Some(ids[self.random.random_range(0..ids.len())]) }
     }
 
-    fn begin_operation(&mut self) {
+    pub(super) fn begin_operation(&mut self) {
         let mean = self.report.shape.operation_every_us;
         let pause = self.random.random_range(0..=2 * mean);
         self.schedule(pause, Event::Operation);
@@ -688,7 +452,7 @@ impl World {
         if self.random.random_range(0..2) == 0 && !is_lull { self.write(id) } else { self.read(id) }
     }
 
-    fn write(&mut self, id: NodeId) {
+    pub(super) fn write(&mut self, id: NodeId) {
         self.requests += 1;
         let request = RequestId(self.requests);
         let node = &self.nodes[id.0 as usize - 1];
@@ -704,153 +468,11 @@ impl World {
         self.step(id, Input::Propose { request, command });
     }
 
-    fn read(&mut self, id: NodeId) {
+    pub(super) fn read(&mut self, id: NodeId) {
         self.requests += 1;
         let request = RequestId(self.requests);
         self.waiting.insert(request, (id, Waiting::Read(self.witness.known_to_clients)));
         self.step(id, Input::Read { request, ask: ReadAsk::default() });
-    }
-
-    fn begin_fault(&mut self) {
-        let mean = self.report.shape.fault_every_ms * 1_000;
-        let pause = self.random.random_range(0..=2 * mean);
-        if let Some(calm) = self.lull.and_then(|(_, until)| until.0.checked_sub(self.now.0)) {
-            self.schedule(calm + pause, Event::Fault);
-            return;
-        }
-        self.schedule(pause, Event::Fault);
-        match nemesis::draw(&mut self.random) {
-            Fault::Crash(crash, outage) => {
-                let ids = self.ids();
-                self.crash_one(&ids, crash, outage);
-            }
-            Fault::CrashLeader(crash, outage) => {
-                let leaders = self.leaders();
-                self.crash_one(&leaders, crash, outage);
-            }
-            Fault::PowerFailure => {
-                for id in self.ids() {
-                    self.crash_one(&[id], Crash::Power, 1);
-                }
-            }
-            Fault::DiskFull(millis) => {
-                let ids = self.ids();
-                if let Some(id) = self.any(&ids) {
-                    self.fill_disk(id, millis);
-                }
-            }
-            Fault::SyncError => {
-                let ids = self.ids();
-                if let Some(id) = self.any(&ids) {
-                    self.node(id).disk.fails_next_sync = true;
-                }
-            }
-            Fault::Split => self.split(),
-            Fault::IsolateLeader => {
-                let leaders = self.leaders();
-                if let Some(leader) = self.any(&leaders) {
-                    self.separate(&[leader]);
-                }
-            }
-            Fault::CutOneWay => {
-                let ids = self.ids();
-                if let (Some(from), Some(to)) = (self.any(&ids), self.any(&ids)) {
-                    self.network.cut(from, to);
-                    self.report.cuts += 1;
-                }
-            }
-            Fault::Pause(millis) => {
-                let ids = self.ids();
-                if let Some(id) = self.any(&ids) {
-                    self.node(id).paused_until = self.now.plus_millis(millis);
-                }
-            }
-            Fault::Suspend(millis) => {
-                let leaders = self.leaders();
-                if let Some(id) = self.any(&leaders) {
-                    let now = self.now;
-                    let node = self.node(id);
-                    node.paused_until = node.paused_until.max(now.plus_millis(millis));
-                    node.clocks.suspend(now, millis * 1000);
-                }
-            }
-            Fault::Desert(millis, rest) => {
-                let (leaders, ids) = (self.leaders(), self.ids());
-                if let (Some(leader), Some(other)) = (self.any(&leaders), self.any(&ids)) {
-                    self.network.cut(leader, other);
-                    self.network.cut(other, leader);
-                    self.report.cuts += 1;
-                    self.schedule(millis * 1000, Event::Desert { leader, other, rest });
-                    if self.lull.is_none() && self.random.random_range(0..2) == 0 {
-                        self.lull = Some((leader, self.now.plus_millis(millis + LULL_MS)));
-                    }
-                }
-            }
-            Fault::SetClock(millis) => {
-                let ids = self.ids();
-                if let Some(id) = self.any(&ids) {
-                    self.node(id).clocks.set_by(millis * 1000);
-                }
-            }
-            Fault::Transfer => {
-                let leaders = self.leaders();
-                if let Some(leader) = self.any(&leaders) {
-                    self.transfer(leader);
-                    if self.random.random_range(0..2) == 0 {
-                        // The target hears of it and the old leader of nothing more, if the moment is right.
-                        let soon = self.random.random_range(0..=2_000 + 2 * self.report.shape.latency_us_max);
-                        self.schedule(soon, Event::Desert { leader, other: leader, rest: Rest::Stays });
-                    }
-                }
-            }
-            Fault::Heal => self.network.heal(),
-        }
-    }
-
-    fn transfer(&mut self, leader: NodeId) {
-        let ids = self.ids();
-        let target = drawn::target(&mut self.random, &ids);
-        self.requests += 1;
-        let request = RequestId(self.requests);
-        self.waiting.insert(request, (leader, Waiting::Order));
-        self.step(leader, Input::Order { request, order: Order::Transfer(target) });
-    }
-
-    /// A leader loses everybody.
-    fn desert(&mut self, leader: NodeId, other: NodeId, rest: Rest) {
-        self.separate(&[leader]);
-        if let Rest::Restarts(outage) = rest {
-            for id in self.ids().into_iter().filter(|&id| id != leader && id != other) {
-                self.crash(id, Crash::Process);
-                self.schedule(outage * 1_000, Event::Restart(id));
-            }
-        }
-    }
-
-    fn crash_one(&mut self, candidates: &[NodeId], crash: Crash, outage_ms: u64) {
-        if let Some(id) = self.any(candidates) {
-            self.crash(id, crash);
-            self.schedule(outage_ms * 1_000, Event::Restart(id));
-        }
-    }
-
-    pub(super) fn split(&mut self) {
-        let side: Vec<NodeId> =
-            self.ids().into_iter().filter(|_| self.random.random_range(0..2) == 0).collect();
-        self.network.heal();
-        self.separate(&side);
-    }
-
-    /// Cuts every link between `side` and the rest.
-    fn separate(&mut self, side: &[NodeId]) {
-        for from in self.ids() {
-            for to in self.ids() {
-                if side.contains(&from) != side.contains(&to) {
-                    self.network.cut(from, to);
-                }
-            }
-        }
-        self.report.cuts += 1;
     }
 }
 
