@@ -307,4 +307,31 @@ mod tests {
         assert_eq!(merge_syncs(events), expected);
         assert_eq!(merge_syncs(vec![sync(1, 1, false), sync(2, 1, true)]).len(), 2, "the terms differ");
     }
+
+    /// How many reports it takes until so many jobs, which all waited before the writer began, are durable.
+    fn reports(rule: (&str, &str)) -> usize {
+        let dir = tempfile::tempdir().unwrap();
+        let (wal, _) = Wal::open(&dir.path().join("wal"), crate::wal::Sizes::default()).unwrap();
+        let mut rules = Rules::default();
+        rules.set(rule.0, rule.1).unwrap();
+        let (jobs, received) = std::sync::mpsc::channel();
+        for index in 1..=5 {
+            let entry = crate::raft::log::Entry { index, term: 1, payload: crate::raft::log::Payload::Noop };
+            let persist = Persist { id: PersistId(index), entries: vec![entry], ..Persist::default() };
+            jobs.send(Job { persist: Some(persist), ..Job::default() }).unwrap();
+        }
+        drop(jobs);
+        let reports = std::cell::RefCell::new(Vec::new());
+        Writer::new(wal, rules, None).run(&received, |report| reports.borrow_mut().push(report));
+        let reports = reports.into_inner();
+        let last = reports.last();
+        assert!(matches!(last, Some(Report::Finished { persisted: Some(PersistId(5)), .. })), "{last:?}");
+        reports.len()
+    }
+
+    #[test]
+    fn what_waits_shares_a_sync_unless_each_gets_its_own() {
+        assert_eq!(reports(("log_sync", "group_commit")), 1);
+        assert_eq!(reports(("log_sync", "serial")), 5);
+    }
 }

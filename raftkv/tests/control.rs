@@ -7,6 +7,7 @@ mod common;
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
+use std::time::Duration;
 
 use common::{Cluster, NODE_ARGS, Response, request, until};
 use serde_json::{Value, json};
@@ -383,6 +384,35 @@ fn a_snapshot_by_order_survives_a_crash_before_its_rename() {
     cluster.terminate(1);
     cluster.start(1);
     assert_eq!(value(&cluster, "a"), json!("1"));
+}
+
+/// Whether a node answers a client while its snapshot is being written.
+fn answers_during_a_snapshot(rule: &str) -> bool {
+    let cluster = controlled(1, &["--rule", rule]);
+    cluster.leader();
+    assert_eq!(put(&cluster, 1, "a").unwrap().status, 200);
+    arm(&cluster, 1, json!({ "point": "snapshot_fsync", "action": "hold" }));
+    std::thread::scope(|scope| {
+        scope.spawn(|| request(control_port(&cluster, 1), "POST", "/control/snapshot", &[], ""));
+        wait_until_held(&cluster, 1, "snapshot_fsync");
+        let (answered, answer) = std::sync::mpsc::channel();
+        let cluster = &cluster;
+        scope.spawn(move || answered.send(put(cluster, 1, "b")));
+        // A node that is free answers within a disk write; one that waits does not answer at all.
+        let answer_meanwhile = answer.recv_timeout(Duration::from_millis(1500)).ok();
+        let response = request(control_port(cluster, 1), "DELETE", "/control/failpoints", &[], "");
+        assert_eq!(response.map(|response| response.status), Some(200));
+        let was_free = answer_meanwhile.is_some();
+        let answer = answer_meanwhile.unwrap_or_else(|| answer.recv().expect("it is answered in the end"));
+        assert_eq!(answer.expect("an answer").status, 200);
+        was_free
+    })
+}
+
+#[test]
+fn a_snapshot_holds_up_clients_only_if_it_is_told_to() {
+    assert!(answers_during_a_snapshot("snapshot_mode=background_copy"));
+    assert!(!answers_during_a_snapshot("snapshot_mode=blocking"));
 }
 
 /// What a counter shows that was told to count three times, when the node was killed between the third time and its index.
