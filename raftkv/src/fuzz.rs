@@ -191,7 +191,7 @@ impl Script<'_> {
             1 => Input::Propose { request, command: vec![self.byte(); usize::from(self.byte() % 8)] },
             2 => Input::Read { request, ask: ReadAsk::default() },
             3..=5 => Input::Persisted(PersistId(self.number())),
-            6 => Input::Disk(if self.byte() % 2 == 0 { DiskSpace::Full } else { DiskSpace::Free }),
+            6 => Input::Disk(if self.byte().is_multiple_of(2) { DiskSpace::Full } else { DiskSpace::Free }),
             7 | 8 => Input::Order { request, order: self.order() },
             _ => {
                 let from = self.node();
@@ -214,7 +214,7 @@ impl Script<'_> {
             3 => Order::Snapshot,
             4 => Order::Poke(Poke::NextIndex(self.node(), self.number())),
             5 => Order::Poke(Poke::MatchIndex(self.node(), self.number())),
-            6 => Order::Timer(if self.byte() % 2 == 0 { Timer::Manual } else { Timer::Armed }),
+            6 => Order::Timer(if self.byte().is_multiple_of(2) { Timer::Manual } else { Timer::Armed }),
             _ => Order::Change(self.change()),
         }
     }

@@ -24,7 +24,7 @@ fn reference() -> String {
             true => format!("**{value}**"),
             false => (*value).to_owned(),
         };
-        let mut values: Vec<String> = rule.values.iter().map(|known| value(known)).collect();
+        let mut values: Vec<String> = rule.values.iter().map(value).collect();
         if !rule.values.contains(&rule.default.as_str()) {
             values.push(format!("**{}**", rule.default));
         }

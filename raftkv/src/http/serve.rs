@@ -77,6 +77,7 @@ struct Server {
 }
 
 /// When a connection was last of use.
+#[derive(Default)]
 struct Activity {
     /// Requests on it that are being answered.
     open: AtomicUsize,
@@ -85,8 +86,6 @@ struct Activity {
 }
 
 impl Activity {
-    const NONE: Self = Self { open: AtomicUsize::new(0), changes: AtomicUsize::new(0) };
-
     fn begin(&self) {
         self.open.fetch_add(1, Ordering::Relaxed);
         self.changes.fetch_add(1, Ordering::Relaxed);
@@ -114,7 +113,7 @@ impl Server {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!("http: TCP_NODELAY: {error}");
         }
-        let activity = Activity::NONE;
+        let activity = Activity::default();
         let service = service_fn(|request| async {
             activity.begin();
             let response = self.respond(request).await;

@@ -246,16 +246,13 @@ impl Raft {
     }
 
     /// A value of each node: a leader's own, what it knows of those that it feeds, and that of a stranger.
-    pub(super) fn of_members<'a, T: Copy>(
+    pub(super) fn of_members<'a, T: Copy + 'a>(
         &self,
         leading: &'a Leading,
         own: T,
         stranger: T,
         known: impl Fn(&Progress) -> T + Copy + 'a,
-    ) -> impl Fn(NodeId) -> T + Copy + 'a
-    where
-        T: 'a,
-    {
+    ) -> impl Fn(NodeId) -> T + Copy + 'a {
         let id = self.id;
         move |node| match leading.progress.get(&node) {
             Some(progress) => known(progress),

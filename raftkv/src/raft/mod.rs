@@ -213,7 +213,7 @@ impl Raft {
         this.shorten_first_wait(now);
         this.promise_at_start(now);
         this.raise_commit(commit, None);
-        match this.impossible_quorum(&this.configurations.at(0).1) {
+        match this.impossible_quorum(this.configurations.at(0).1) {
             Some(reason) => Err(reason),
             None => Ok(this),
         }

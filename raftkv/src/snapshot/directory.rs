@@ -41,12 +41,16 @@ pub(super) enum Step {
     Removed(PathBuf),
 }
 
+/// Who is told of each step.
+#[cfg(test)]
+pub(super) type Watch = Box<dyn FnMut(&Step) + Send>;
+
 /// The snapshots of one node. Has one owner.
 pub struct Directory {
     path: PathBuf,
     rules: Rules,
     #[cfg(test)]
-    pub(super) watch: Option<Box<dyn FnMut(&Step) + Send>>,
+    pub(super) watch: Option<Watch>,
 }
 
 impl Directory {
