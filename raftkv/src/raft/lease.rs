@@ -51,7 +51,8 @@ impl Rounds {
 impl Raft {
     /// Whether this leader may answer without asking. To be asked after the read has arrived.
     pub(super) fn holds_lease(&self) -> bool {
-        self.lease_end().is_some_and(|end| self.leases.clock < end)
+        // Without the rule nobody has promised anything.
+        self.uses_leases() && self.lease_end().is_some_and(|end| self.leases.clock < end)
     }
 
     /// Until when this leader's voters have promised to elect nobody else, as far as it knows, by the clock of leases.
