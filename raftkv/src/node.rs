@@ -270,11 +270,10 @@ impl Ready {
         let (mut wal, recovered) = Wal::open_under(&rules, &data_dir.wal(), Sizes::default())?;
         let snapshots = Directory::open(&data_dir.snapshots(), &rules)?;
         let (snapshot, store) = snapshots.load_newest()?.unzip();
-        if snapshot.is_none() && recovered.first_index().is_none() {
-            let missing = "the front of the log was removed behind a snapshot, and there is no snapshot any more; restore \
-                           the directory from a copy, or remove the node from the cluster and add it again with an empty \
-                           directory";
-            return Err(NodeError::Arguments(format!("{}: {missing}", args.data_dir.display())));
+        if let Some(missing) = what_is_missing(snapshot.is_some(), &recovered) {
+            let remedy = "restore the directory from a copy, or remove the node from the cluster and add it again with an \
+                          empty directory";
+            return Err(NodeError::Arguments(format!("{}: {missing}; {remedy}", args.data_dir.display())));
         }
         let worker = snapshot::Worker::new(snapshots, snapshot.as_ref())?;
         let boot = wal.begin_boot()?;
@@ -617,6 +616,20 @@ fn rules(args: &Args) -> Result<Rules, NodeError> {
 /// The value of a rule as text, for showing it.
 fn rule_text(rules: &Rules, name: &str) -> String {
     rules.list().into_iter().find(|(rule, _)| *rule == name).map(|(_, value)| value).unwrap_or_default()
+}
+
+/// Why log and snapshot cannot be of one node's making, if they cannot.
+fn what_is_missing(has_snapshot: bool, recovered: &Recovered) -> Option<&'static str> {
+    match has_snapshot {
+        false if recovered.first_index().is_none() => {
+            Some("the front of the log was removed behind a snapshot, and there is no snapshot any more")
+        }
+        // Every start counts itself in the log before there can be a snapshot.
+        true if recovered.boot == 0 => {
+            Some("there is a snapshot and no log: the log was removed, and with it the term and the vote")
+        }
+        _ => None,
+    }
 }
 
 fn log_recovery(id: NodeId, boot: u64, recovered: &Recovered) {

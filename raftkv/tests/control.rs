@@ -384,6 +384,13 @@ fn a_snapshot_by_order_survives_a_crash_before_its_rename() {
     cluster.terminate(1);
     cluster.start(1);
     assert_eq!(value(&cluster, "a"), json!("1"));
+
+    // Without its log it does not know any more what it voted for and acknowledged.
+    cluster.terminate(1);
+    std::fs::remove_dir_all(cluster.data_dir(1).join("wal")).unwrap();
+    cluster.start(1);
+    assert!(!cluster.wait(1).success());
+    assert!(cluster.log(1).contains("there is a snapshot and no log"), "{}", cluster.log(1));
 }
 
 /// Whether a node answers a client while its snapshot is being written.
