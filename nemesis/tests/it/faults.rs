@@ -324,6 +324,8 @@ fn a_bad_network_is_that_of_the_target_in_the_direction_asked_for() {
     );
     assert_eq!(links("network: { target: n2, loss: 5%, links: clients }"), ["c2", "2c"]);
     assert_eq!(links("network: { target: all, loss: 5% }").len(), 6);
+    let Target::Links(late) = target("network: { target: n1 }", &model) else { panic!("no links") };
+    assert_eq!(late.what, "50 ms delay ±20 ms to and from n1");
     let Target::Links(cut) = target(
         "network: { target: n2, delay: 40ms, jitter: 1500ms, loss: 2.5%, burst: 3, rate-kbit: 64 }",
         &model,

@@ -26,15 +26,6 @@ pub(crate) fn read(entry: &str) -> (&'static FaultKind, Params) {
     (kind, params(kind, settings))
 }
 
-/// The least that makes a fault of this kind.
-pub(crate) fn least(kind: &FaultKind) -> String {
-    match kind.name {
-        // A perfect line is no fault.
-        "network" => "network: { delay: 10ms }".to_owned(),
-        name => format!("{name}: {{}}"),
-    }
-}
-
 fn params(kind: &FaultKind, given: &Value) -> Params {
     let given = given.as_object().expect("the settings are a map");
     for key in given.keys() {
