@@ -5,16 +5,17 @@
 //! spread over the writes that come while the copy lives, and each of those pays for one part at most. That is what the
 //! pages of a forked child do, without the fork.
 //! Invariant: a copy never changes.
-//! What it lacks on purpose: an order of all keys; within a part they are ordered.
+//! What it lacks on purpose: an order. Whoever needs one sorts what they get, as the writer of a snapshot does part by part.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// With a million keys a part has a thousand of them.
 const PARTS: usize = 1024;
 
-type Part<V> = BTreeMap<String, V>;
+/// The keys of a part, under a hash with a secret, so that no client can choose keys that collide.
+type Part<V> = HashMap<String, V>;
 
 /// The map.
 #[derive(Clone, Debug)]
@@ -71,7 +72,7 @@ impl<V: Clone> Shards<V> {
         self.len
     }
 
-    /// All keys, in an order that depends on them alone.
+    /// All keys, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &V)> {
         self.parts.iter().flat_map(|part| part.iter())
     }

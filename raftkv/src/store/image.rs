@@ -95,7 +95,10 @@ impl Store {
         let hash = self.hash();
         visit(&Piece::Base(self.log_time_ms, self.sessions.image()))?;
         for part in self.map.into_parts() {
-            for (key, cell) in part.iter() {
+            // The same state is the same bytes, whatever led to it.
+            let mut cells: Vec<_> = part.iter().collect();
+            cells.sort_unstable_by_key(|&(key, _)| key);
+            for (key, cell) in cells {
                 let (key, value) = (Cow::Borrowed(key.as_str()), Cow::Borrowed(&cell.value));
                 visit(&Piece::Key(key, value, cell.version, cell.ends_ms))?;
             }

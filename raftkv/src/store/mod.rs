@@ -1,4 +1,4 @@
-//! The state machine: an ordered map of keys to texts, lists, sets and locks, driven by the log alone.
+//! The state machine: a map of keys to texts, lists, sets and locks, driven by the log alone.
 //!
 //! Invariant: under the honest rules `apply` is a function of the state, the index and the bytes of the command: no clock,
 //! no randomness, no node identity, and no panic for the bytes of any client. Time is what proposers wrote into their
@@ -72,8 +72,14 @@ impl Cell {
         Self { value, version, ends_ms, contents }
     }
 
-    fn hash(&self, key: &str) -> u64 {
-        let digest = Digest::new(1).bytes(key.as_bytes()).word(self.contents).word(self.version);
+    /// The part of a binding's hash that its key makes.
+    fn named(key: &str) -> Digest {
+        Digest::new(1).bytes(key.as_bytes())
+    }
+
+    /// The hash of the binding of the key with this part.
+    fn hash(&self, named: Digest) -> u64 {
+        let digest = named.word(self.contents).word(self.version);
         digest.word(self.ends_ms.map_or(0, |ends| ends.wrapping_add(1))).end()
     }
 }
@@ -242,23 +248,27 @@ impl Store {
     }
 
     fn bind(&mut self, key: String, cell: Cell) {
-        self.hash = self.hash.wrapping_add(cell.hash(&key));
-        if let Some(ends) = cell.ends_ms {
-            self.ends.insert((ends, key.clone()));
-        }
+        let named = Cell::named(&key);
+        self.hash = self.hash.wrapping_add(cell.hash(named));
         let ends = cell.ends_ms;
-        if let Some(before) = self.map.get(&key) {
-            self.hash = self.hash.wrapping_sub(before.hash(&key));
-            if let Some(ended) = before.ends_ms.filter(|ended| Some(*ended) != ends) {
-                self.ends.remove(&(ended, key.clone()));
-            }
+        // Few stores have keys that end; the others are spared the copy of the key.
+        let ending = (ends.is_some() || !self.ends.is_empty()).then(|| key.clone());
+        let before = self.map.insert(key, cell);
+        if let Some(before) = &before {
+            self.hash = self.hash.wrapping_sub(before.hash(named));
         }
-        self.map.insert(key, cell);
+        let Some(key) = ending else { return };
+        if let Some(ended) = before.and_then(|before| before.ends_ms).filter(|ended| Some(*ended) != ends) {
+            self.ends.remove(&(ended, key.clone()));
+        }
+        if let Some(ends) = ends {
+            self.ends.insert((ends, key));
+        }
     }
 
     fn unbind(&mut self, key: &str) {
         let Some((key, cell)) = self.map.remove_entry(key) else { return };
-        self.hash = self.hash.wrapping_sub(cell.hash(&key));
+        self.hash = self.hash.wrapping_sub(cell.hash(Cell::named(&key)));
         if let Some(ends) = cell.ends_ms {
             self.ends.remove(&(ends, key));
         }
@@ -322,7 +332,7 @@ impl Store {
             self.bind(key, Cell::new(value, version, None));
             return Reply::Done;
         };
-        let before = cell.hash(&key);
+        let before = cell.hash(Cell::named(&key));
         match (&mut cell.value, to) {
             (Value::List(list), Collection::List) => {
                 cell.contents = longer(cell.contents, &element);
@@ -338,7 +348,7 @@ impl Store {
             (other, _) => return Reply::WrongType(other.kind().to_owned()),
         }
         cell.version = version;
-        self.hash = self.hash.wrapping_sub(before).wrapping_add(cell.hash(&key));
+        self.hash = self.hash.wrapping_sub(before).wrapping_add(cell.hash(Cell::named(&key)));
         Reply::Done
     }
 
