@@ -3,7 +3,8 @@
 //! Invariant: what comes out is exactly what the durable frames said, in order, or an error. Nothing is guessed: a gap in
 //! the indexes, a missing segment, a damaged frame that is not the last one all refuse.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::compact::Spans;
@@ -156,6 +157,8 @@ fn replay_from(rules: &Rules, directory: &Path, sequences: &[u64]) -> Result<(Re
     let mut replay =
         Replay { rules, recovered: Recovered::default(), ordinal: None, last: 0, spans: Spans::default() };
     let mut end = None;
+    // One buffer for all segments: fresh memory for each costs more than to read it.
+    let mut bytes = Vec::new();
     for (position, &sequence) in sequences.iter().enumerate() {
         let path = segment::path(directory, sequence);
         if position > 0 && sequences[position - 1] + 1 != sequence {
@@ -163,7 +166,9 @@ fn replay_from(rules: &Rules, directory: &Path, sequences: &[u64]) -> Result<(Re
             return Err(WalError::corrupt(&path, 0, what));
         }
         let tail = if position + 1 == sequences.len() { Tail::MayBeTorn } else { Tail::MustBeWhole };
-        let bytes = fs::read(&path).map_err(|e| WalError::io("read", &path, e))?;
+        bytes.clear();
+        let read = File::open(&path).and_then(|mut file| file.read_to_end(&mut bytes));
+        read.map_err(|e| WalError::io("read", &path, e))?;
         if position > 0 {
             replay.spans.rolled(sequence - 1);
         }
