@@ -28,6 +28,7 @@ use crate::peers::{Patience, Peers, PeersConfig};
 use crate::raft::io::NodeId;
 use crate::raft::quorum::Configuration;
 use crate::raft::rules::{RuleError, Rules, StateMachine, Toggle};
+use crate::raft::trace::Detail;
 use crate::raft::{Config, Raft};
 use crate::snapshot::{self, Directory, SnapshotError};
 use crate::store::Store;
@@ -299,9 +300,10 @@ impl Ready {
             // No two starts draw the same, also under a fixed seed: what was meant for an earlier one must not fit.
             seed: args.seed.unwrap_or_else(drawn_seed).wrapping_add(boot),
         };
-        let raft = Raft::new(config, micros_since(epoch)).map_err(NodeError::Arguments)?;
-        if let Some(trace) = &trace {
-            trace.write(&[raft.boot_event(boot)]).map_err(io_error("write the trace"))?;
+        let mut raft = Raft::new(config, micros_since(epoch)).map_err(NodeError::Arguments)?;
+        match &trace {
+            Some(trace) => trace.write(&[raft.boot_event(boot)]).map_err(io_error("write the trace"))?,
+            None => raft.trace_in(Detail::NoEntries),
         }
         let machine =
             recovered_machine(&rules, &raft, store, &data_dir.state()).map_err(NodeError::Arguments)?;

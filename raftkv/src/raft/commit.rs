@@ -8,7 +8,7 @@ use super::Raft;
 use super::io::NodeId;
 use super::replication::OpenKind;
 use super::rules::{AckAt, ApplyAt, LeaderCountsSelf, LeaderHint};
-use super::trace::{Commit, EntryMark, EventKind};
+use super::trace::{Commit, EventKind};
 use super::witness::Keeping;
 
 impl Raft {
@@ -65,8 +65,12 @@ impl Raft {
             }
             if self.keeping() == Keeping::Everything {
                 self.snapshots.applied(&entries);
-                self.trace(EventKind::Apply(entries.iter().map(EntryMark::from).collect()));
-                self.out.apply.extend(entries);
+                self.trace_entries(EventKind::Apply, &entries);
+                if self.out.apply.is_empty() {
+                    self.out.apply = entries;
+                } else {
+                    self.out.apply.extend(entries);
+                }
             }
         }
         self.out.commit = self.commit;

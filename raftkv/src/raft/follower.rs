@@ -11,7 +11,7 @@ use super::message::{
     AppendEntries, AppendOutcome, AppendReply, Heartbeat, HeartbeatReply, Message, Rejection,
 };
 use super::rules::{AppendConflict, FollowerCommitCap};
-use super::trace::{EntryMark, EventKind, Role};
+use super::trace::{EventKind, Role};
 use super::{Admission, Raft};
 
 impl Raft {
@@ -101,7 +101,7 @@ impl Raft {
         if !new.is_empty() {
             let new = &self.as_kept(new);
             self.log.extend(new);
-            self.trace(EventKind::Append(new.iter().map(EntryMark::from).collect()));
+            self.trace_entries(EventKind::Append, new);
             self.configurations_appended(new);
         }
     }

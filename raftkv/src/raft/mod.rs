@@ -74,7 +74,7 @@ use recovery::Standing;
 use replication::Leading;
 use rules::{Fsync as FsyncRule, Millis, PersistTerm, PersistVote, Rules, StartRole};
 use snapshot::{SnapshotMeta, Snapshots};
-use trace::{Boot, Event, EventKind, Fsync, Role};
+use trace::{Boot, Detail, EntryMark, Event, EventKind, Fsync, Role};
 use transfer::Transfers;
 
 /// What a node starts with.
@@ -145,6 +145,7 @@ pub struct Raft {
     /// The last entry that a witness has acknowledged and forgotten.
     promised: u64,
 
+    detail: Detail,
     out: Effects,
 }
 
@@ -207,6 +208,7 @@ impl Raft {
             transfers: Transfers::default(),
             leading: None,
             promised: 0,
+            detail: Detail::default(),
             out: Effects::default(),
         };
         this.starts_as = this.unusual_start();
@@ -217,6 +219,11 @@ impl Raft {
             Some(reason) => Err(reason),
             None => Ok(this),
         }
+    }
+
+    /// Names entries in the trace, or not.
+    pub fn trace_in(&mut self, detail: Detail) {
+        self.detail = detail;
     }
 
     /// The trace line for this start, the `boot`th of its data directory; to be written before anything else.
@@ -435,6 +442,13 @@ impl Raft {
 
     fn trace(&mut self, kind: EventKind) {
         self.out.trace.push(Event { term: self.term, kind });
+    }
+
+    /// One event that names entries.
+    fn trace_entries(&mut self, kind: fn(Vec<EntryMark>) -> EventKind, entries: &[Entry]) {
+        if self.detail == Detail::Everything {
+            self.trace(kind(entries.iter().map(EntryMark::from).collect()));
+        }
     }
 
     fn trace_durable(&mut self, kind: EventKind) {

@@ -19,7 +19,7 @@ use super::progress::{Bounds, Progress};
 use super::reads::Reads;
 use super::rules::{Backtrack, HeartbeatCommit, LeaderDisk, MatchFrom, Toggle};
 use super::status::PeerStatus;
-use super::trace::{EntryMark, EventKind};
+use super::trace::{Detail, EntryMark, EventKind};
 use super::witness::{Keeping, WITNESS_HAS_NO_STATE};
 use super::{Admission, Raft};
 
@@ -169,15 +169,17 @@ impl Raft {
     /// Appends an entry of this leader's term. It is sent at the end of the step.
     pub(super) fn append_own(&mut self, payload: Payload) -> u64 {
         let entry = self.log.push(self.term, payload);
-        let (index, mark, bytes) = (entry.index, EntryMark::from(entry), entry.size_bytes());
+        let (index, bytes) = (entry.index, entry.size_bytes());
+        let mark = (self.detail == Detail::Everything).then(|| EntryMark::from(entry));
         let configuration = matches!(entry.payload, Payload::Configuration(_)).then(|| entry.clone());
         if let Some(leading) = &mut self.leading {
             leading.uncommitted_bytes += bytes;
         }
         // One line for all entries of a step.
-        match self.out.trace.last_mut().map(|event| &mut event.kind) {
-            Some(EventKind::Append(marks)) => marks.push(mark),
-            _ => self.trace(EventKind::Append(vec![mark])),
+        match (mark, self.out.trace.last_mut().map(|event| &mut event.kind)) {
+            (Some(mark), Some(EventKind::Append(marks))) => marks.push(mark),
+            (Some(mark), _) => self.trace(EventKind::Append(vec![mark])),
+            (None, _) => {}
         }
         self.configurations_appended(configuration.as_slice());
         index

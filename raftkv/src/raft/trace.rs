@@ -22,6 +22,16 @@ pub struct Event {
     pub kind: EventKind,
 }
 
+/// How much of a trace somebody reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Detail {
+    /// All of it.
+    #[default]
+    Everything,
+    /// Nobody asks which entries were appended and applied: their hashes are not computed.
+    NoEntries,
+}
+
 /// An entry as the trace names it: index, term, hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EntryMark(pub u64, pub u64, pub u64);
