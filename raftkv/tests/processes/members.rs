@@ -1,39 +1,12 @@
 //! A cluster of real processes grows from three to five and shrinks again, under writes.
 
-#[allow(dead_code, reason = "other test programs use more of it")]
-mod common;
-
-use common::{Cluster, NODE_ARGS, request, until};
+use crate::cluster::{Cluster, request, until};
 use serde_json::{Value, json};
-
-#[derive(clap::Parser)]
-struct Cli {
-    #[command(flatten)]
-    args: raftkv::node::Args,
-}
-
-/// Not a test by itself: a node, when this program is started as one.
-#[test]
-fn node_process() {
-    let Ok(args) = std::env::var(NODE_ARGS) else { return };
-    let words = std::iter::once("node").chain(args.lines());
-    match raftkv::node::run(<Cli as clap::Parser>::parse_from(words).args) {
-        Ok(()) => std::process::exit(0),
-        Err(error) => {
-            eprintln!("node: {error}");
-            std::process::exit(1);
-        }
-    }
-}
-
-fn status(cluster: &Cluster, id: u8) -> Option<Value> {
-    Some(request(cluster.addresses.client(id), "GET", "/status", &[], "")?.json())
-}
 
 /// The node that leads, in the highest term that anybody leads in.
 fn leader(cluster: &Cluster) -> Option<u8> {
     let leads = |id| {
-        let status = status(cluster, id)?;
+        let status = cluster.status(id)?;
         (status["role"] == "leader").then(|| (status["term"].as_u64().unwrap_or(0), id))
     };
     cluster.ids().filter_map(leads).max().map(|(_, id)| id)
@@ -44,7 +17,7 @@ fn change(cluster: &Cluster, order: &Value, members: &[u8]) {
     let names: Vec<String> = members.iter().map(|id| format!("n{id}")).collect();
     until(&format!("{order}"), || {
         let leader = leader(cluster)?;
-        let status = status(cluster, leader)?;
+        let status = cluster.status(leader)?;
         let settled = status["config_committed"] == true && status["learners"] == json!([]);
         if settled && status["members"] == json!(names) {
             return Some(());
@@ -65,7 +38,7 @@ fn write(cluster: &Cluster, key: &str) {
 /// Every one of these nodes has applied what the leader has.
 fn all_have(cluster: &Cluster, members: &[u8], keys: u64) {
     until(&format!("{keys} keys on n{members:?}"), || {
-        let has = |&id: &u8| status(cluster, id).is_some_and(|status| status["keys"] == keys);
+        let has = |&id: &u8| cluster.status(id).is_some_and(|status| status["keys"] == keys);
         members.iter().all(has).then_some(())
     });
 }
@@ -97,7 +70,7 @@ fn a_cluster_grows_and_shrinks() {
         let hint =
             |id| request(cluster.addresses.client(id), "PUT", "/kv/c", &[], "1").map(|hint| hint.json());
         let at = json!(cluster.addresses.client(5).to_string());
-        let known = |id| status(&cluster, id).is_some_and(|status| status["leader_addr"] == at);
+        let known = |id| cluster.status(id).is_some_and(|status| status["leader_addr"] == at);
         (1..=4).all(|id| known(id) && hint(id).is_some_and(|hint| hint["addr"] == at)).then_some(())
     });
 

@@ -1,14 +1,12 @@
 //! Clusters of real node processes on loopback addresses, and a plain HTTP client for them.
 //!
-//! A node process is this test program itself, started again with the arguments in the environment, so that nothing has
-//! to be built beforehand. Each cluster has loopback addresses of its own, so the ports can be the default ones.
+//! Each cluster has loopback addresses of its own, so the ports can be the default ones.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -18,26 +16,34 @@ pub(crate) const NODE_ARGS: &str = "RAFTKV_TEST_NODE_ARGS";
 /// Longer than anything here takes; reached only by a failure.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-static NEXT: AtomicU8 = AtomicU8::new(1);
+/// How many addresses a cluster has at its disposal.
+const BLOCK: u32 = 16;
 
-/// The addresses of one cluster.
+/// The addresses of one cluster: a block of 127.0.0.0/8 that no other cluster on this machine has at the same time, in
+/// this process or in another.
 pub(crate) struct Addresses {
-    net: String,
-    first: u8,
+    first: u32,
     count: u8,
+    /// Holds the block: nobody else can listen there. The kernel lets it go when the process ends, however that does.
+    _claim: TcpListener,
 }
 
 impl Addresses {
-    /// Addresses that no other cluster of this process uses, and hardly one of another process.
+    /// Claims addresses for `count` nodes.
     pub(crate) fn new(count: u8) -> Self {
-        let pid = std::process::id();
-        let net = format!("127.{}.{}", 64 + (pid >> 8) % 128, pid % 256);
-        Self { net, first: NEXT.fetch_add(count, Ordering::Relaxed), count }
+        assert!(u32::from(count) < BLOCK);
+        // From 127.64.0.0 to 127.191.255.255. Processes begin to look at different places.
+        let (lowest, blocks) = (u32::from(Ipv4Addr::new(127, 64, 0, 0)), (1 << 23) / BLOCK);
+        let begin = std::process::id().wrapping_mul(0x9e37_79b9) % blocks;
+        let claims = (0..blocks).map(|tried| lowest + (begin + tried) % blocks * BLOCK);
+        let claim = |first| Some((first, TcpListener::bind((Ipv4Addr::from(first), 7000)).ok()?));
+        let (first, claim) = claims.into_iter().find_map(claim).expect("a free block of loopback addresses");
+        Self { first, count, _claim: claim }
     }
 
     /// The client address of node `id`.
     pub(crate) fn client(&self, id: u8) -> SocketAddr {
-        format!("{}.{}:7001", self.net, self.first + id - 1).parse().unwrap()
+        SocketAddr::from((Ipv4Addr::from(self.first + u32::from(id)), 7001))
     }
 
     /// The value of `--members`.
@@ -76,9 +82,11 @@ impl Cluster {
         }
     }
 
-    pub(crate) fn started(count: u8) -> Self {
+    /// All nodes run, with these further arguments, which are parted by blanks.
+    pub(crate) fn started(count: u8, extra: &str) -> Self {
         let mut cluster = Self::new(count);
-        (1..=count).for_each(|id| cluster.start(id));
+        cluster.extra = extra.split_whitespace().map(str::to_owned).collect();
+        cluster.ids().for_each(|id| cluster.start(id));
         cluster
     }
 
@@ -190,6 +198,15 @@ impl Cluster {
             let majority = statuses.iter().filter(follows).count() * 2 > self.children.len();
             majority.then(|| leader["id"].as_str().unwrap()[1..].parse().unwrap())
         })
+    }
+
+    /// A node that does not lead and knows who does.
+    pub(crate) fn follower(&self) -> u8 {
+        let leader = self.leader();
+        let follows = |id: &u8| {
+            self.status(*id).is_some_and(|status| status["leader"] == format!("n{leader}").as_str())
+        };
+        until("a follower knows its leader", || self.ids().find(|id| *id != leader && follows(id)))
     }
 
     /// Asks whoever leads, until the answer is neither a redirect nor a failure.

@@ -1,43 +1,17 @@
 //! Orders and failpoints, on real processes: each point stops or kills a node where it says, which shows in what its disk
 //! holds, what its client was told and what the others have.
 
-#[allow(dead_code, reason = "other test programs use more of it")]
-mod common;
-
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use common::{Cluster, NODE_ARGS, Response, request, until};
+use crate::cluster::{Cluster, Response, request, until};
 use serde_json::{Value, json};
 
-#[derive(clap::Parser)]
-struct Cli {
-    #[command(flatten)]
-    args: raftkv::node::Args,
-}
-
-/// Not a test by itself: a node, when this program is started as one.
-#[test]
-fn node_process() {
-    let Ok(args) = std::env::var(NODE_ARGS) else { return };
-    let words = std::iter::once("node").chain(args.lines());
-    match raftkv::node::run(<Cli as clap::Parser>::parse_from(words).args) {
-        Ok(()) => std::process::exit(0),
-        Err(error) => {
-            eprintln!("node: {error}");
-            std::process::exit(1);
-        }
-    }
-}
-
 /// Nodes that take orders.
-fn controlled(count: u8, extra: &[&str]) -> Cluster {
-    let mut cluster = Cluster::new(count);
-    cluster.extra = std::iter::once("--control").chain(extra.iter().copied()).map(str::to_owned).collect();
-    cluster.ids().for_each(|id| cluster.start(id));
-    cluster
+fn controlled(count: u8, extra: &str) -> Cluster {
+    Cluster::started(count, &format!("--control {extra}"))
 }
 
 /// The port that a held node still serves.
@@ -120,7 +94,7 @@ fn settle(cluster: &Cluster) {
 
 #[test]
 fn a_node_takes_no_orders_unless_it_was_started_to() {
-    let cluster = Cluster::started(1);
+    let cluster = Cluster::started(1, "");
     cluster.leader();
     let refused = cluster.request(1, "POST", "/control/campaign", "").unwrap();
     assert_eq!((refused.status, refused.json()["error"].clone()), (403, json!("control_off")));
@@ -133,7 +107,7 @@ fn a_node_takes_no_orders_unless_it_was_started_to() {
 
 #[test]
 fn a_leader_dies_before_and_after_its_own_append() {
-    let mut cluster = controlled(3, &[]);
+    let mut cluster = controlled(3, "");
     let (leader, _, answer) = crash_leader_at(&mut cluster, "before_append", "a");
     assert!(answer.is_none(), "{answer:?}");
     assert_eq!(in_log(&cluster, leader, "a"), None);
@@ -157,7 +131,7 @@ fn a_leader_dies_before_and_after_its_own_append() {
 #[test]
 fn exactly_k_followers_are_sent_a_command() {
     for (skip, expected) in [(0, 1), (1, 2)] {
-        let mut cluster = controlled(3, &[]);
+        let mut cluster = controlled(3, "");
         let leader = cluster.leader();
         settle(&cluster);
         let status = cluster.status(leader).unwrap();
@@ -185,7 +159,7 @@ fn exactly_k_followers_are_sent_a_command() {
 
 #[test]
 fn what_a_majority_has_survives_the_leader() {
-    let mut cluster = controlled(3, &[]);
+    let mut cluster = controlled(3, "");
     for point in [
         "after_majority_ack_before_commit",
         "after_commit_before_apply",
@@ -211,7 +185,7 @@ fn what_a_majority_has_survives_the_leader() {
 
 #[test]
 fn a_client_has_its_answer_before_the_followers_know() {
-    let mut cluster = controlled(3, &[]);
+    let mut cluster = controlled(3, "");
     let (leader, term, answer) = crash_leader_at(&mut cluster, "after_reply_before_commit_broadcast", "a");
     let answer = answer.expect("the answer was written before the end");
     assert_eq!(answer.status, 200);
@@ -227,7 +201,7 @@ fn a_client_has_its_answer_before_the_followers_know() {
 
 #[test]
 fn half_a_write_is_found_and_removed() {
-    let mut cluster = controlled(3, &[]);
+    let mut cluster = controlled(3, "");
     let follower = cluster.ids().find(|&id| id != cluster.leader()).unwrap();
     arm(&cluster, follower, json!({ "point": "wal_mid_record", "action": "crash", "key": "a" }));
     assert_eq!(put(&cluster, cluster.leader(), "a").unwrap().status, 200, "the other two are enough");
@@ -240,7 +214,7 @@ fn half_a_write_is_found_and_removed() {
 
 #[test]
 fn half_a_vote_is_no_vote() {
-    let mut cluster = controlled(1, &["--rule", "election_timer=manual"]);
+    let mut cluster = controlled(1, "--rule election_timer=manual");
     until("the node answers", || cluster.status(1));
     arm(&cluster, 1, json!({ "point": "hard_state_mid_write", "action": "crash" }));
     // The order may be answered or not: the write that it causes is the end.
@@ -253,7 +227,7 @@ fn half_a_vote_is_no_vote() {
 
 #[test]
 fn a_segment_that_was_not_renamed_is_made_again() {
-    let mut cluster = controlled(1, &["--failpoint", "segment_roll=crash"]);
+    let mut cluster = controlled(1, "--failpoint segment_roll=crash");
     cluster.leader();
     let answer = cluster.request(1, "PUT", "/kv/big", &"x".repeat(600 << 10));
     assert!(answer.is_none(), "{answer:?}");
@@ -266,7 +240,7 @@ fn a_segment_that_was_not_renamed_is_made_again() {
 
 #[test]
 fn nothing_is_acknowledged_while_the_disk_is_held() {
-    let cluster = controlled(1, &[]);
+    let cluster = controlled(1, "");
     cluster.leader();
     ordered(&cluster, 1, "POST", "fsync", json!({ "action": "hold" }));
     std::thread::scope(|scope| {
@@ -286,7 +260,7 @@ fn nothing_is_acknowledged_while_the_disk_is_held() {
 
 #[test]
 fn a_held_leader_is_replaced_and_steps_down_when_it_is_released() {
-    let mut cluster = controlled(3, &[]);
+    let mut cluster = controlled(3, "");
     let leader = cluster.leader();
     arm(&cluster, leader, json!({ "point": "after_commit_before_apply", "action": "hold", "key": "a" }));
     std::thread::scope(|scope| {
@@ -319,7 +293,7 @@ fn a_held_leader_is_replaced_and_steps_down_when_it_is_released() {
 
 #[test]
 fn elections_by_order() {
-    let cluster = controlled(3, &["--rule", "election_timer=manual", "--rule", "pre_vote=off"]);
+    let cluster = controlled(3, "--rule election_timer=manual --rule pre_vote=off");
     until("all answer", || cluster.ids().all(|id| cluster.status(id).is_some()).then_some(()));
     ordered(&cluster, 2, "POST", "campaign", Value::Null);
     assert_eq!(cluster.leader(), 2);
@@ -341,7 +315,7 @@ fn elections_by_order() {
 
 #[test]
 fn elections_start_by_themselves_again() {
-    let cluster = controlled(1, &["--rule", "election_timer=manual"]);
+    let cluster = controlled(1, "--rule election_timer=manual");
     until("the node answers", || cluster.status(1));
     assert_eq!(cluster.status(1).unwrap()["term"], 0);
     ordered(&cluster, 1, "POST", "timer", json!({ "elections": "armed" }));
@@ -350,7 +324,7 @@ fn elections_start_by_themselves_again() {
 
 #[test]
 fn a_leader_believes_what_it_is_told() {
-    let cluster = controlled(3, &[]);
+    let cluster = controlled(3, "");
     let leader = cluster.leader();
     settle(&cluster);
     let follower = cluster.ids().find(|&id| id != leader).unwrap();
@@ -368,7 +342,7 @@ fn a_leader_believes_what_it_is_told() {
 
 #[test]
 fn a_snapshot_by_order_survives_a_crash_before_its_rename() {
-    let mut cluster = controlled(1, &[]);
+    let mut cluster = controlled(1, "");
     cluster.leader();
     assert_eq!(put(&cluster, 1, "a").unwrap().status, 200);
     arm(&cluster, 1, json!({ "point": "snapshot_rename", "action": "crash" }));
@@ -395,7 +369,7 @@ fn a_snapshot_by_order_survives_a_crash_before_its_rename() {
 
 /// Whether a node answers a client while its snapshot is being written.
 fn answers_during_a_snapshot(rule: &str) -> bool {
-    let cluster = controlled(1, &["--rule", rule]);
+    let cluster = controlled(1, &format!("--rule {rule}"));
     cluster.leader();
     assert_eq!(put(&cluster, 1, "a").unwrap().status, 200);
     arm(&cluster, 1, json!({ "point": "snapshot_fsync", "action": "hold" }));
@@ -425,7 +399,7 @@ fn a_snapshot_holds_up_clients_only_if_it_is_told_to() {
 /// What a counter shows that was told to count three times, when the node was killed between the third time and its index.
 fn counted_across_a_crash(state_machine: &str, applied_index: &str) -> Value {
     let rules = [format!("state_machine={state_machine}"), format!("applied_index={applied_index}")];
-    let mut cluster = controlled(1, &["--rule", &rules[0], "--rule", &rules[1]]);
+    let mut cluster = controlled(1, &format!("--rule {} --rule {}", rules[0], rules[1]));
     for _ in 0..2 {
         assert_eq!(cluster.ask("POST", "/kv/n/incr", &[], "").status, 200);
     }
@@ -449,7 +423,7 @@ fn a_kept_state_is_right_only_with_an_index_that_changes_with_it() {
 
 #[test]
 fn a_follower_is_removed_by_order() {
-    let cluster = controlled(3, &[]);
+    let cluster = controlled(3, "");
     let leader = cluster.leader();
     settle(&cluster);
     let follower = cluster.ids().find(|&id| id != leader).unwrap();
@@ -462,7 +436,7 @@ fn a_follower_is_removed_by_order() {
 
 #[test]
 fn orders_that_make_no_sense_are_refused() {
-    let cluster = controlled(1, &[]);
+    let cluster = controlled(1, "");
     cluster.leader();
     for (method, path, body, status) in [
         ("POST", "campain", Value::Null, 404),

@@ -1,47 +1,7 @@
 //! Reads in every mode, on real processes.
-//!
-//! Every wait here is for something that a node reports or traces.
 
-#[allow(dead_code, reason = "other test programs use more of it")]
-mod common;
-
-use common::{Cluster, NODE_ARGS, Response, request, until};
+use crate::cluster::{Cluster, Response, request, until};
 use serde_json::{Value, json};
-
-#[derive(clap::Parser)]
-struct Cli {
-    #[command(flatten)]
-    args: raftkv::node::Args,
-}
-
-/// Not a test by itself: a node, when this program is started as one.
-#[test]
-fn node_process() {
-    let Ok(args) = std::env::var(NODE_ARGS) else { return };
-    let words = std::iter::once("node").chain(args.lines());
-    match raftkv::node::run(<Cli as clap::Parser>::parse_from(words).args) {
-        Ok(()) => std::process::exit(0),
-        Err(error) => {
-            eprintln!("node: {error}");
-            std::process::exit(1);
-        }
-    }
-}
-
-fn cluster(count: u8, extra: &str) -> Cluster {
-    let mut cluster = Cluster::new(count);
-    cluster.extra = extra.split_whitespace().map(str::to_owned).collect();
-    cluster.ids().for_each(|id| cluster.start(id));
-    cluster
-}
-
-/// A node that does not lead and knows who does.
-fn follower(cluster: &Cluster) -> u8 {
-    let leader = cluster.leader();
-    let follows =
-        |id: &u8| cluster.status(*id).is_some_and(|status| status["leader"] == json!(format!("n{leader}")));
-    until("a follower knows its leader", || cluster.ids().find(|id| *id != leader && follows(id)))
-}
 
 /// The index of the write.
 fn put(cluster: &Cluster, value: u64) -> u64 {
@@ -79,7 +39,7 @@ fn reads_by(cluster: &Cluster, mode: &str) -> usize {
 
 #[test]
 fn a_follower_answers_with_the_latest_acknowledged_value() {
-    let cluster = cluster(3, "--rule read_mode=follower_read_index");
+    let cluster = Cluster::started(3, "--rule read_mode=follower_read_index");
     for number in 1..=100 {
         let written = put(&cluster, number);
         for id in cluster.ids() {
@@ -99,8 +59,9 @@ fn a_follower_answers_with_the_latest_acknowledged_value() {
 #[test]
 fn a_session_index_makes_a_follower_wait() {
     for (rule, waits) in [("on", true), ("off", false)] {
-        let cluster = cluster(3, &format!("--rule read_mode=follower_local --rule session_index={rule}"));
-        let at = follower(&cluster);
+        let cluster =
+            Cluster::started(3, &format!("--rule read_mode=follower_local --rule session_index={rule}"));
+        let at = cluster.follower();
         for number in 1..=50 {
             let seen = put(&cluster, number).to_string();
             let response = get(&cluster, at, &[("raft-session-index", &seen)]);
@@ -110,7 +71,7 @@ fn a_session_index_makes_a_follower_wait() {
         }
         // Nobody has written this one yet.
         let seen = (put(&cluster, 51) + 1_000).to_string();
-        let at = follower(&cluster);
+        let at = cluster.follower();
         let response = get(&cluster, at, &[("raft-session-index", &seen)]);
         assert_eq!(response.status, if waits { 421 } else { 200 }, "session_index={rule}: {response:?}");
     }
@@ -118,7 +79,7 @@ fn a_session_index_makes_a_follower_wait() {
 
 #[test]
 fn a_leader_answers_by_its_lease_and_tells_how_long_it_lasts() {
-    let cluster = cluster(3, "--rule read_mode=lease");
+    let cluster = Cluster::started(3, "--rule read_mode=lease");
     put(&cluster, 7);
     let left = until("there is a lease", || cluster.status(cluster.leader())?["lease_left_ms"].as_f64());
     // The shortest election timeout by default, less what clocks may differ.
@@ -129,13 +90,13 @@ fn a_leader_answers_by_its_lease_and_tells_how_long_it_lasts() {
         cluster.ask("GET", "/kv/x", &[], "");
         (reads_by(&cluster, "lease") > 0).then_some(())
     });
-    let status = cluster.status(follower(&cluster)).unwrap();
+    let status = cluster.status(cluster.follower()).unwrap();
     assert_eq!(status["lease_left_ms"], Value::Null);
 }
 
 #[test]
 fn without_leases_there_is_none_to_report() {
-    let cluster = cluster(1, "");
+    let cluster = Cluster::started(1, "");
     put(&cluster, 1);
     assert_eq!(cluster.status(cluster.leader()).unwrap()["lease_left_ms"], Value::Null);
     let response = cluster.request(1, "GET", "/kv/x?mode=lease", "").unwrap();
@@ -144,10 +105,12 @@ fn without_leases_there_is_none_to_report() {
 
 /// The leader dies, and the rest cannot elect another: what a follower says of a read that it cannot answer in time.
 fn asked_without_a_majority(rules: &str) -> u16 {
-    let mut cluster =
-        cluster(3, &format!("--rule read_mode=follower_read_index --rule read_timeout=200ms {rules}"));
+    let mut cluster = Cluster::started(
+        3,
+        &format!("--rule read_mode=follower_read_index --rule read_timeout=200ms {rules}"),
+    );
     put(&cluster, 1);
-    let at = follower(&cluster);
+    let at = cluster.follower();
     for id in cluster.ids().filter(|id| *id != at).collect::<Vec<_>>() {
         cluster.kill(id);
     }
@@ -165,9 +128,9 @@ fn a_follower_without_a_leader_never_guesses() {
 #[test]
 fn a_follower_redirects_what_only_a_leader_answers() {
     for mode in ["log", "read_index", "lease"] {
-        let cluster = cluster(3, &format!("--rule read_mode={mode}"));
+        let cluster = Cluster::started(3, &format!("--rule read_mode={mode}"));
         put(&cluster, 1);
-        let at = follower(&cluster);
+        let at = cluster.follower();
         let response = get(&cluster, at, &[]);
         assert_eq!(response.status, 421, "{mode}: {response:?}");
         let leader = response.json()["leader"].as_str().map(str::to_owned);

@@ -1,45 +1,8 @@
 //! What clients are told, on real processes: numbers, locks and times to live, unknown outcomes, and writes that a follower
 //! carries to its leader.
 
-#[allow(dead_code, reason = "other test programs use more of it")]
-mod common;
-
-use common::{Cluster, NODE_ARGS, Response, request, until};
+use crate::cluster::{Cluster, Response, request, until};
 use serde_json::{Value, json};
-
-#[derive(clap::Parser)]
-struct Cli {
-    #[command(flatten)]
-    args: raftkv::node::Args,
-}
-
-/// Not a test by itself: a node, when this program is started as one.
-#[test]
-fn node_process() {
-    let Ok(args) = std::env::var(NODE_ARGS) else { return };
-    let words = std::iter::once("node").chain(args.lines());
-    match raftkv::node::run(<Cli as clap::Parser>::parse_from(words).args) {
-        Ok(()) => std::process::exit(0),
-        Err(error) => {
-            eprintln!("node: {error}");
-            std::process::exit(1);
-        }
-    }
-}
-
-fn cluster(count: u8, extra: &str) -> Cluster {
-    let mut cluster = Cluster::new(count);
-    cluster.extra = extra.split_whitespace().map(str::to_owned).collect();
-    cluster.ids().for_each(|id| cluster.start(id));
-    cluster
-}
-
-fn follower(cluster: &Cluster) -> u8 {
-    let leader = cluster.leader();
-    let follows =
-        |id: &u8| cluster.status(*id).is_some_and(|status| status["leader"] == json!(format!("n{leader}")));
-    until("a follower knows its leader", || cluster.ids().find(|id| *id != leader && follows(id)))
-}
 
 /// A request in the first place of session 7.
 fn in_session(cluster: &Cluster, id: u8, method: &str, path: &str) -> Option<Response> {
@@ -48,7 +11,7 @@ fn in_session(cluster: &Cluster, id: u8, method: &str, path: &str) -> Option<Res
 
 #[test]
 fn numbers_locks_and_keys_that_end() {
-    let cluster = cluster(1, "");
+    let cluster = Cluster::started(1, "");
     let ask = |method: &str, path: &str, body: &str| {
         let response = cluster.ask(method, path, &[], body);
         (response.status, response.json())
@@ -78,7 +41,7 @@ fn numbers_locks_and_keys_that_end() {
 #[test]
 fn an_unknown_end_is_called_unknown() {
     for (reply, status, error) in [("unknown", 504, "unknown"), ("failed", 503, "failed")] {
-        let mut cluster = cluster(
+        let mut cluster = Cluster::started(
             3,
             &format!("--request-timeout-ms 400 --rule check_quorum=off --rule timeout_reply={reply}"),
         );
@@ -96,12 +59,12 @@ fn an_unknown_end_is_called_unknown() {
 
 #[test]
 fn a_follower_redirects_or_carries_a_write_to_its_leader() {
-    let redirecting = cluster(3, "");
-    let response = redirecting.request(follower(&redirecting), "PUT", "/kv/x", "1").unwrap();
+    let redirecting = Cluster::started(3, "");
+    let response = redirecting.request(redirecting.follower(), "PUT", "/kv/x", "1").unwrap();
     assert_eq!(response.status, 421);
 
-    let proxying = cluster(3, "--rule forward_writes=proxy");
-    let at = follower(&proxying);
+    let proxying = Cluster::started(3, "--rule forward_writes=proxy");
+    let at = proxying.follower();
     let response = proxying.request(at, "PUT", "/kv/x", "1").unwrap();
     assert_eq!((response.status, response.body.as_str()), (200, "{}"));
     assert!(response.header("raft-index").is_some(), "the leader's answer as it is: {response:?}");
@@ -114,9 +77,9 @@ fn a_follower_redirects_or_carries_a_write_to_its_leader() {
 /// The leader applies the write that a follower has carried to it and is killed before it answers. What the client is told,
 /// and the number that the key has then.
 fn leader_killed_before_its_answer(rules: &str) -> (u16, Value, Value) {
-    let mut cluster = cluster(3, &format!("--control --rule forward_writes=proxy {rules}"));
+    let mut cluster = Cluster::started(3, &format!("--control --rule forward_writes=proxy {rules}"));
     let leader = cluster.leader();
-    let at = follower(&cluster);
+    let at = cluster.follower();
     let plan = json!({ "point": "after_apply_before_reply", "action": "crash", "key": "c" }).to_string();
     let armed = cluster.request(leader, "PUT", "/control/failpoints", &plan).unwrap();
     assert_eq!(armed.status, 200, "{armed:?}");
@@ -137,13 +100,13 @@ fn a_carried_write_whose_leader_dies_is_repeated_under_its_number() {
 
 #[test]
 fn a_poison_entry_stops_every_node_that_applies_it() {
-    let mut stopping = cluster(3, "--control --request-timeout-ms 1000");
+    let mut stopping = Cluster::started(3, "--control --request-timeout-ms 1000");
     let leader = stopping.leader();
     stopping.request(leader, "POST", "/kv/p/poison", "v");
     assert_eq!(stopping.wait(leader).code(), Some(1));
     assert!(stopping.log(leader).contains("panicked (the command at"), "{}", stopping.log(leader));
 
-    let skipping = cluster(3, "--control --rule on_apply_panic=skip_entry");
+    let skipping = Cluster::started(3, "--control --rule on_apply_panic=skip_entry");
     let leader = skipping.leader();
     let response = skipping.request(leader, "POST", "/kv/p/poison", "v").unwrap();
     assert_eq!((response.status, response.json()), (409, json!({ "error": "skipped" })));
@@ -152,8 +115,8 @@ fn a_poison_entry_stops_every_node_that_applies_it() {
 
 #[test]
 fn a_replica_that_skipped_what_others_applied_is_found_and_stops() {
-    let mut cluster = cluster(3, "--control --rule on_apply_panic=skip_entry");
-    let at = follower(&cluster);
+    let mut cluster = Cluster::started(3, "--control --rule on_apply_panic=skip_entry");
+    let at = cluster.follower();
     let path = format!("/kv/p/poison?only=n{at}");
     assert_eq!(cluster.ask("POST", &path, &[], "v").status, 200);
     assert_eq!(cluster.wait(at).code(), Some(1));

@@ -1,34 +1,9 @@
 //! Whole nodes: real processes, real disks, real signals.
 
-mod common;
-
-use common::{Addresses, Cluster, NODE_ARGS, Response, raw, request, until};
-use raftkv::node::{Args, Node};
+use crate::cluster::{Addresses, Cluster, Response, raw, request, until};
+use raftkv::node::Node;
 use raftkv::offline;
 use serde_json::{Value, json};
-
-#[derive(clap::Parser)]
-struct Cli {
-    #[command(flatten)]
-    args: Args,
-}
-
-fn parse(args: impl IntoIterator<Item = String>) -> Args {
-    <Cli as clap::Parser>::parse_from(std::iter::once("node".to_owned()).chain(args)).args
-}
-
-/// Not a test by itself: a node, when this program is started as one.
-#[test]
-fn node_process() {
-    let Ok(args) = std::env::var(NODE_ARGS) else { return };
-    match raftkv::node::run(parse(args.lines().map(str::to_owned))) {
-        Ok(()) => std::process::exit(0),
-        Err(error) => {
-            eprintln!("node: {error}");
-            std::process::exit(1);
-        }
-    }
-}
 
 fn put(cluster: &Cluster, key: &str, value: &str) -> Response {
     let response = cluster.ask("PUT", &format!("/kv/{key}"), &[], value);
@@ -51,7 +26,7 @@ fn caught_up(cluster: &Cluster, id: u8) -> Value {
 
 #[test]
 fn a_cluster_survives_the_kill_of_its_leader() {
-    let mut cluster = Cluster::started(3);
+    let mut cluster = Cluster::started(3, "");
     let first = put(&cluster, "a", "1");
     assert!(first.header("raft-index").unwrap().parse::<u64>().unwrap() >= 2);
     let cas = |expected: Value, new: &str| {
@@ -85,7 +60,7 @@ fn a_cluster_survives_the_kill_of_its_leader() {
 
 #[test]
 fn what_was_acknowledged_survives_the_kill_of_everybody() {
-    let mut cluster = Cluster::started(3);
+    let mut cluster = Cluster::started(3, "");
     for number in 0..20 {
         put(&cluster, &format!("k{number}"), &number.to_string());
     }
@@ -107,7 +82,7 @@ fn what_was_acknowledged_survives_the_kill_of_everybody() {
 
 #[test]
 fn a_follower_points_to_the_leader_and_takes_nothing() {
-    let cluster = Cluster::started(3);
+    let cluster = Cluster::started(3, "");
     let leader = cluster.leader();
     put(&cluster, "a", "1");
     let follower = cluster.ids().find(|&id| id != leader).unwrap();
@@ -125,7 +100,7 @@ fn a_follower_points_to_the_leader_and_takes_nothing() {
 
 #[test]
 fn a_command_that_is_sent_twice_in_a_session_counts_once_even_at_the_next_leader() {
-    let mut cluster = Cluster::started(3);
+    let mut cluster = Cluster::started(3, "");
     let session = [("raft-session", "77"), ("raft-seq", "1")];
     assert_eq!(cluster.ask("POST", "/kv/l/append", &session, "once").status, 200);
     assert_eq!(cluster.ask("POST", "/kv/l/append", &session, "once").status, 200);
@@ -160,9 +135,7 @@ fn append_numbers(addresses: &[std::net::SocketAddr], stop: &std::sync::atomic::
 
 #[test]
 fn repeated_appends_count_once_while_nodes_are_killed() {
-    let mut cluster = Cluster::new(3);
-    cluster.extra = ["--request-timeout-ms", "1000"].map(str::to_owned).to_vec();
-    cluster.ids().for_each(|id| cluster.start(id));
+    let mut cluster = Cluster::started(3, "--request-timeout-ms 1000");
     let addresses: Vec<_> = cluster.ids().map(|id| cluster.addresses.client(id)).collect();
     let stop = std::sync::atomic::AtomicBool::new(false);
     let appended = std::thread::scope(|scope| {
@@ -194,7 +167,7 @@ fn repeated_appends_count_once_while_nodes_are_killed() {
 
 #[test]
 fn bad_requests_are_refused_and_disturb_nobody() {
-    let cluster = Cluster::started(1);
+    let cluster = Cluster::started(1, "");
     let address = cluster.addresses.client(cluster.leader());
     let long_key = format!("/kv/{}", "k".repeat(2000));
     let long_body = "x".repeat(raftkv::http::BODY_MAX + 1);
@@ -240,7 +213,7 @@ fn raw_half(address: std::net::SocketAddr, bytes: &[u8]) -> bool {
 
 #[test]
 fn a_connection_too_many_is_told_so() {
-    let cluster = Cluster::started(1);
+    let cluster = Cluster::started(1, "");
     let address = cluster.addresses.client(cluster.leader());
     let connect = |_| std::net::TcpStream::connect(address).unwrap();
     let held: Vec<_> = (0..raftkv::http::CONNECTIONS_MAX).map(connect).collect();
@@ -252,7 +225,7 @@ fn a_connection_too_many_is_told_so() {
 
 #[test]
 fn reads_by_every_mode_see_the_last_write() {
-    let cluster = Cluster::started(3);
+    let cluster = Cluster::started(3, "");
     put(&cluster, "a", "1");
     for mode in ["", "?mode=read_index", "?mode=log", "?mode=local"] {
         assert_eq!(get(&cluster, &format!("a{mode}")), json!({ "value": "1" }), "{mode}");
@@ -265,7 +238,7 @@ fn reads_by_every_mode_see_the_last_write() {
 
 #[test]
 fn a_write_that_no_majority_has_is_unknown() {
-    let mut cluster = Cluster::started(3);
+    let mut cluster = Cluster::started(3, "");
     put(&cluster, "a", "1");
     let leader = cluster.leader();
     let followers: Vec<u8> = cluster.ids().filter(|&id| id != leader).collect();
@@ -286,9 +259,7 @@ fn a_write_that_no_majority_has_is_unknown() {
 
 #[test]
 fn a_request_that_stays_open_too_long_is_unknown() {
-    let mut cluster = Cluster::new(3);
-    cluster.extra = ["--request-timeout-ms", "50", "--rule", "check_quorum=off"].map(str::to_owned).to_vec();
-    cluster.ids().for_each(|id| cluster.start(id));
+    let mut cluster = Cluster::started(3, "--request-timeout-ms 50 --rule check_quorum=off");
     let leader = cluster.leader();
     for id in cluster.ids().filter(|&id| id != leader) {
         cluster.kill(id);
@@ -300,7 +271,7 @@ fn a_request_that_stays_open_too_long_is_unknown() {
 
 #[test]
 fn sigterm_ends_a_node_in_order() {
-    let mut cluster = Cluster::started(1);
+    let mut cluster = Cluster::started(1, "");
     put(&cluster, "a", "1");
     assert!(cluster.terminate(1).success(), "{}", cluster.log(1));
     cluster.start(1);
@@ -308,12 +279,9 @@ fn sigterm_ends_a_node_in_order() {
 }
 
 /// Stops the leader in order; the handovers in its trace.
-fn handovers_of_a_stopped_leader(rules: &[&str]) -> Vec<String> {
-    let mut cluster = Cluster::new(3);
+fn handovers_of_a_stopped_leader(rules: &str) -> Vec<String> {
     // Patient followers, so that a busy machine elects nobody else meanwhile.
-    let rules = ["election_timeout=500ms..1s"].iter().chain(rules);
-    cluster.extra = rules.flat_map(|rule| ["--rule".to_owned(), (*rule).to_owned()]).collect();
-    cluster.ids().for_each(|id| cluster.start(id));
+    let mut cluster = Cluster::started(3, &format!("--rule election_timeout=500ms..1s {rules}"));
     put(&cluster, "a", "1");
     let leader = cluster.leader();
     assert!(cluster.terminate(leader).success(), "{}", cluster.log(leader));
@@ -327,15 +295,13 @@ fn handovers_of_a_stopped_leader(rules: &[&str]) -> Vec<String> {
 
 #[test]
 fn a_leader_that_is_stopped_in_order_hands_over_first() {
-    assert_eq!(handovers_of_a_stopped_leader(&[]), ["begun", "told", "done"]);
-    assert!(handovers_of_a_stopped_leader(&["leader_transfer_on_stop=false"]).is_empty());
+    assert_eq!(handovers_of_a_stopped_leader(""), ["begun", "told", "done"]);
+    assert!(handovers_of_a_stopped_leader("--rule leader_transfer_on_stop=false").is_empty());
 }
 
 #[test]
 fn an_entry_that_is_too_large_is_refused() {
-    let mut cluster = Cluster::new(1);
-    cluster.extra = ["--rule", "max_entry_bytes=2000"].map(str::to_owned).to_vec();
-    cluster.start(1);
+    let mut cluster = Cluster::started(1, "--rule max_entry_bytes=2000");
     assert_eq!(put(&cluster, "a", &"x".repeat(1000)).status, 200);
     let refused = cluster.request(1, "PUT", "/kv/b", &"x".repeat(3000)).unwrap();
     assert_eq!((refused.status, &refused.json()["error"]), (413, &json!("too_large")));
@@ -376,7 +342,7 @@ fn a_node_that_cannot_write_stops_and_has_lost_nothing() {
 
 #[test]
 fn the_files_of_a_stopped_node_can_be_edited_and_only_then() {
-    let mut cluster = Cluster::started(3);
+    let mut cluster = Cluster::started(3, "");
     put(&cluster, "a", "1");
     let follower = cluster.ids().find(|&id| id != cluster.leader()).unwrap();
     caught_up(&cluster, follower);
@@ -394,22 +360,22 @@ fn the_files_of_a_stopped_node_can_be_edited_and_only_then() {
 
 #[test]
 fn two_processes_do_not_share_a_directory() {
-    let mut cluster = Cluster::started(1);
+    let mut cluster = Cluster::started(1, "");
     cluster.leader();
     let mut args = cluster.args(1);
     args.extend(["--client-port", "7011", "--peer-port", "7012"].map(str::to_owned));
-    let error = Node::start(parse(args)).unwrap_err().to_string();
+    let error = Node::start(crate::parse(args)).unwrap_err().to_string();
     assert!(error.contains("is in use"), "{error}");
     cluster.kill(1);
     let mut args = cluster.args(1);
     args.extend(["--cluster", "other"].map(str::to_owned));
-    let error = Node::start(parse(args)).unwrap_err().to_string();
+    let error = Node::start(crate::parse(args)).unwrap_err().to_string();
     assert!(error.contains("belongs to n1 of cluster `raftkv/n1`"), "{error}");
 }
 
 #[test]
 fn a_node_that_lost_its_disk_is_refused() {
-    let mut cluster = Cluster::started(3);
+    let mut cluster = Cluster::started(3, "");
     put(&cluster, "a", "1");
     let leader = cluster.leader();
     let victim = cluster.ids().find(|&id| id != leader).unwrap();
@@ -429,9 +395,7 @@ fn a_node_that_lost_its_disk_is_refused() {
 
 #[test]
 fn a_node_that_lost_its_disk_comes_back_without_a_vote() {
-    let mut cluster = Cluster::new(3);
-    cluster.extra = ["--rule", "on_empty_dir=rejoin_as_learner"].map(str::to_owned).to_vec();
-    cluster.ids().for_each(|id| cluster.start(id));
+    let mut cluster = Cluster::started(3, "--rule on_empty_dir=rejoin_as_learner");
     put(&cluster, "a", "1");
     let leader = cluster.leader();
     let victim = cluster.ids().find(|&id| id != leader).unwrap();
@@ -452,7 +416,7 @@ fn a_node_can_live_in_its_users_process() {
     let dir = tempfile::tempdir().unwrap();
     let args = || {
         let data_dir = dir.path().display().to_string();
-        parse(
+        crate::parse(
             ["--bootstrap", "--id", "n1", "--members", &addresses.members(), "--data-dir", &data_dir]
                 .map(str::to_owned),
         )
