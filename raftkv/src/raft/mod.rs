@@ -60,6 +60,7 @@ mod transfer;
 mod witness;
 
 use agreement::Agreement;
+use control::Order;
 use durability::{Durability, Entries, Wanted};
 use election::{OwnVote, Patience, Tally, Timer};
 use follower_reads::FollowerReads;
@@ -279,13 +280,16 @@ impl Raft {
         self.finish(now)
     }
 
-    /// An acknowledgement promises that its entries reach the disk. A new term may remove them again, so it
-    /// does not share their write.
+    /// An acknowledgement promises that its entries reach the disk. The leader of a new term may remove them again, so
+    /// whatever may begin one does not share their write.
     fn must_not_join(&self, next: &Input) -> bool {
-        match next {
-            Input::Message { message, .. } => message.term() > self.term && !self.out.send_durable.is_empty(),
+        let may_begin_a_term = match next {
+            Input::Message { message: Message::TimeoutNow(_), .. } => true,
+            Input::Message { message, .. } => message.term() > self.term,
+            Input::Order { order, .. } => *order == Order::Campaign,
             _ => false,
-        }
+        };
+        may_begin_a_term && !self.out.send_durable.is_empty()
     }
 
     fn take(&mut self, now: Micros, input: Input) {
@@ -294,7 +298,7 @@ impl Raft {
             Input::Message { from, message } => self.receive(now, from, message),
             Input::Propose { request, command } => self.propose(request, command),
             Input::Read { request, ask } => self.read(now, request, ask),
-            Input::Snapshot(report) => self.snapshot_report(report),
+            Input::Snapshot(report) => self.snapshot_report(now, report),
             Input::Persisted(id) => {
                 self.durability.persisted(id);
                 self.count_own_vote(now);
@@ -500,3 +504,6 @@ impl Random {
         min + z % (max - min + 1)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Raft;
 use super::control::OrderOutcome;
-use super::install::Receiving;
+use super::install::{Receiving, Setbacks};
 use super::io::{NodeId, RequestId};
 use super::log::{Entry, Position};
 use super::message::{InstallSnapshot, Message};
@@ -144,6 +144,8 @@ pub(super) struct Snapshots {
     pub(super) latest: Option<SnapshotMeta>,
     /// The one that a leader is sending.
     pub(super) receiving: Option<Receiving>,
+    /// Those that could not be used, since the last one that could.
+    pub(super) setbacks: Setbacks,
     /// The last entry of the one that is being taken.
     taking: Option<u64>,
     /// Who ordered the one that is being taken.
@@ -196,8 +198,10 @@ impl Snapshots {
     }
 }
 
-/// While a follower is being sent a snapshot, at most so many entries behind it are kept for it.
-const KEPT_FOR_TRANSFERS_MAX: u64 = 1 << 16;
+/// While a follower is being sent a snapshot, at most so many entries behind it are kept for it,
+const KEPT_FOR_TRANSFERS_MAX: usize = 1 << 16;
+/// and no more bytes of entries than these. A transfer may stall for as long as its follower is cut off.
+const KEPT_FOR_TRANSFERS_BYTES_MAX: usize = 64 << 20;
 
 impl Raft {
     /// Somebody orders a snapshot now.
@@ -322,11 +326,20 @@ impl Raft {
         self.trace(EventKind::Snapshot(SnapshotState::Compacted, self.log.base()));
     }
 
-    /// The oldest place that a follower will need once it has what it is being sent, within reason.
+    /// Up to where the log may go, at most up to `index`, so that a follower finds what it needs once it has what it is being
+    /// sent, within reason.
     fn kept_for_transfers(&self, index: u64) -> u64 {
         let transfers = self.leading.iter().flat_map(|leading| leading.progress.values());
         let oldest = transfers.filter_map(|progress| Some(progress.sending.as_ref()?.id.last.index)).min();
-        oldest.map_or(index, |oldest| oldest.max(index.saturating_sub(KEPT_FOR_TRANSFERS_MAX)))
+        let Some(oldest) = oldest else { return index };
+        let mut bytes = 0;
+        let fits = |entry: &&Entry| {
+            bytes += entry.size_bytes();
+            bytes <= KEPT_FOR_TRANSFERS_BYTES_MAX
+        };
+        let newest_first = self.log.range(oldest + 1, index).iter().rev();
+        let kept = newest_first.take(KEPT_FOR_TRANSFERS_MAX).take_while(fits).count();
+        index.saturating_sub(kept as u64)
     }
 }
 
