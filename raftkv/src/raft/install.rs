@@ -27,6 +27,9 @@ const WINDOW: u64 = 4;
 /// while on a slow link, and the last one until the follower's disk has all of it.
 const PATIENCE_MS: u64 = 200;
 
+/// The pause after a snapshot that arrived in vain begins with [`PATIENCE_MS`] and doubles so often: up to 6.4 s.
+const SETBACK_DOUBLINGS_MAX: u32 = 5;
+
 /// A snapshot on its way to a follower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sending {
@@ -85,6 +88,26 @@ impl Receiving {
     /// All parts were handed on; what they make is not known yet.
     fn is_complete(&self) -> bool {
         self.offset == self.total
+    }
+}
+
+/// Snapshots that arrived in vain, one after the other: what the disk keeps is not what the leader named, or the disk keeps
+/// nothing. Each is the whole state, so the node lets twice as much time pass after each of them before it takes parts
+/// again; the leader, which gets no answer to its question how far it is, sends none meanwhile.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Setbacks {
+    count: u32,
+    pause_until: Option<Micros>,
+}
+
+impl Setbacks {
+    fn add(&mut self, now: Micros) {
+        self.pause_until = Some(now.plus_millis(PATIENCE_MS << self.count));
+        self.count = (self.count + 1).min(SETBACK_DOUBLINGS_MAX);
+    }
+
+    fn pause_lasts(&self, now: Micros) -> bool {
+        self.pause_until.is_some_and(|until| now < until)
     }
 }
 
@@ -195,7 +218,7 @@ impl Raft {
         self.heard_leader(now, from);
         if self.is_covered(part.id.last.index) {
             self.vouch_for_snapshot(from, part.id.last.index);
-        } else {
+        } else if !self.snapshots.setbacks.pause_lasts(now) {
             self.take_part(from, part);
         }
     }
@@ -253,12 +276,15 @@ impl Raft {
         }
     }
 
-    pub(super) fn snapshot_report(&mut self, report: SnapshotReport) {
+    pub(super) fn snapshot_report(&mut self, now: Micros, report: SnapshotReport) {
         match report {
             SnapshotReport::Taken(meta) => self.snapshot_taken(meta),
             SnapshotReport::NotTaken(reason) => self.snapshot_not_taken(reason),
             SnapshotReport::Received(meta) => self.snapshot_received(meta),
-            SnapshotReport::NotReceived(..) => self.snapshots.receiving = None,
+            SnapshotReport::NotReceived(..) => {
+                self.snapshots.receiving = None;
+                self.snapshots.setbacks.add(now);
+            }
             SnapshotReport::NotSent(to, id) => self.not_sent(to, id),
         }
     }
@@ -266,6 +292,7 @@ impl Raft {
     /// A received snapshot is durable.
     fn snapshot_received(&mut self, meta: SnapshotMeta) {
         self.snapshots.receiving = None;
+        self.snapshots.setbacks = Setbacks::default();
         let last = meta.id.last;
         // Entries may have come in while it was verified, or an election.
         if !self.is_covered(last.index) && self.role != Role::Leader {

@@ -39,6 +39,7 @@
 //! | `quiet`, `loud` | the output of the commands between is left out |
 //! | `snapshot n1` | n1 is ordered to take a snapshot |
 //! | `freeze n1`, `thaw n1` | n1 does nothing about snapshots, or everything from now on |
+//! | `spoil n3`, `unspoil n3` | n3's disk keeps every part of a snapshot that it receives wrongly, or rightly from now on |
 //! | `lose-snapshot n1` | n1's disk has lost its snapshot |
 //! | `forge-snapshot n1 n3` | the message arrives late with which n1 sent its whole snapshot to n3 |
 //! | `machines` | what the state machine of every node has applied |
@@ -225,6 +226,8 @@ impl Script {
             "lose-snapshot" => self.lose_snapshots(arguments),
             "freeze" => self.freeze(arguments, true),
             "thaw" => self.freeze(arguments, false),
+            "spoil" => self.spoil(arguments, true),
+            "unspoil" => self.spoil(arguments, false),
             "deliver-one" => {
                 let mut taken = self.take(arguments)?.into_iter();
                 let first = taken.next();

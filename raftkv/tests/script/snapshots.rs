@@ -29,6 +29,8 @@ pub(super) struct Shelf {
     /// The snapshot on its disk.
     pub(super) stored: Option<Stored>,
     received: Vec<u8>,
+    /// What arrives is not what is kept.
+    spoils: bool,
     /// What is not done yet, with the state at its time.
     work: VecDeque<(SnapshotWork, Vec<String>)>,
     frozen: bool,
@@ -95,6 +97,13 @@ impl Script {
         self.targets(arguments)?.into_iter().try_for_each(|id| {
             self.node(id)?.shelf.frozen = frozen;
             self.finish_snapshot_work(id)
+        })
+    }
+
+    pub(super) fn spoil(&mut self, arguments: &[&str], spoils: bool) -> Outcome {
+        self.targets(arguments)?.into_iter().try_for_each(|id| {
+            self.node(id)?.shelf.spoils = spoils;
+            Ok(())
         })
     }
 
@@ -187,12 +196,17 @@ impl Script {
 
     fn store_chunk(&mut self, id: NodeId, chunk: &Chunk) -> Outcome {
         let (from, to) = (chunk.offset as usize, chunk.offset as usize + chunk.data.len());
-        let received = &mut self.node(id)?.shelf.received;
+        let shelf = &mut self.node(id)?.shelf;
+        let received = &mut shelf.received;
         if from == 0 {
             received.clear();
         }
         received.resize(received.len().max(to), b'?');
-        received[from..to].copy_from_slice(&chunk.data);
+        if shelf.spoils {
+            received[from..to].fill(b'?');
+        } else {
+            received[from..to].copy_from_slice(&chunk.data);
+        }
         let text = String::from_utf8_lossy(&chunk.data).into_owned();
         self.say(format!(
             "{id} keeps bytes {from}..{to} of the snapshot up to {}: \"{text}\"",
