@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 
 use crate::raft::io::NodeId;
 use crate::raft::message::Message;
@@ -132,13 +133,15 @@ impl Outbox {
         }
     }
 
-    /// Talks to this node from now on, and listens to it; it stays where it was first known to be. To be called in
-    /// the runtime.
+    /// Talks to this node at this address from now on, and listens to it. A node that is known elsewhere has moved, for
+    /// example because it was removed and added again: what waits for it goes there. To be called in the runtime.
     pub fn know(&self, id: NodeId, address: SocketAddr) {
-        if id == self.config.id || self.knows(id) {
+        let mut queues = self.lock();
+        let known = queues.get(&id);
+        if id == self.config.id || known.is_some_and(|queue| queue.is_for(address)) {
             return;
         }
-        let queue = Arc::new(Queue::new(self.config.patience));
+        let queue = known.cloned().unwrap_or_else(|| Arc::new(Queue::new(self.config.patience)));
         let hello = codec::Hello {
             protocol: codec::PROTOCOL,
             cluster: self.config.cluster.clone(),
@@ -146,8 +149,9 @@ impl Outbox {
             to: id,
             incarnation: self.config.incarnation.clone(),
         };
-        self.lock().insert(id, queue.clone());
-        tokio::spawn(outbound::run(address, hello, queue));
+        queues.insert(id, queue.clone());
+        let task = tokio::spawn(outbound::run(address, hello, queue.clone()));
+        queue.is_emptied_by(address, task.abort_handle());
     }
 
     /// Whether this node was ever known to be a member.
@@ -173,6 +177,8 @@ struct Waiting {
     messages: VecDeque<Message>,
     bytes: usize,
     connected: Connected,
+    /// Where they go, and the task that carries them.
+    carrier: Option<(SocketAddr, AbortHandle)>,
 }
 
 /// Whether anything takes messages out of a queue.
@@ -231,6 +237,20 @@ impl Queue {
                 return taken;
             }
             woken.await;
+        }
+    }
+
+    /// Whether what waits goes to this address.
+    fn is_for(&self, address: SocketAddr) -> bool {
+        self.lock().carrier.as_ref().is_some_and(|(known, _)| *known == address)
+    }
+
+    /// What waits goes to this address by this task from now on, and no longer by the one before.
+    fn is_emptied_by(&self, address: SocketAddr, task: AbortHandle) {
+        let mut waiting = self.lock();
+        waiting.connected = Connected::No;
+        if let Some((_, before)) = waiting.carrier.replace((address, task)) {
+            before.abort();
         }
     }
 

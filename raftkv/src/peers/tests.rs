@@ -26,6 +26,7 @@ fn listener() -> (TcpListener, SocketAddr) {
 /// Peers in a thread of their own, until they are dropped.
 struct Running {
     peers: Peers,
+    runtime: tokio::runtime::Handle,
     stop: Arc<Notify>,
     thread: Option<JoinHandle<()>>,
 }
@@ -33,6 +34,12 @@ struct Running {
 impl Running {
     fn outbox(&self) -> Outbox {
         self.peers.outbox()
+    }
+
+    /// A configuration says where a node is.
+    fn know(&self, node: u16, address: SocketAddr) {
+        let _entered = self.runtime.enter();
+        self.outbox().know(NodeId(node), address);
     }
 }
 
@@ -61,9 +68,9 @@ fn start(id: u16, listener: TcpListener, other: (u16, SocketAddr)) -> (Running, 
     let peers = Peers::spawn(config, listener, deliver).unwrap();
     drop(entered);
     let stop = Arc::new(Notify::new());
-    let stopped = stop.clone();
+    let (stopped, handle) = (stop.clone(), runtime.handle().clone());
     let thread = std::thread::spawn(move || runtime.block_on(stopped.notified()));
-    (Running { peers, stop, thread: Some(thread) }, received)
+    (Running { peers, runtime: handle, stop, thread: Some(thread) }, received)
 }
 
 /// Sends numbered messages until one arrives, and returns its number.
@@ -110,6 +117,28 @@ fn a_restarted_peer_is_found_again() {
     let again = TcpListener::bind(b_address).unwrap();
     let (_b, at_b) = start(2, again, (1, a_address));
     send_until_received(&a, 2, &at_b);
+}
+
+#[test]
+fn a_peer_that_has_moved_is_sent_everything_at_its_new_address() {
+    let ((a_listener, a_address), (old_listener, old_address)) = (listener(), listener());
+    let (a, _at_a) = start(1, a_listener, (2, old_address));
+    let (old, at_old) = start(2, old_listener, (1, a_address));
+    send_until_received(&a, 2, &at_old);
+    a.know(2, old_address);
+    send_until_received(&a, 2, &at_old);
+    // The old one still lives when the new one is known.
+    let (new_listener, new_address) = listener();
+    let (_new, at_new) = start(2, new_listener, (1, a_address));
+    a.know(2, new_address);
+    send_until_received(&a, 2, &at_new);
+    let before: Vec<_> = at_old.try_iter().collect();
+    for round in 1..100 {
+        a.outbox().send(NodeId(2), heartbeat(round));
+    }
+    send_until_received(&a, 2, &at_new);
+    assert_eq!(at_old.try_iter().count(), 0, "after {before:?} nothing goes to the old address");
+    drop(old);
 }
 
 /// Writes `bytes` to the port and waits until the other side closes.
