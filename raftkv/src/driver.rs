@@ -523,7 +523,12 @@ impl Driver {
     /// Replaces the state machine by the state of a received snapshot.
     fn restore(&mut self, id: SnapshotId) -> Result<(), String> {
         match self.received.take() {
-            Some((received, state)) if received == id => self.machine.restore(id.last.index, *state),
+            Some((received, state)) if received == id => {
+                let before = self.machine.restore(id.last.index, *state)?;
+                // A thread that has ended has done so because the node ends.
+                let _ = self.ways.snapshots.send(snapshot::Job::Free(Box::new(before)));
+                Ok(())
+            }
             _ => Err(format!("the state of the snapshot up to {} is not at hand; this is a bug", id.last)),
         }
     }

@@ -74,15 +74,16 @@ impl Machine {
         self.store.observe(local);
     }
 
-    /// Takes over a state that contains everything up to `index`: that of a snapshot.
-    pub fn restore(&mut self, index: u64, store: Store) -> Result<(), String> {
+    /// Takes over a state that contains everything up to `index`: that of a snapshot. Returns the one before, because it takes
+    /// a while to free a large one, which is not for the thread that answers clients.
+    pub fn restore(&mut self, index: u64, store: Store) -> Result<Store, String> {
         if let Some(journal) = &mut self.journal {
             journal.replace(index, &store)?;
         }
-        (self.store, self.applied) = (store, index);
+        self.applied = index;
         self.results.clear();
         self.states.clear();
-        Ok(())
+        Ok(std::mem::replace(&mut self.store, store))
     }
 
     /// Applies entries. `commit` is how far the log is committed. An error means that this node must stop.

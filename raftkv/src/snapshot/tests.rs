@@ -233,6 +233,13 @@ fn a_snapshot_travels_in_parts_and_is_what_was_sent() {
     assert!(matches!(leader.work(Job::Work(SnapshotWork::Send(chunk(0)))), Some(Done::Send(..))));
     report(leader.work(job(take(2000, Sessions::Kept), state("b"))));
     assert!(matches!(leader.work(Job::Work(SnapshotWork::Send(chunk(10)))), Some(Done::Send(..))));
+    // It is let go when nobody has read it from one newer snapshot to the next.
+    report(leader.work(job(take(3000, Sessions::Kept), state("a"))));
+    assert!(matches!(leader.work(Job::Work(SnapshotWork::Send(chunk(20)))), Some(Done::Send(..))));
+    report(leader.work(job(take(4000, Sessions::Kept), state("b"))));
+    report(leader.work(job(take(5000, Sessions::Kept), state("a"))));
+    let refused = report(leader.work(Job::Work(SnapshotWork::Send(chunk(30))))).0;
+    assert_eq!(refused, SnapshotReport::NotSent(NodeId(3), meta.id));
     let late = SendChunk { to: NodeId(4), ..chunk(0) };
     let refused = report(leader.work(Job::Work(SnapshotWork::Send(late)))).0;
     assert_eq!(refused, SnapshotReport::NotSent(NodeId(4), meta.id));

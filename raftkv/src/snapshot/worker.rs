@@ -24,6 +24,8 @@ pub(crate) enum Job {
     Take(Box<Take>, Box<Store>, Option<Sender<()>>),
     /// Everything else that the core asks for.
     Work(SnapshotWork),
+    /// Free a state that was replaced, which takes as long as it is large.
+    Free(Box<Store>),
 }
 
 /// What it tells.
@@ -41,7 +43,22 @@ pub(crate) struct Worker {
     /// The newest snapshot and its file.
     newest: Option<(SnapshotId, PathBuf)>,
     /// What is being sent to whom. An open file can be read to its end although a newer snapshot has removed its name.
-    open: FxHashMap<NodeId, (SnapshotId, File)>,
+    open: FxHashMap<NodeId, Sending>,
+}
+
+/// A snapshot that is being sent.
+struct Sending {
+    id: SnapshotId,
+    file: File,
+    /// Whether a part was read since the newest snapshot came.
+    used: Used,
+}
+
+/// Whether a file is still in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Used {
+    Lately,
+    NotLately,
 }
 
 impl Worker {
@@ -73,6 +90,10 @@ impl Worker {
             }
             // The driver adds the state to it.
             Job::Work(SnapshotWork::Take(_)) => return None,
+            Job::Free(state) => {
+                drop(state);
+                return None;
+            }
             Job::Work(SnapshotWork::Store(chunk)) => {
                 let error = self.directory.store(&chunk).err()?;
                 tracing::warn!("cannot receive a snapshot: {error}");
@@ -130,23 +151,32 @@ impl Worker {
         )
     }
 
+    /// A snapshot is the newest now. A file that was replaced takes its room on the disk for as long as it is open, so one from
+    /// which nothing was read since the last time is closed: its receiver has it, or begins again with the newest.
     fn remember(&mut self, meta: &SnapshotMeta) -> Result<(), SnapshotError> {
         self.newest = self.directory.newest()?.map(|path| (meta.id, path));
+        self.open.retain(|_, sending| std::mem::replace(&mut sending.used, Used::NotLately) == Used::Lately);
         Ok(())
     }
 
     /// Reads a part of a snapshot that is to be sent.
     fn read(&mut self, chunk: &SendChunk) -> Result<Vec<u8>, SnapshotError> {
         let gone = || SnapshotError::damaged(&PathBuf::from(format!("{:?}", chunk.id)), "it was replaced");
-        if self.open.get(&chunk.to).is_none_or(|(id, _)| *id != chunk.id) {
-            let (_, path) = self.newest.as_ref().filter(|(id, _)| *id == chunk.id).ok_or_else(gone)?;
+        let newest = self.newest.as_ref().filter(|(id, _)| *id == chunk.id);
+        if self.open.get(&chunk.to).is_none_or(|sending| sending.id != chunk.id) {
+            let (_, path) = newest.ok_or_else(gone)?;
             let file = File::open(path).map_err(SnapshotError::io("open", path))?;
-            self.open.insert(chunk.to, (chunk.id, file));
+            self.open.insert(chunk.to, Sending { id: chunk.id, file, used: Used::Lately });
         }
-        let (_, file) = self.open.get(&chunk.to).ok_or_else(gone)?;
+        let sending = self.open.get_mut(&chunk.to).ok_or_else(gone)?;
+        sending.used = Used::Lately;
         let mut data = vec![0; chunk.len];
-        let read = file.read_exact_at(&mut data, chunk.offset);
+        let read = sending.file.read_exact_at(&mut data, chunk.offset);
         read.map_err(SnapshotError::io("read", &PathBuf::from(format!("{:?}", chunk.id))))?;
+        // The last part may be asked for again; as long as the file has its name it can be opened again too.
+        if newest.is_some() && chunk.offset + chunk.len as u64 >= chunk.total {
+            self.open.remove(&chunk.to);
+        }
         Ok(data)
     }
 }
