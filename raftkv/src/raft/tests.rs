@@ -35,8 +35,23 @@ fn append(from: u16, term: u64, entry_term: u64) -> Input {
     Input::Message { from: NodeId(from), message: Message::AppendEntries(append) }
 }
 
-/// What `inputs` lead to, as the term and the entries of each write and how many acknowledgements leave behind it.
-fn writes(inputs: Vec<Input>) -> Vec<(Option<u64>, Vec<(u64, u64)>, usize)> {
+/// One write to the disk.
+#[derive(Debug, PartialEq)]
+struct Written {
+    /// The new term, if there is one.
+    term: Option<u64>,
+    /// The index and the term of each entry.
+    entries: Vec<(u64, u64)>,
+    /// How many acknowledgements leave behind it.
+    acks: usize,
+}
+
+fn written(term: Option<u64>, entry: (u64, u64)) -> Written {
+    Written { term, entries: vec![entry], acks: 1 }
+}
+
+/// What `inputs` lead to.
+fn writes(inputs: Vec<Input>) -> Vec<Written> {
     let mut raft = node(&[("read_mode", "read_index")], None, Vec::new());
     let mut inputs = VecDeque::from(inputs);
     let mut writes = Vec::new();
@@ -46,25 +61,24 @@ fn writes(inputs: Vec<Input>) -> Vec<(Option<u64>, Vec<(u64, u64)>, usize)> {
         let acks = effects.send_durable.iter().filter(is_ack).count();
         let persist = effects.persist.unwrap_or_default();
         let entries = persist.entries.iter().map(|entry| (entry.index, entry.term)).collect();
-        writes.push((persist.hard_state.map(|state| state.term), entries, acks));
+        writes.push(Written { term: persist.hard_state.map(|state| state.term), entries, acks });
     }
     writes
 }
 
 #[test]
 fn an_acknowledgement_shares_no_write_with_what_may_begin_another_term() {
-    let leaves = vec![(None, vec![(1, 1)], 1), (Some(2), vec![(1, 2)], 1)];
-    assert_eq!(writes(vec![append(2, 1, 1), append(3, 2, 2)]), leaves, "a message of the next term");
+    let apart = [written(None, (1, 1)), written(Some(2), (1, 2))];
+    assert_eq!(writes(vec![append(2, 1, 1), append(3, 2, 2)]), apart, "a message of the next term");
     let order = Input::Order { request: RequestId(1), order: Order::Campaign };
-    let pre_vote = |input| vec![append(2, 1, 1), input, append(3, 2, 2)];
     let told = Message::TimeoutNow(TimeoutNow { term: 1 });
     for (input, what) in [
         (Input::Message { from: NodeId(2), message: told }, "its leader lets it stand"),
         (order, "an operator lets it stand"),
     ] {
-        let written = writes(pre_vote(input));
-        assert_eq!(written[0], (None, vec![(1, 1)], 1), "{what}");
-        let later: Vec<_> = written[1..].iter().flat_map(|(_, entries, _)| entries.clone()).collect();
+        let writes = writes(vec![append(2, 1, 1), input, append(3, 2, 2)]);
+        assert_eq!(writes[0], written(None, (1, 1)), "{what}");
+        let later: Vec<_> = writes[1..].iter().flat_map(|write| write.entries.clone()).collect();
         assert_eq!(later, [(1, 2)], "{what}: the next leader's entry takes its place");
     }
 }
