@@ -160,7 +160,7 @@ fn always(suite: &Suite, recorded: &Recorded) -> Vec<Check> {
     let healed = record.phases.iter().find(|phase| phase.phase == Phase::Recovery).map(|phase| phase.at);
     if let Some(healed) = healed.filter(|_| record.end == EndRecord::Complete) {
         let verdict = match record.recovered_after {
-            Some(_) => Verdict::Holds(Coverage { examined: 1, unit: "recovery".to_owned() }),
+            Some(_) => Verdict::Holds(Coverage { examined: 1, unit: "recovery".to_owned(), power: None }),
             None => not_recovered(suite, healed, &recorded.history),
         };
         checks.push(check(RECOVERS, verdict));
@@ -201,6 +201,7 @@ fn stay_up(suite: &Suite, exits: &[crate::rundir::ExitRecord]) -> Verdict {
         return Verdict::Holds(Coverage {
             examined: u64::from(suite.system.nodes),
             unit: "nodes".to_owned(),
+            power: None,
         });
     }
     let evidence = exits.iter().map(|exit| Evidence {

@@ -2,9 +2,9 @@
 //! answered (Herlihy & Wing 1990), decided key by key.
 //!
 //! The order of attack per key: an exact polynomial rule where the values are unique ([`unique`], [`lists`],
-//! [`sets`]); then for lists and sets the search of Wing & Gong with Lowe's memo ([`search`]); for registers a little of
-//! that search, which is fastest where the history is easy, then the pruned frontier ([`frontier`]), and the rest of
-//! the search where that is beyond the frontier. Invariant: "holds" rests on a witness order that [`witness::replay`]
+//! [`sets`]); then for lists and sets the search of Wing & Gong with Lowe's memo ([`search`]); for registers a cheap
+//! contradiction ([`sources`]), a little of that search, the pruned frontier ([`frontier`]), and the rest of the
+//! search where that is beyond the frontier ([`register`]). Invariant: "holds" rests on a witness order that [`witness::replay`]
 //! accepted, "violated" on a complete argument; whatever ran out of budget is inconclusive.
 //! A violation of one key outweighs an inconclusive other, because locality makes each key's verdict final; so every key
 //! gets a small part of the budget before any gets a large one.
@@ -15,10 +15,13 @@ mod calls;
 mod frontier;
 mod lists;
 mod placement;
+mod power;
 mod ration;
+mod register;
 mod search;
 mod sets;
 mod shrink;
+mod sources;
 mod unique;
 mod witness;
 mod zones;
@@ -38,7 +41,7 @@ pub(crate) use calls::{Call, OPEN};
 
 use crate::history::{History, Key, Op, Operation, Reply, Value};
 use crate::model::{GrowSet, List, Register};
-use crate::verdict::{Budget, Cause, Counterexample, Coverage, Evidence, Verdict};
+use crate::verdict::{Budget, Cause, Counterexample, Coverage, Evidence, Power, Verdict};
 
 /// What a CAS that found another value says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,7 +74,7 @@ impl Kind {
     /// Its search, for what the rule does not cover.
     fn search(self, calls: &[Call<'_>], budget: &Budget<'_>) -> search::Found {
         match self {
-            Kind::Register => search_register(calls, budget),
+            Kind::Register => register::decide(calls, budget),
             Kind::List => search::search(calls, &List, budget),
             Kind::Set => search::search(calls, &GrowSet, budget),
         }
@@ -112,15 +115,36 @@ pub fn check(history: &History, failed_cas: FailedCas, budget: &Budget<'_>) -> V
 
 /// Judges operations, which stand in the order of their invocations.
 pub fn check_operations(operations: &[Operation<'_>], failed_cas: FailedCas, budget: &Budget<'_>) -> Verdict {
+    check_with_witness(operations, failed_cas, budget).0
+}
+
+/// An order that explains a history: for every key the positions of its operations, in the order in which they took
+/// effect. Left out are those that had no effect, and reads without an answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Witness<'h> {
+    /// One order for each key, the key with the most operations first.
+    pub keys: Vec<(&'h Key, Vec<usize>)>,
+}
+
+/// Judges operations, and hands out the order that "holds" rests on. It has been replayed by code that shares nothing
+/// with the search. Without a "holds" it is `None`.
+pub fn check_with_witness<'h>(
+    operations: &[Operation<'h>],
+    failed_cas: FailedCas,
+    budget: &Budget<'_>,
+) -> (Verdict, Option<Witness<'h>>) {
     let mut keys = split(operations, failed_cas);
     // The largest first: it is the one that a budget would hit.
     keys.sort_by_key(|(key, calls)| (std::cmp::Reverse(calls.len()), (*key).clone()));
-    let mut undecided = None;
+    let (mut undecided, mut witness) = (None, Witness::default());
     for ((key, calls), ruling) in keys.iter().zip(judge_keys(&keys, budget)) {
         match ruling {
-            Ruling::Holds(_) => {}
+            Ruling::Holds(order) => {
+                let origins = order.into_iter().map(|at| calls[at].origin as usize).collect();
+                witness.keys.push((*key, origins));
+            }
             Ruling::Violated(contradiction) => {
-                return Verdict::Violated(counterexample(operations, calls, &contradiction));
+                return (Verdict::Violated(counterexample(operations, calls, &contradiction)), None);
             }
             Ruling::NotCovered => {
                 let reason = format!("no model covers the operations on {key}");
@@ -130,9 +154,23 @@ pub fn check_operations(operations: &[Operation<'_>], failed_cas: FailedCas, bud
         }
     }
     match undecided {
-        Some(cause) => Verdict::Inconclusive(cause),
-        None => Verdict::Holds(Coverage { examined: operations.len() as u64, unit: "operations".to_owned() }),
+        Some(cause) => (Verdict::Inconclusive(cause), None),
+        None => {
+            let examined = operations.len() as u64;
+            let power = power_of(&keys);
+            (Verdict::Holds(Coverage { examined, unit: "operations".to_owned(), power }), Some(witness))
+        }
     }
+}
+
+/// The power of all keys that are registers.
+fn power_of(keys: &[(&Key, Vec<Call<'_>>)]) -> Option<Power> {
+    let sum = |sum: Power, power: Power| Power {
+        tried: sum.tried + power.tried,
+        refuted: sum.refuted + power.refuted,
+    };
+    let power = keys.iter().map(|(_, calls)| power::of(calls)).fold(Power::default(), sum);
+    (power.tried > 0).then_some(power)
 }
 
 /// Fewer calls than this are judged before a second thread would have started.
@@ -157,8 +195,7 @@ fn judge_keys(keys: &[(&Key, Vec<Call<'_>>)], budget: &Budget<'_>) -> Vec<Ruling
         for (at, decision) in decide_all(keys, &left, ration, budget) {
             rulings[at] = match decision {
                 Decision::Undecided(cause) => Ruling::Undecided(cause),
-                // Of what holds only that it does is needed from here on.
-                Decision::Holds(_) => Ruling::Holds(Vec::new()),
+                Decision::Holds(order) => Ruling::Holds(order),
                 violated => {
                     rulings[at] = explained(&keys[at].1, violated, budget);
                     rulings.truncate(at + 1);
@@ -265,6 +302,10 @@ fn explained(calls: &[Call<'_>], decision: Decision, budget: &Budget<'_>) -> Rul
             Ruling::Violated(shrink::sharpen(calls, found, &|calls| kind.rule(calls, budget), budget))
         }
         Decision::Unexplained(kind) => {
+            let found = if kind == Kind::Register { register::explain(calls, budget) } else { None };
+            if let Some(found) = found {
+                return Ruling::Violated(found);
+            }
             let core = shrink::shrink(calls, &|calls, budget| kind.search(calls, budget), budget);
             let small: Vec<Call<'_>> = core.iter().map(|s| s.call).collect();
             // The few that are left often have unique values, and then the exact rule knows why.
@@ -278,35 +319,6 @@ fn explained(calls: &[Call<'_>], decision: Decision, budget: &Budget<'_>) -> Rul
             Ruling::Violated(Contradiction { calls: core.iter().map(|s| s.position).collect(), why })
         }
     }
-}
-
-/// Decides a register whose values repeat.
-fn search_register(calls: &[Call<'_>], budget: &Budget<'_>) -> search::Found {
-    // Some steps for each call: an easy history is decided then, and a hard one has lost little.
-    let looks = 4 + calls.len() as u64 / 32;
-    let first = with_ration(budget, looks, |budget| search::search(calls, &Register, budget));
-    if !matches!(first, search::Found::Undecided(Cause::Time { .. } | Cause::Memory { .. })) {
-        return first;
-    }
-    match frontier::judge(calls, budget) {
-        None | Some(search::Found::Undecided(Cause::Memory { .. })) => {
-            search::search(calls, &Register, budget)
-        }
-        // The frontier prunes by many rules and the plain search by none: where that one finds an order after all, it
-        // has the last word.
-        Some(search::Found::Violated) if refuted(calls, budget) => {
-            let reason = "two stages of the checker disagree; please report this history".to_owned();
-            search::Found::Undecided(Cause::Evidence { reason })
-        }
-        Some(found) => found,
-    }
-}
-
-/// Whether the plain search finds an order after all, in a share of the time that the frontier may take.
-fn refuted(calls: &[Call<'_>], budget: &Budget<'_>) -> bool {
-    let looks = 256 + calls.len() as u64;
-    let again = with_ration(budget, looks, |budget| search::search(calls, &Register, budget));
-    matches!(again, search::Found::Holds(_))
 }
 
 fn explain(calls: &[Call<'_>], budget: &Budget<'_>) -> Option<String> {

@@ -1,20 +1,25 @@
 //! Makes a violation small: the fewest calls that still contradict each other.
 //!
 //! Invariant: every step keeps the proof. A call may be left out only if a history with it being linearizable implies
-//! that one without it is: reads always, an update once no remaining call saw what it put there, and no update while a
-//! refused CAS wants the state to be different from something. So "read 17, which nobody wrote" is never made up by
-//! leaving out the write. When the budget ends, the smallest set so far is the answer.
+//! that one without it is. That is so for calls that only look, always. It is so for an update if no remaining call can
+//! have seen what it put there: none that saw this value is left, or each that is was over before it began, or is
+//! divided from it by another completed update. And it is so for no update while a refused CAS wants the state to be
+//! different from something. So "read 17, which nobody wrote" is never made up by leaving out the write; where a value
+//! was overwritten before it was seen, one call that put it stays, to show that. When the budget ends, the smallest
+//! set so far is the answer.
+//!
+//! What is left is minimal: nothing more can be left out this way without the contradiction going with it.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::ration::with_ration;
 use super::search::Found;
 use super::{Call, Contradiction, OPEN, Ruling};
-use crate::history::Value;
+use crate::history::{Op, Value};
 use crate::verdict::Budget;
 
 /// A call that is kept, with its place among the calls of its key. Its return may have been forgotten.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Kept<'h> {
     pub(super) call: Call<'h>,
     pub(super) position: usize,
@@ -35,6 +40,17 @@ pub(super) fn shrink<'h>(
         with_ration(budget, LOOKS_PER_ATTEMPT, |budget| search(&calls, budget) == Found::Violated)
     };
     let kept = shortest_prefix(keep_all(calls), &violated, budget);
+    reduce(kept, &violated, &budget.expired)
+}
+
+/// Shrinks these calls, which this judge found violated.
+pub(super) fn shrink_from<'h>(
+    kept: Vec<Kept<'h>>,
+    violated: &dyn Fn(&[Kept<'h>], &Budget<'_>) -> bool,
+    budget: &Budget<'_>,
+) -> Vec<Kept<'h>> {
+    let violated =
+        |kept: &[Kept<'h>]| with_ration(budget, LOOKS_PER_ATTEMPT, |budget| violated(kept, budget));
     reduce(kept, &violated, &budget.expired)
 }
 
@@ -129,19 +145,24 @@ fn shortest_prefix<'h>(
     let (mut low, mut high) = (0, returns.len().saturating_sub(1));
     while low < high && !(budget.expired)() {
         let middle = (low + high) / 2;
-        match violated(&prefix(&all, returns[middle])) {
+        match violated(&cut_off(&all, returns[middle])) {
             true => high = middle,
             false => low = middle + 1,
         }
     }
     match returns.get(high) {
         // Only the last, whole prefix needs no proof of its own.
-        Some(&ret) if high + 1 < returns.len() => prefix(&all, ret),
+        Some(&ret) if high + 1 < returns.len() => cut_off(&all, ret),
         _ => all,
     }
 }
 
-fn prefix<'h>(all: &[Kept<'h>], until: u32) -> Vec<Kept<'h>> {
+/// What is known of the calls at this instant: those that begin later do not exist, those that return later are open.
+pub(super) fn prefix<'h>(calls: &[Call<'h>], until: u32) -> Vec<Kept<'h>> {
+    cut_off(&keep_all(calls), until)
+}
+
+fn cut_off<'h>(all: &[Kept<'h>], until: u32) -> Vec<Kept<'h>> {
     all.iter()
         .filter(|k| k.call.call <= until)
         .filter(|k| k.call.ret <= until || !k.call.is_read_only())
@@ -172,7 +193,7 @@ fn without_chunks<'h>(
 }
 
 /// Leaves out what may be left out of this range.
-fn without<'h>(kept: &[Kept<'h>], range: std::ops::Range<usize>) -> Vec<Kept<'h>> {
+pub(super) fn without<'h>(kept: &[Kept<'h>], range: std::ops::Range<usize>) -> Vec<Kept<'h>> {
     let stays = |at: usize, k: &Kept<'h>| !range.contains(&at) || !k.call.is_read_only();
     let mut rest: Vec<Kept<'h>> =
         kept.iter().enumerate().filter(|(at, k)| stays(*at, k)).map(|(_, k)| *k).collect();
@@ -181,16 +202,72 @@ fn without<'h>(kept: &[Kept<'h>], range: std::ops::Range<usize>) -> Vec<Kept<'h>
     }
     let chosen: FxHashSet<usize> = kept[range].iter().map(|k| k.position).collect();
     loop {
-        let seen: FxHashSet<&Value> = rest.iter().flat_map(|k| observed(&k.call)).collect();
         let before = rest.len();
-        rest.retain(|k| {
-            !chosen.contains(&k.position) || k.call.puts().is_none_or(|value| seen.contains(value))
-        });
+        drop_unseen(&mut rest, &chosen);
+        if rest.len() <= SMALL {
+            drop_divided(&mut rest, &chosen);
+        }
         // A CAS that was left out saw something, too.
         if rest.len() == before {
             return rest;
         }
     }
+}
+
+/// Up to how many calls every pair of them may be looked at.
+const SMALL: usize = 512;
+
+/// Leaves out the chosen updates of values that nobody saw.
+fn drop_unseen(rest: &mut Vec<Kept<'_>>, chosen: &FxHashSet<usize>) {
+    let seen: FxHashSet<&Value> = rest.iter().flat_map(|k| observed(&k.call)).collect();
+    rest.retain(|k| !chosen.contains(&k.position) || k.call.puts().is_none_or(|value| seen.contains(value)));
+}
+
+/// Leaves out, one by one, the chosen updates of a register that nobody who saw their value can have seen. One that put
+/// the value stays.
+fn drop_divided(rest: &mut Vec<Kept<'_>>, chosen: &FxHashSet<usize>) {
+    if rest.iter().any(|k| !is_of_a_register(&k.call)) {
+        return;
+    }
+    let mut at = 0;
+    while at < rest.len() {
+        let this = rest[at].call;
+        let goes = chosen.contains(&rest[at].position)
+            && this.puts().is_some_and(|value| {
+                let others =
+                    || rest.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, k)| &k.call);
+                others().any(|other| other.puts() == Some(value))
+                    && others()
+                        .filter(|call| call.observes() == Some(value))
+                        .all(|reader| cannot_see(reader, &this, value, others()))
+            });
+        match goes {
+            true => drop(rest.remove(at)),
+            false => at += 1,
+        }
+    }
+}
+
+fn is_of_a_register(call: &Call<'_>) -> bool {
+    matches!(call.op, Op::Read { .. } | Op::Write { .. } | Op::Cas { .. } | Op::Delete { .. })
+        && !matches!(call.observes(), Some(Value::List(_)))
+}
+
+/// Whether this reader was over before the call that put the value began, or another update came between them.
+fn cannot_see<'c, 'h: 'c>(
+    reader: &Call<'_>,
+    maker: &Call<'_>,
+    value: &Value,
+    mut others: impl Iterator<Item = &'c Call<'h>>,
+) -> bool {
+    // A call of unknown outcome may look at any later time.
+    let between = |call: &Call<'_>| {
+        call.ret != OPEN
+            && call.puts().is_some_and(|other| other != value)
+            && maker.ret < call.call
+            && call.ret < reader.call
+    };
+    reader.ret < maker.call || others.any(between)
 }
 
 /// The value that a call saw, and the elements of it.

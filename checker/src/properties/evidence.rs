@@ -16,7 +16,7 @@ pub(super) fn violated(trace: &Trace, summary: String, items: Vec<Evidence>) -> 
 pub(super) fn holds(trace: &Trace, examined: u64, unit: &str) -> Verdict {
     match trace.events.is_empty() {
         true => Verdict::Inconclusive(Cause::Evidence { reason: "there is no trace of any node".to_owned() }),
-        false => Verdict::Holds(Coverage { examined, unit: unit.to_owned() }),
+        false => Verdict::Holds(Coverage { examined, unit: unit.to_owned(), power: None }),
     }
 }
 

@@ -53,7 +53,7 @@ fn judge(run: &Run<'_>, _: &Params, budget: &Budget<'_>) -> Verdict {
         return Verdict::Inconclusive(cause);
     }
     match unread.as_slice() {
-        [] => Verdict::Holds(Coverage { examined, unit: "acknowledged updates".to_owned() }),
+        [] => Verdict::Holds(Coverage { examined, unit: "acknowledged updates".to_owned(), power: None }),
         [only] => evidence(format!("key {only} was never read at the end")),
         [first, ..] => {
             evidence(format!("{} keys were never read at the end, {first} among them", unread.len()))

@@ -124,5 +124,9 @@ pub fn check(transactions: &Transactions, level: Consistency, budget: &Budget<'_
         return Verdict::Inconclusive(Cause::Time { reached });
     }
     let examined = transactions.list.iter().filter(|transaction| transaction.fate == Fate::Committed).count();
-    Verdict::Holds(Coverage { examined: examined as u64, unit: "committed transactions".to_owned() })
+    Verdict::Holds(Coverage {
+        examined: examined as u64,
+        unit: "committed transactions".to_owned(),
+        power: None,
+    })
 }

@@ -25,6 +25,26 @@ pub struct Coverage {
     pub examined: u64,
     /// What `examined` counts: "operations", "votes", "commits"...
     pub unit: String,
+    /// How much the evidence could have shown, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power: Option<Power>,
+}
+
+/// How much a history could have shown: other answers that were tried in thought, and those of them that a cheap argument
+/// refutes. Few values, many calls at once and unknown outcomes make the share small, and then "holds" says little.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Power {
+    /// Answers that were tried: for each answer that was seen, the other values that were last put there.
+    pub tried: u64,
+    /// Of these, those that would certainly have been noticed. At most `tried`.
+    pub refuted: u64,
+}
+
+impl Power {
+    /// Whole percent, from 0 to 100, rounded down; `None` if nothing was tried.
+    pub fn percent(&self) -> Option<u64> {
+        (self.refuted * 100).checked_div(self.tried)
+    }
 }
 
 /// The smallest evidence known for a violation.

@@ -13,7 +13,11 @@ pub fn render(property: &str, verdict: &Verdict) -> String {
     // Writing to a String cannot fail.
     let _ = match verdict {
         Verdict::Holds(coverage) => {
-            writeln!(text, "{property}: no violation found in {} {}", coverage.examined, coverage.unit)
+            let power = match coverage.power.and_then(|power| power.percent()) {
+                Some(percent) => format!("; {percent} % of likely wrong answers would have been noticed"),
+                None => String::new(),
+            };
+            writeln!(text, "{property}: no violation found in {} {}{power}", coverage.examined, coverage.unit)
         }
         Verdict::Violated(counterexample) => {
             let _ = writeln!(text, "{property}: VIOLATED");
@@ -70,7 +74,7 @@ fn milliseconds(nanoseconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verdict::{Counterexample, Coverage};
+    use crate::verdict::{Counterexample, Coverage, Power};
 
     fn item(start: u64, end: Option<u64>, who: &str, what: &str) -> Evidence {
         Evidence { start, end, who: who.to_owned(), what: what.to_owned() }
@@ -97,8 +101,15 @@ mod tests {
     }
 
     #[test]
+    fn the_power_of_a_history_is_told_in_percent() {
+        let power = Some(Power { tried: 7, refuted: 2 });
+        let holds = Verdict::Holds(Coverage { examined: 3, unit: "operations".to_owned(), power });
+        insta::assert_snapshot!(render("linearizable", &holds), @"linearizable: no violation found in 3 operations; 28 % of likely wrong answers would have been noticed");
+    }
+
+    #[test]
     fn the_other_verdicts_take_one_line() {
-        let holds = Verdict::Holds(Coverage { examined: 12_000, unit: "operations".to_owned() });
+        let holds = Verdict::Holds(Coverage { examined: 12_000, unit: "operations".to_owned(), power: None });
         let unclear = Verdict::Inconclusive(Cause::Time { reached: "key r1: after 3 operations".to_owned() });
         insta::assert_snapshot!(render("linearizable", &holds) + &render("lost-commits", &unclear), @r"
         linearizable: no violation found in 12000 operations

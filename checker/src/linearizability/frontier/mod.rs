@@ -1,4 +1,4 @@
-//! Decides registers whose values repeat: instant by instant, with all the ways in which things may stand.
+//! Decides registers whose values repeat: instant by instant, with the ways in which things may stand.
 //!
 //! Calls take effect as late as possible: when one returns, or when an open call needs what another one makes. What
 //! keeps the set of configurations small (each rule is compared with the dumb twin, and the twin notices when one of
@@ -9,29 +9,40 @@
 //! * Hiding: an open write may sit unseen just before any blind write that takes effect while it is open.
 //! * A write takes effect early only if an open call needs its value, directly or through unknown CAS.
 //! * Absorbing: an open write whose remaining readers are all open sits with them just before the next blind write.
-//! * Of open calls that are alike the one that returns first takes effect first, unless it can be hidden and the other
-//!   cannot. (Of writes nobody has found a history that needs the exception; with appends there are some.)
+//! * Of open calls that are alike the one that returns first takes effect first. (A write that could be hidden is no
+//!   exception here, since it can hide behind its like; with appends it would be one.)
 //! * A value that nobody will look for is like any other such; a value that is looked for, is gone, and cannot be made
 //!   again ends a configuration.
 //!
-//! A narrow beam proves "holds" only; without a limit on unknown calls it proves "violated" only; with neither it is
-//! exact. A beam that never had to drop anything is as good as the exact search. Deliberately lacking: more than
-//! 128 calls open at once, and values that are built from values (lists).
+//! A narrow beam that widens where it has to ([`course`]) proves "holds"; a stretch of the history with everything
+//! before it forgotten ([`window`]), or no limit on unknown calls, proves "violated"; a sweep with nothing left out is
+//! exact. Deliberately lacking: more than 4,096 calls open at once, and values that are built from values (lists).
 //!
 //! References: Lowe, Testing for Linearizability, 2017 (just-in-time linearization).
 
+mod board;
 mod configuration;
+mod course;
 mod plan;
+mod slots;
 mod sweep;
+mod trail;
+mod window;
 
 #[cfg(test)]
 mod tests;
 
-use super::search::{Found, Unknowns};
+use super::search::Unknowns;
+use super::shrink::{self, Kept};
 use super::{Call, witness};
 use crate::model::Register;
 use crate::verdict::{Budget, Cause};
+use course::Course;
 use plan::Plan;
+use sweep::Sweep;
+#[cfg(test)]
+pub(super) use window::cut;
+pub(super) use window::is_contradiction;
 
 /// What makes a pruning rule sound. Tests leave one out to see that it is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +51,8 @@ pub(super) enum Condition {
     AbsorbOnlyWithoutRefusals,
     /// A write of the value that is there already takes effect all the same: it hides others.
     RewriteHides,
+    /// Of open calls that are alike it is the one that returns first that goes first.
+    EarliestLikeFirst,
 }
 
 /// How much of the frontier is kept.
@@ -58,6 +71,15 @@ enum Taste {
     FewUnknowns,
     /// Few unknown calls used and few open writes gone, taken together.
     FewWrites,
+}
+
+/// What the register holds before everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// Its initial value.
+    Initially,
+    /// Anything.
+    Whatever,
 }
 
 /// How a sweep is done.
@@ -82,37 +104,118 @@ enum Ended {
     Lost,
     /// The budget ran out.
     Spent(Cause),
-    /// Too many calls are open at once.
-    TooWide,
 }
 
-const BEAMS: [(usize, Taste); 3] =
-    [(16, Taste::FewUnknowns), (64, Taste::FewWrites), (256, Taste::FewUnknowns)];
+/// What came out.
+pub(super) enum Decided<'h> {
+    /// An order.
+    Holds(Vec<usize>),
+    /// These calls have no order, if the register starts like this.
+    Violated(Vec<Kept<'h>>, Start),
+    /// The budget ran out.
+    Undecided(Cause),
+}
+
+/// Calls a function with the smallest width that has a slot for every open call of a plan; `$otherwise` where there are
+/// too many.
+macro_rules! by_width {
+    ($plan:expr, $function:ident($($argument:expr),*), $otherwise:expr) => {
+        match $plan.width {
+            0..=64 => $function::<1>($($argument),*),
+            65..=128 => $function::<2>($($argument),*),
+            129..=256 => $function::<4>($($argument),*),
+            257..=1024 => $function::<16>($($argument),*),
+            1025..=4096 => $function::<64>($($argument),*),
+            _ => $otherwise,
+        }
+    };
+}
 
 /// Decides the calls of one register; `None` where that is beyond this procedure.
-pub(super) fn judge(calls: &[Call<'_>], budget: &Budget<'_>) -> Option<Found> {
+pub(super) fn decide<'h>(calls: &[Call<'h>], budget: &Budget<'_>) -> Option<Decided<'h>> {
     let plan = Plan::new(calls)?;
+    match by_width!(plan, beam(calls, &plan, budget), None) {
+        None | Some(Decided::Undecided(Cause::Memory { .. })) => {}
+        decided => return decided,
+    }
     let exact = Manner { width: Width::Whole, unknowns: Unknowns::Counted, lacking: None };
-    let beams = BEAMS.map(|(width, taste)| Manner { width: Width::Beam(width, taste), ..exact });
     let relaxed = (!plan.kins.is_empty()).then_some(Manner { unknowns: Unknowns::Unlimited, ..exact });
     let mut last = None;
-    for manner in beams.into_iter().chain(relaxed).chain([exact]) {
-        last = stage(calls, &plan, manner, budget);
-        match last {
-            Some(Found::Undecided(Cause::Memory { .. })) | None => {}
-            _ => break,
+    for manner in relaxed.into_iter().chain([exact]) {
+        last = match sweep_all(&plan, manner, Start::Initially, budget) {
+            // What does not replay would be a mistake of ours: others shall decide then.
+            (Ended::Arrived(order), _) if witness::replay(calls, &Register, &order) => {
+                Some(Decided::Holds(order))
+            }
+            (Ended::NoWay, at) => Some(located(calls, &plan, at, budget)),
+            (Ended::Spent(cause), _) => Some(Decided::Undecided(cause)),
+            (Ended::Arrived(_) | Ended::Overdrawn | Ended::Lost, _) => None,
+        };
+        if !matches!(last, Some(Decided::Undecided(Cause::Memory { .. })) | None) {
+            break;
         }
     }
     last
 }
 
-/// One sweep; `None` if it says nothing.
-fn stage(calls: &[Call<'_>], plan: &Plan, manner: Manner, budget: &Budget<'_>) -> Option<Found> {
-    match sweep::sweep(plan, manner, budget) {
-        // What does not replay would be a mistake of ours: others shall decide then.
-        Ended::Arrived(order) => witness::replay(calls, &Register, &order).then_some(Found::Holds(order)),
-        Ended::NoWay => Some(Found::Violated),
-        Ended::Spent(cause) => Some(Found::Undecided(cause)),
-        Ended::Overdrawn | Ended::Lost | Ended::TooWide => None,
+/// The beam; wherever it is lost for the second and the last time, the stretch before is asked whether it is a
+/// contradiction. `None` if neither knows.
+fn beam<'h, const W: usize>(calls: &[Call<'h>], plan: &Plan, budget: &Budget<'_>) -> Option<Decided<'h>> {
+    let mut course = Course::<W>::new(plan, budget);
+    loop {
+        match course.go() {
+            Ended::Arrived(order) if witness::replay(calls, &Register, &order) => {
+                return Some(Decided::Holds(order));
+            }
+            Ended::Arrived(_) | Ended::Overdrawn => return None,
+            Ended::NoWay => return Some(located(calls, plan, course.happened(), budget)),
+            Ended::Spent(cause) => return Some(Decided::Undecided(cause)),
+            Ended::Lost => {}
+        }
+        if matches!(course.attempts, 1 | 3)
+            && let Some(stretch) = window::find(calls, plan, course.happened(), budget)
+        {
+            return Some(Decided::Violated(stretch, Start::Whatever));
+        }
+        if (budget.expired)() || !course.retry() {
+            return None;
+        }
     }
+}
+
+/// The calls up to the event at which there was no way any more; fewer, where a stretch is enough.
+fn located<'h>(calls: &[Call<'h>], plan: &Plan, at: usize, budget: &Budget<'_>) -> Decided<'h> {
+    match (window::find(calls, plan, at, budget), window::last_return(plan, at)) {
+        (Some(stretch), _) => Decided::Violated(stretch, Start::Whatever),
+        (None, Some(until)) => Decided::Violated(shrink::prefix(calls, until), Start::Initially),
+        (None, None) => Decided::Violated(shrink::prefix(calls, u32::MAX - 1), Start::Initially),
+    }
+}
+
+/// One sweep over everything, and the event at which it ended.
+fn sweep_all(plan: &Plan, manner: Manner, start: Start, budget: &Budget<'_>) -> (Ended, usize) {
+    by_width!(plan, sweep_with(plan, manner, start, budget), (Ended::Lost, 0))
+}
+
+fn sweep_with<const W: usize>(
+    plan: &Plan,
+    manner: Manner,
+    start: Start,
+    budget: &Budget<'_>,
+) -> (Ended, usize) {
+    let mut sweep = Sweep::<W>::new(plan, manner, start, budget);
+    while !sweep.is_over() {
+        if let Err(cause) = sweep.step() {
+            return (Ended::Spent(cause), sweep.board.happened);
+        }
+        if sweep.live.is_empty() {
+            let ended = if sweep.dropped { Ended::Lost } else { Ended::NoWay };
+            return (ended, sweep.board.happened);
+        }
+        if sweep.trail.is_due() {
+            let mut ends: Vec<&mut u32> = sweep.live.iter_mut().map(|c| &mut c.trail).collect();
+            sweep.trail.sweep(&mut ends);
+        }
+    }
+    (sweep.arrived(), sweep.board.happened)
 }

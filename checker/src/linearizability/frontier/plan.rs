@@ -60,6 +60,10 @@ pub(super) struct Plan {
     pub(super) kin_of: Vec<usize>,
     pub(super) kins: Vec<Kin>,
     pub(super) events: Vec<(u32, Happening, usize)>,
+    /// By position of the call: the slot that a completed one has while it is open.
+    pub(super) slot_of: Vec<u32>,
+    /// How many slots there are: the most completed calls that are open at once.
+    pub(super) width: usize,
     /// How many different values there are.
     pub(super) values: usize,
 }
@@ -102,13 +106,30 @@ impl Plan {
         }
         events.sort_unstable();
         let returns = calls.iter().map(|call| call.ret).collect();
-        Some(Plan { acts, returns, kin_of, kins, events, values: numbers.next as usize })
+        let (slot_of, width) = seats(&events, calls);
+        Some(Plan { acts, returns, kin_of, kins, events, slot_of, width, values: numbers.next as usize })
     }
 
     /// How many unknown calls are in play.
     pub(super) fn unknowns(&self) -> usize {
         self.kins.iter().map(|kin| kin.members.len()).sum()
     }
+}
+
+/// Gives every completed call a slot that no other has while it is open.
+fn seats(events: &[(u32, Happening, usize)], calls: &[Call<'_>]) -> (Vec<u32>, usize) {
+    let mut slot_of = vec![0; calls.len()];
+    let (mut free, mut width) = (Vec::new(), 0);
+    for &(_, happening, at) in events.iter().filter(|event| calls[event.2].ret != OPEN) {
+        match happening {
+            Happening::Begins => {
+                slot_of[at] = free.pop().unwrap_or(width);
+                width = width.max(slot_of[at] + 1);
+            }
+            Happening::Returns => free.push(slot_of[at]),
+        }
+    }
+    (slot_of, width as usize)
 }
 
 struct Numbers<'h> {

@@ -1,51 +1,25 @@
-//! One pass over the events of a register with a set of configurations.
+//! The configurations of one instant, taken from event to event.
+//!
+//! Invariant: as long as nothing was dropped, the live configurations stand for every way in which the calls up to here
+//! can have taken effect.
 
-use super::configuration::{Best, Configuration, Entry, Open, START, Trail};
+use super::board::Board;
+use super::configuration::{Best, Configuration, Used};
 use super::plan::{Act, Happening, NIL, Plan, UNSEEN};
-use super::{Condition, Ended, Manner, Taste, Width};
+use super::slots::Slots;
+use super::trail::{Entry, START, Trail};
+use super::{Condition, Ended, Manner, Start, Taste, Width};
 use crate::linearizability::search::Unknowns;
 use crate::verdict::{Budget, Cause};
 
-const SLOTS: usize = 128;
-/// How many configurations are extended between two looks at the clock.
-const STRIDE: u64 = 256;
-
-/// The bits that are set.
-fn bits(mut mask: u128) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        let bit = (mask != 0).then(|| mask.trailing_zeros() as usize)?;
-        mask &= mask - 1;
-        Some(bit)
-    })
-}
-
-/// Who makes a value and who looks for it.
-#[derive(Clone, Default)]
-struct Traffic {
-    /// Completed reads and CAS that look for it and have not returned.
-    observers: u32,
-    /// Unknown CAS that look for it, and refused CAS that look for anything else and have not returned.
-    lasting: u32,
-    /// Calls that make it and have not begun.
-    makers_to_come: u32,
-    /// The slots of the open calls.
-    reads: u128,
-    refusals: u128,
-    swaps_from: u128,
-    makers: u128,
-    /// The kinds of unknown calls that have begun.
-    written_by: Option<u32>,
-    swapped_to_by: Vec<u32>,
-    swapped_from_by: Vec<u32>,
-}
-
-/// An open call.
-#[derive(Clone, Copy)]
-struct Slot {
-    at: usize,
-    act: Act,
-    ret: u32,
-}
+/// How much work is done between two looks at the clock. The unit is a comparison of two configurations.
+const STRIDE: u64 = 1 << 14;
+/// ... and what an extension of one configuration counts.
+const EXTENSION: u64 = 64;
+/// How many ready configurations a beam looks for, as a multiple of its width: more, because some dominate others.
+const READY: usize = 4;
+/// ... and how many it extends on the way.
+const EXTENDED: usize = 16;
 
 /// Who takes effect.
 #[derive(Clone, Copy)]
@@ -54,267 +28,172 @@ enum Actor {
     Kin(u32),
 }
 
-struct Sweep<'a, 'b> {
+/// See the module.
+pub(super) struct Sweep<'a, 'b, const W: usize> {
     plan: &'a Plan,
-    manner: Manner,
+    pub(super) manner: Manner,
     budget: &'a Budget<'b>,
-    traffic: Vec<Traffic>,
-    /// How many of each kind of unknown calls have begun.
-    begun: Vec<u32>,
-    slots: Vec<Slot>,
-    free: u128,
-    slot_of: Vec<u8>,
-    open: Open,
-    refusals: u128,
-    /// Refused CAS that have not returned, open or not.
-    refusals_left: u32,
-    live: Vec<Configuration>,
-    trail: Trail,
+    pub(super) board: Board<'a, W>,
+    pub(super) live: Vec<Configuration<W>>,
+    pub(super) trail: Trail,
     /// Whether anything was dropped that might have been a way.
-    dropped: bool,
-    extended: u64,
-    returned: usize,
+    pub(super) dropped: bool,
+    /// Memory that is held beside the sweep, in bytes.
+    pub(super) set_aside: usize,
+    work: u64,
+    next_look: u64,
+    ready: Best<W>,
+    seen: Best<W>,
+    needs: Needs,
 }
 
-pub(super) fn sweep(plan: &Plan, manner: Manner, budget: &Budget<'_>) -> Ended {
-    Sweep::new(plan, manner, budget).run()
-}
-
-impl<'a, 'b> Sweep<'a, 'b> {
-    fn new(plan: &'a Plan, manner: Manner, budget: &'a Budget<'b>) -> Self {
-        let mut traffic = vec![Traffic::default(); plan.values];
-        let mut refusals_left = 0;
-        for (at, act) in plan.acts.iter().enumerate() {
-            let Some(act) = *act else { continue };
-            let unknown = plan.kin_of[at] != usize::MAX;
-            match act {
-                Act::Read(value) => traffic[value as usize].observers += 1,
-                Act::Cas(value, _) if unknown => traffic[value as usize].lasting += 1,
-                Act::Cas(value, _) => traffic[value as usize].observers += 1,
-                Act::Differs(value) => {
-                    traffic[value as usize].lasting += 1;
-                    refusals_left += 1;
-                }
-                Act::Write(_) => {}
-            }
-            if let Some(value) = act.makes() {
-                traffic[value as usize].makers_to_come += 1;
-            }
-        }
-        let start = Configuration { state: NIL, placed: 0, hideable: 0, used: Vec::new(), trail: START };
+impl<'a, 'b, const W: usize> Sweep<'a, 'b, W> {
+    pub(super) fn new(plan: &'a Plan, manner: Manner, start: Start, budget: &'a Budget<'b>) -> Self {
+        let at = |state| Configuration {
+            state,
+            trail: START,
+            placed: Slots::default(),
+            hideable: Slots::default(),
+            used: Used::default(),
+        };
+        let live = match start {
+            Start::Initially => vec![at(NIL)],
+            Start::Whatever => (0..plan.values as u32).chain([UNSEEN]).map(at).collect(),
+        };
         Sweep {
             plan,
             manner,
             budget,
-            traffic,
-            begun: vec![0; plan.kins.len()],
-            slots: vec![Slot { at: 0, act: Act::Read(NIL), ret: 0 }; SLOTS],
-            free: u128::MAX,
-            slot_of: vec![0; plan.acts.len()],
-            open: Open::default(),
-            refusals: 0,
-            refusals_left,
-            live: vec![start],
+            board: Board::new(plan),
+            live,
             trail: Trail::default(),
             dropped: false,
-            extended: 0,
-            returned: 0,
+            set_aside: 0,
+            work: 0,
+            next_look: STRIDE,
+            ready: Best::default(),
+            seen: Best::default(),
+            needs: Needs::default(),
         }
     }
 
-    fn run(mut self) -> Ended {
-        for &(_, happening, at) in &self.plan.events {
-            let Some(act) = self.plan.acts[at] else { continue };
-            match happening {
-                Happening::Begins => {
-                    if let Some(value) = act.makes() {
-                        self.traffic[value as usize].makers_to_come -= 1;
-                    }
-                    if self.plan.kin_of[at] != usize::MAX {
-                        self.kin_begins(act, self.plan.kin_of[at]);
-                    } else if self.free == 0 {
-                        return Ended::TooWide;
-                    } else {
-                        self.begins(act, at);
-                    }
+    /// Goes past the next event. Where no configuration is left the event has not happened.
+    pub(super) fn step(&mut self) -> Result<(), Cause> {
+        let (_, happening, at) = self.plan.events[self.board.happened];
+        let slot = self.plan.slot_of[at] as usize;
+        match happening {
+            Happening::Begins => {
+                self.board.step();
+                if self.plan.kin_of[at] == usize::MAX {
+                    self.look(slot);
                 }
-                Happening::Returns => {
-                    let slot = self.slot_of[at] as usize;
-                    if let Err(cause) = self.complete(slot) {
-                        return Ended::Spent(cause);
-                    }
-                    if self.live.is_empty() {
-                        return if self.dropped { Ended::Lost } else { Ended::NoWay };
-                    }
+            }
+            Happening::Returns => {
+                self.complete(slot)?;
+                if !self.live.is_empty() {
+                    self.board.step();
                     self.close(slot);
-                    self.returned += 1;
                 }
             }
         }
-        self.arrived()
+        Ok(())
+    }
+
+    /// Whether all events have happened.
+    pub(super) fn is_over(&self) -> bool {
+        self.board.happened == self.plan.events.len()
     }
 
     fn requires(&self, condition: Condition) -> bool {
         self.manner.lacking != Some(condition)
     }
 
-    fn kin_begins(&mut self, act: Act, kin: usize) {
-        self.begun[kin] += 1;
-        if self.begun[kin] > 1 {
-            return;
-        }
-        match act {
-            Act::Write(value) => self.traffic[value as usize].written_by = Some(kin as u32),
-            Act::Cas(from, to) => {
-                self.traffic[to as usize].swapped_to_by.push(kin as u32);
-                self.traffic[from as usize].swapped_from_by.push(kin as u32);
+    /// A call that only looks takes effect as soon as it has begun, where it finds what it saw.
+    fn look(&mut self, slot: usize) {
+        let act = self.board.act(slot);
+        let entry = Entry::Call(self.board.calls[slot] as u32);
+        for configuration in &mut self.live {
+            let legal = match act {
+                Act::Read(value) => configuration.state == value,
+                Act::Differs(value) => configuration.state != value,
+                Act::Write(_) | Act::Cas(..) => return,
+            };
+            if legal {
+                configuration.trail = self.trail.extend(configuration.trail, entry);
+                configuration.placed |= Slots::one(slot);
+                configuration.state = seen_later(&self.board, configuration.state, configuration.placed);
             }
-            Act::Read(_) | Act::Differs(_) => {}
-        }
-    }
-
-    fn begins(&mut self, act: Act, at: usize) {
-        let slot = self.free.trailing_zeros() as usize;
-        let bit = 1 << slot;
-        self.free &= !bit;
-        self.slots[slot] = Slot { at, act, ret: self.plan.returns[at] };
-        self.slot_of[at] = slot as u8;
-        self.toggle(act, bit);
-        if let Act::Read(_) | Act::Differs(_) = act {
-            let entry = Entry::Call(at as u32);
-            for number in 0..self.live.len() {
-                let state = self.live[number].state;
-                let legal = match act {
-                    Act::Read(value) => state == value,
-                    Act::Differs(value) => state != value,
-                    Act::Write(_) | Act::Cas(..) => false,
-                };
-                if legal {
-                    let trail = self.trail.extend(self.live[number].trail, entry);
-                    self.live[number].trail = trail;
-                    self.live[number].placed |= bit;
-                    self.live[number].state = self.seen_later(state, self.live[number].placed);
-                }
-            }
-        }
-    }
-
-    /// Notes that the call in this slot is open, or that it is not any more.
-    fn toggle(&mut self, act: Act, bit: u128) {
-        match act {
-            Act::Read(value) => {
-                self.open.reads ^= bit;
-                self.traffic[value as usize].reads ^= bit;
-            }
-            Act::Differs(value) => {
-                self.open.reads ^= bit;
-                self.refusals ^= bit;
-                self.traffic[value as usize].refusals ^= bit;
-            }
-            Act::Write(_) => self.open.writes ^= bit,
-            Act::Cas(value, _) => {
-                self.open.swaps ^= bit;
-                self.traffic[value as usize].swaps_from ^= bit;
-            }
-        }
-        if let Some(value) = act.makes() {
-            self.traffic[value as usize].makers ^= bit;
         }
     }
 
     /// The call in this slot has returned and taken effect everywhere.
     fn close(&mut self, slot: usize) {
-        let (bit, act) = (1 << slot, self.slots[slot].act);
-        self.toggle(act, bit);
-        self.free |= bit;
+        let gone = !Slots::one(slot);
+        let refusal = matches!(self.board.act(slot), Act::Differs(_));
         for configuration in &mut self.live {
-            configuration.placed &= !bit;
-            configuration.hideable &= !bit;
-        }
-        match act {
-            Act::Read(value) | Act::Cas(value, _) => self.traffic[value as usize].observers -= 1,
-            Act::Differs(value) => {
-                self.traffic[value as usize].lasting -= 1;
-                self.refusals_left -= 1;
-                for number in 0..self.live.len() {
-                    let Configuration { state, placed, .. } = self.live[number];
-                    self.live[number].state = self.seen_later(state, placed);
-                }
+            configuration.placed = configuration.placed & gone;
+            configuration.hideable = configuration.hideable & gone;
+            if refusal {
+                configuration.state = seen_later(&self.board, configuration.state, configuration.placed);
             }
-            Act::Write(_) => {}
-        }
-        self.trail.sweep(&mut self.live);
-    }
-
-    /// How many completed calls still look for a value where these are placed and all its open reads are served.
-    fn wanted(&self, value: u32, placed: u128) -> u32 {
-        let traffic = &self.traffic[value as usize];
-        traffic.observers - traffic.reads.count_ones() - (traffic.swaps_from & placed).count_ones()
-    }
-
-    /// The state itself if anyone will ever look at it.
-    fn seen_later(&self, state: u32, placed: u128) -> u32 {
-        match state == UNSEEN || self.traffic[state as usize].lasting > 0 || self.wanted(state, placed) > 0 {
-            true => state,
-            false => UNSEEN,
         }
     }
 
     /// Makes the call in this slot take effect in every configuration.
     fn complete(&mut self, slot: usize) -> Result<(), Cause> {
-        let bit = 1u128 << slot;
-        if self.live.iter().all(|c| c.placed & bit != 0) {
+        if self.live.iter().all(|c| c.placed.has(slot)) {
             return Ok(());
         }
-        let (mut ready, mut seen) = (Best::default(), Best::default());
-        // By how many unknown calls took effect for the sake of this one.
-        let mut levels: Vec<Vec<Configuration>> = vec![Vec::new()];
-        let mut successors = Vec::new();
+        self.ready.clear();
+        self.seen.clear();
+        // By how many unknown calls took effect for the sake of this one; what took fewer steps stands first.
+        let mut levels: Vec<Vec<Configuration<W>>> = vec![Vec::new()];
         for configuration in std::mem::take(&mut self.live) {
-            self.sort_in(configuration, bit, 0, &mut ready, &mut levels);
+            self.sort_in(configuration, slot, 0, &mut levels);
         }
-        let allowance = match self.manner.width {
-            Width::Whole => usize::MAX,
-            Width::Beam(width, _) => (width * 16).max(1024),
+        let (enough, allowance) = match self.manner.width {
+            Width::Whole => (usize::MAX, usize::MAX),
+            Width::Beam(width, _) => (width * READY, width * EXTENDED),
         };
-        let mut level = 0;
+        let (mut level, mut extended) = (0, 0);
         while level < levels.len() {
-            while let Some(configuration) = levels[level].pop() {
-                if !seen.insert(configuration.clone(), self.open) {
-                    continue;
-                }
-                if seen.len() > allowance {
+            let mut next = 0;
+            while let Some(configuration) = levels[level].get(next).cloned() {
+                if self.ready.len() >= enough || extended >= allowance {
                     self.dropped = true;
                     break;
                 }
-                let queued = levels.iter().map(Vec::len).sum::<usize>() * size_of::<Configuration>();
-                self.spend(ready.bytes + seen.bytes + queued, ready.len())?;
-                self.extend(&configuration, slot, &mut successors);
-                for (successor, cost) in successors.drain(..) {
-                    self.sort_in(successor, bit, level + cost, &mut ready, &mut levels);
+                next += 1;
+                if !self.seen.insert(configuration.clone(), &self.board.open) {
+                    continue;
                 }
+                extended += 1;
+                let queued = levels.iter().map(Vec::len).sum::<usize>() * size_of::<Configuration<W>>();
+                self.spend(queued)?;
+                self.extend(&configuration, slot, level, &mut levels);
             }
+            // Of what is extended nobody stands there any more.
+            levels[level] = Vec::new();
             level += 1;
-            if ready.len() > 0 && self.manner.width != Width::Whole {
-                self.dropped |= levels[level - 1..].iter().any(|rest| !rest.is_empty());
+            if self.ready.len() > 0 && self.manner.width != Width::Whole {
+                self.dropped |= levels[level..].iter().any(|rest| !rest.is_empty());
                 break;
             }
         }
-        self.live = ready.into_vec();
+        self.ready.drain(&mut self.live);
         self.narrow();
         Ok(())
     }
 
     fn sort_in(
-        &self,
-        configuration: Configuration,
-        bit: u128,
+        &mut self,
+        configuration: Configuration<W>,
+        slot: usize,
         level: usize,
-        ready: &mut Best,
-        levels: &mut Vec<Vec<Configuration>>,
+        levels: &mut Vec<Vec<Configuration<W>>>,
     ) {
-        if configuration.placed & bit != 0 {
-            ready.insert(configuration, self.open);
+        if configuration.placed.has(slot) {
+            self.ready.insert(configuration, &self.board.open);
             return;
         }
         if levels.len() <= level {
@@ -329,10 +208,10 @@ impl<'a, 'b> Sweep<'a, 'b> {
         if self.live.len() <= width {
             return;
         }
-        let open = self.open;
+        let open = self.board.open;
         self.live.sort_by_cached_key(|c| {
-            let (gone, left) = (c.placed & open.writes, open.reads & !c.placed);
-            let (gone, left, uses) = (gone.count_ones(), left.count_ones(), c.total_uses());
+            let (gone, left) = ((c.placed & open.writes).len(), (open.reads & !c.placed).len());
+            let uses = c.used.total();
             let first = if taste == Taste::FewWrites { uses + gone } else { uses };
             (first, gone, left, c.state, c.placed)
         });
@@ -340,17 +219,24 @@ impl<'a, 'b> Sweep<'a, 'b> {
         self.dropped = true;
     }
 
-    /// All that may happen next, each with the number of unknown calls it takes.
-    fn extend(&mut self, from: &Configuration, slot: usize, into: &mut Vec<(Configuration, usize)>) {
-        let needs = self.needs(from);
-        let returning = self.slots[slot];
-        if from.hideable >> slot & 1 == 1 {
-            let trail = self.trail.extend(from.trail, Entry::Hidden(returning.at as u32));
-            into.push((Configuration { placed: from.placed | 1 << slot, trail, ..from.clone() }, 0));
+    /// All that may happen next.
+    fn extend(
+        &mut self,
+        from: &Configuration<W>,
+        slot: usize,
+        level: usize,
+        levels: &mut Vec<Vec<Configuration<W>>>,
+    ) {
+        let mut needs = std::mem::take(&mut self.needs);
+        self.find_needs(from, &mut needs);
+        if from.hideable.has(slot) {
+            let trail = self.trail.extend(from.trail, Entry::Hidden(self.board.calls[slot] as u32));
+            let placed = from.placed | Slots::one(slot);
+            self.sort_in(Configuration { placed, trail, ..from.clone() }, slot, level, levels);
         }
-        let candidates = (self.open.writes | self.open.swaps) & !from.placed;
-        for other in bits(candidates) {
-            let act = self.slots[other].act;
+        let candidates = (self.board.open.writes | self.board.open.swaps) & !from.placed;
+        for other in candidates.iter() {
+            let act = self.board.act(other);
             let useful = match act {
                 Act::Write(value) => {
                     other == slot
@@ -360,98 +246,120 @@ impl<'a, 'b> Sweep<'a, 'b> {
                 Act::Cas(expected, _) => expected == from.state,
                 Act::Read(_) | Act::Differs(_) => false,
             };
-            if useful && (other == slot || !self.after_its_like(from, candidates, other)) {
-                into.extend(self.place(from, act, Actor::Slot(other)).map(|next| (next, 0)));
+            if useful
+                && (other == slot || !self.after_its_like(candidates, other))
+                && let Some(next) = self.place(from, act, Actor::Slot(other))
+            {
+                self.sort_in(next, slot, level, levels);
             }
         }
-        for (kin, act) in self.unknown_moves(from, &needs) {
-            into.extend(self.place(from, act, Actor::Kin(kin)).map(|next| (next, 1)));
-        }
+        self.use_unknowns(from, &needs, &mut |sweep, kin, act| {
+            if let Some(next) = sweep.place(from, act, Actor::Kin(kin)) {
+                sweep.sort_in(next, slot, level + 1, levels);
+            }
+        });
+        self.needs = needs;
     }
 
-    /// Whether an equal open call that returns earlier should take effect before this one. It should not where it can be
-    /// hidden and this one cannot: then it is this one that needs the place.
-    fn after_its_like(&self, from: &Configuration, candidates: u128, this: usize) -> bool {
-        let Slot { act, ret, .. } = self.slots[this];
-        let hideable = |slot: usize| from.hideable >> slot & 1 == 1;
-        bits(candidates & !(1 << this)).any(|other| {
-            let like = &self.slots[other];
-            like.act == act && (like.ret, other) < (ret, this) && (hideable(this) || !hideable(other))
-        })
+    /// Whether an equal open call that returns earlier should take effect before this one: the two can change places.
+    /// A write that could also be hidden is no exception, because the other one can hide behind it.
+    fn after_its_like(&self, candidates: Slots<W>, this: usize) -> bool {
+        let act = self.board.act(this);
+        let makers = match act.makes() {
+            Some(value) => self.board.traffic[value as usize].makers,
+            None => return false,
+        };
+        let order = |slot: usize| match self.requires(Condition::EarliestLikeFirst) {
+            true => (self.board.ret(slot), slot),
+            false => (u32::MAX - self.board.ret(slot), slot),
+        };
+        let rank = order(this);
+        (candidates & makers).iter().any(|other| self.board.act(other) == act && order(other) < rank)
     }
 
     /// The unknown calls that may take effect now and could be of use.
-    fn unknown_moves(&self, from: &Configuration, needs: &Needs) -> Vec<(u32, Act)> {
-        let mut moves = Vec::new();
-        let mut consider = |kin: u32| {
-            let act = self.plan.kins[kin as usize].act;
-            // One that is alike and must take effect anyway goes first, unless it could do so unseen.
-            let like = |slot: usize| self.slots[slot].act == act && from.hideable >> slot & 1 == 0;
-            let makers = act.makes().map_or(0, |value| self.traffic[value as usize].makers);
-            if self.available(from, kin) && !bits(makers & !from.placed).any(like) {
-                moves.push((kin, act));
+    fn use_unknowns(
+        &mut self,
+        from: &Configuration<W>,
+        needs: &Needs,
+        place: &mut dyn FnMut(&mut Self, u32, Act),
+    ) {
+        let mut consider = |sweep: &mut Self, kin: u32| {
+            let act = sweep.plan.kins[kin as usize].act;
+            // One that is alike and must take effect anyway goes first.
+            let makers = act.makes().map_or(Slots::default(), |v| sweep.board.traffic[v as usize].makers);
+            let like = (makers & !from.placed).iter().any(|slot| sweep.board.act(slot) == act);
+            if !like && sweep.available(from, kin) {
+                place(sweep, kin, act);
             }
         };
         match needs.anything {
             true => {
-                let writes = |kin: &usize| matches!(self.plan.kins[*kin].act, Act::Write(_));
-                (0..self.plan.kins.len()).filter(writes).for_each(|kin| consider(kin as u32));
+                for kin in 0..self.plan.kins.len() {
+                    if matches!(self.plan.kins[kin].act, Act::Write(_)) {
+                        consider(self, kin as u32);
+                    }
+                }
             }
             false => {
-                let writes = needs.values.iter().filter_map(|&v| self.traffic[v as usize].written_by);
-                writes.for_each(&mut consider);
-            }
-        }
-        if from.state != UNSEEN {
-            for &kin in &self.traffic[from.state as usize].swapped_from_by {
-                if self.plan.kins[kin as usize].act.makes().is_some_and(|value| needs.covers(value)) {
-                    consider(kin);
+                for &value in &needs.values {
+                    if let Some(kin) = self.board.traffic[value as usize].written_by {
+                        consider(self, kin);
+                    }
                 }
             }
         }
-        moves
+        if from.state != UNSEEN {
+            let state = from.state as usize;
+            for at in 0..self.board.traffic[state].swapped_from_by.len() {
+                let kin = self.board.traffic[state].swapped_from_by[at];
+                if self.plan.kins[kin as usize].act.makes().is_some_and(|value| needs.covers(value)) {
+                    consider(self, kin);
+                }
+            }
+        }
     }
 
-    fn available(&self, from: &Configuration, kin: u32) -> bool {
-        let begun = self.begun[kin as usize];
+    fn available(&self, from: &Configuration<W>, kin: u32) -> bool {
+        let begun = self.board.begun[kin as usize];
         match self.manner.unknowns {
             Unknowns::Unlimited => begun > 0,
-            Unknowns::Counted => begun > from.uses(kin),
+            Unknowns::Counted => begun > 0 && begun > from.used.of(kin),
         }
     }
 
     /// What the open calls that have not taken effect wait for.
-    fn needs(&self, from: &Configuration) -> Needs {
-        let mut needs = Needs { anything: self.refusals & !from.placed != 0, values: Vec::new() };
-        for slot in bits((self.open.reads | self.open.swaps) & !from.placed) {
-            if let Act::Read(value) | Act::Cas(value, _) = self.slots[slot].act {
+    fn find_needs(&self, from: &Configuration<W>, needs: &mut Needs) {
+        needs.anything = !(self.board.refusals & !from.placed).is_empty();
+        needs.values.clear();
+        for slot in ((self.board.open.reads | self.board.open.swaps) & !from.placed).iter() {
+            if let Act::Read(value) | Act::Cas(value, _) = self.board.act(slot) {
                 needs.add(value);
             }
         }
         let mut next = 0;
         while let Some(&value) = needs.values.get(next) {
-            for &kin in &self.traffic[value as usize].swapped_to_by {
+            for &kin in &self.board.traffic[value as usize].swapped_to_by {
                 if let Act::Cas(from, _) = self.plan.kins[kin as usize].act {
                     needs.add(from);
                 }
             }
             next += 1;
         }
-        needs
     }
 
     /// What follows if this act takes effect; `None` if that leads nowhere.
-    fn place(&mut self, from: &Configuration, act: Act, actor: Actor) -> Option<Configuration> {
+    fn place(&mut self, from: &Configuration<W>, act: Act, actor: Actor) -> Option<Configuration<W>> {
         let state = act.makes()?;
         let mut next = from.clone();
         let entry = match (actor, act) {
-            (Actor::Slot(slot), Act::Write(_)) => Entry::Write(self.slots[slot].at as u32),
-            (Actor::Slot(slot), _) => Entry::Call(self.slots[slot].at as u32),
+            (Actor::Slot(slot), Act::Write(_)) => Entry::Write(self.board.calls[slot] as u32),
+            (Actor::Slot(slot), _) => Entry::Call(self.board.calls[slot] as u32),
             (Actor::Kin(kin), _) => Entry::Unknown(kin),
         };
         match actor {
-            Actor::Slot(slot) => next.placed |= 1 << slot,
-            Actor::Kin(kin) if self.manner.unknowns == Unknowns::Counted => next.count_use(kin),
+            Actor::Slot(slot) => next.placed |= Slots::one(slot),
+            Actor::Kin(kin) if self.manner.unknowns == Unknowns::Counted => next.used = next.used.plus(kin),
             Actor::Kin(_) => {}
         }
         if state != from.state && self.is_stranded(from.state, &next) {
@@ -460,81 +368,89 @@ impl<'a, 'b> Sweep<'a, 'b> {
         let hides = self.requires(Condition::RewriteHides) || state != from.state;
         if matches!(act, Act::Write(_)) && hides {
             self.absorb(&mut next, state);
-            next.hideable = self.open.writes & !next.placed;
+            next.hideable = self.board.open.writes;
         }
-        next.hideable &= !next.placed;
+        next.hideable = next.hideable & !next.placed;
         next.trail = self.trail.extend(next.trail, entry);
         next.state = state;
-        let served =
-            self.traffic[state as usize].reads | (self.refusals & !self.traffic[state as usize].refusals);
+        let traffic = &self.board.traffic[state as usize];
+        let served = traffic.reads | (self.board.refusals & !traffic.refusals);
         self.serve(&mut next, served);
-        next.state = self.seen_later(state, next.placed);
+        next.state = seen_later(&self.board, state, next.placed);
         Some(next)
     }
 
-    fn serve(&mut self, next: &mut Configuration, readers: u128) {
-        for slot in bits(readers & !next.placed) {
-            next.trail = self.trail.extend(next.trail, Entry::Call(self.slots[slot].at as u32));
+    fn serve(&mut self, next: &mut Configuration<W>, readers: Slots<W>) {
+        for slot in (readers & !next.placed).iter() {
+            next.trail = self.trail.extend(next.trail, Entry::Call(self.board.calls[slot] as u32));
         }
         next.placed |= readers;
     }
 
     /// Puts every open write whose remaining readers are all open, with these, before the blind write to come.
-    fn absorb(&mut self, next: &mut Configuration, to_come: u32) {
-        if self.refusals_left > 0 && self.requires(Condition::AbsorbOnlyWithoutRefusals) {
+    fn absorb(&mut self, next: &mut Configuration<W>, to_come: u32) {
+        if self.board.refusals_left > 0 && self.requires(Condition::AbsorbOnlyWithoutRefusals) {
             return;
         }
-        for slot in bits(self.open.writes & !next.placed) {
-            let Act::Write(value) = self.slots[slot].act else { continue };
-            let traffic = &self.traffic[value as usize];
+        for slot in (self.board.open.writes & !next.placed).iter() {
+            let Act::Write(value) = self.board.act(slot) else { continue };
+            let traffic = &self.board.traffic[value as usize];
             let readers = traffic.reads & !next.placed;
-            let all_open = traffic.lasting == 0 && self.wanted(value, next.placed) == 0;
-            if value == to_come || readers == 0 || !all_open {
+            let all_open = traffic.lasting == 0 && self.board.wanted(value, next.placed) == 0;
+            if value == to_come || readers.is_empty() || !all_open {
                 continue;
             }
-            next.trail = self.trail.extend(next.trail, Entry::Call(self.slots[slot].at as u32));
-            next.placed |= 1 << slot;
+            next.trail = self.trail.extend(next.trail, Entry::Call(self.board.calls[slot] as u32));
+            next.placed |= Slots::one(slot);
             self.serve(next, readers);
         }
     }
 
     /// Whether a value that is gone in `next` is still wanted there, and can never come back.
-    fn is_stranded(&self, value: u32, next: &Configuration) -> bool {
-        if value == UNSEEN || self.wanted(value, next.placed) == 0 {
+    fn is_stranded(&self, value: u32, next: &Configuration<W>) -> bool {
+        if value == UNSEEN || self.board.wanted(value, next.placed) == 0 {
             return false;
         }
-        let traffic = &self.traffic[value as usize];
+        let traffic = &self.board.traffic[value as usize];
         let mut unknown = traffic.written_by.iter().chain(&traffic.swapped_to_by);
         traffic.makers_to_come == 0
-            && traffic.makers & !next.placed == 0
+            && (traffic.makers & !next.placed).is_empty()
             && !unknown.any(|&kin| self.available(next, kin))
     }
 
-    fn spend(&mut self, bytes: usize, frontier: usize) -> Result<(), Cause> {
-        self.extended += 1;
-        let reached = || {
-            format!(
-                "after {} completed operations, {frontier} configurations, {} operations of unknown outcome in play",
-                self.returned,
-                self.plan.unknowns()
-            )
-        };
-        if bytes + self.trail.bytes() > self.budget.memory_bytes {
-            return Err(Cause::Memory { reached: reached() });
+    /// Counts the work and the memory, and ends the sweep where either is used up.
+    fn spend(&mut self, queued: usize) -> Result<(), Cause> {
+        self.work += EXTENSION + self.ready.take_compared() + self.seen.take_compared();
+        let held = queued + self.ready.bytes() + self.seen.bytes() + self.trail.bytes() + self.set_aside;
+        if held > self.budget.memory_bytes {
+            return Err(Cause::Memory { reached: self.reached() });
         }
-        match self.extended.is_multiple_of(STRIDE) && (self.budget.expired)() {
-            true => Err(Cause::Time { reached: reached() }),
-            false => Ok(()),
+        if self.work >= self.next_look {
+            self.next_look = self.work + STRIDE;
+            if (self.budget.expired)() {
+                return Err(Cause::Time { reached: self.reached() });
+            }
         }
+        Ok(())
     }
 
-    /// The order in which a configuration came here.
-    fn arrived(&self) -> Ended {
+    fn reached(&self) -> String {
+        let returns = self.plan.events.iter().filter(|event| event.1 == Happening::Returns).count();
+        format!(
+            "after {} of {returns} completed operations, {} configurations, {} operations of unknown outcome in play",
+            self.board.returned,
+            self.ready.len() + self.seen.len(),
+            self.plan.unknowns()
+        )
+    }
+
+    /// The order in which a configuration came to the end.
+    pub(super) fn arrived(&self) -> Ended {
         let mut order: Vec<usize> = Vec::new();
         // By position in `order`: what is hidden just before it. Only the last blind write gathers.
         let mut last_write = 0;
         let mut uses = vec![0; self.plan.kins.len()];
-        let best = self.live.iter().min_by_key(|configuration| configuration.total_uses());
+        let best = self.live.iter().min_by_key(|configuration| configuration.used.total());
         let Some(best) = best else { return Ended::Lost };
         for entry in self.trail.entries(best.trail) {
             match entry {
@@ -564,7 +480,15 @@ impl<'a, 'b> Sweep<'a, 'b> {
     }
 }
 
+/// The state itself if anyone will ever look at it.
+fn seen_later<const W: usize>(board: &Board<'_, W>, state: u32, placed: Slots<W>) -> u32 {
+    let seen =
+        state != UNSEEN && (board.traffic[state as usize].lasting > 0 || board.wanted(state, placed) > 0);
+    if seen { state } else { UNSEEN }
+}
+
 /// The values that open calls wait for.
+#[derive(Default)]
 struct Needs {
     /// One of them waits for nothing but a change.
     anything: bool,

@@ -124,7 +124,7 @@ fn compare(owned: &[Owned], context: &dyn Fn() -> String) -> bool {
     ];
     for manner in manners {
         let about = || format!("{:?} {:?}, {}", manner.width, manner.unknowns, context());
-        match sweep::sweep(&plan, manner, &unlimited()) {
+        match sweep_all(&plan, manner, Start::Initially, &unlimited()).0 {
             Ended::Arrived(order) if manner.unknowns == Unknowns::Counted => {
                 assert!(truth, "holds: {}", about());
                 assert!(witness::replay(&calls, &Register, &order), "bad witness {order:?}: {}", about());
@@ -138,12 +138,12 @@ fn compare(owned: &[Owned], context: &dyn Fn() -> String) -> bool {
             other => panic!("{other:?}: {}", about()),
         }
     }
-    match judge(&calls, &unlimited()) {
-        Some(Found::Holds(order)) => {
+    match decide(&calls, &unlimited()) {
+        Some(Decided::Holds(order)) => {
             assert!(truth && witness::replay(&calls, &Register, &order), "holds: {}", context());
         }
-        Some(Found::Violated) => assert!(!truth, "violated: {}", context()),
-        other => panic!("{other:?}: {}", context()),
+        Some(Decided::Violated(..)) => assert!(!truth, "violated: {}", context()),
+        _ => panic!("undecided: {}", context()),
     }
     truth
 }
@@ -188,8 +188,8 @@ fn assert_needed(condition: Condition, mix: Mix) {
         let calls = view(&owned);
         let plan = Plan::new(&calls).expect("a register");
         // Only where the two frontiers differ can the twin see a mistake, and it is the slower one.
-        let sound = matches!(sweep::sweep(&plan, EXACT, &unlimited()), Ended::Arrived(_));
-        let found = matches!(sweep::sweep(&plan, lacking, &unlimited()), Ended::Arrived(_));
+        let sound = matches!(sweep_all(&plan, EXACT, Start::Initially, &unlimited()).0, Ended::Arrived(_));
+        let found = matches!(sweep_all(&plan, lacking, Start::Initially, &unlimited()).0, Ended::Arrived(_));
         found != sound && brute::linearizable(&calls, &Register) == sound
     });
     println!("{condition:?}: caught at history {caught:?}");
@@ -204,4 +204,9 @@ fn absorbing_despite_refusals_is_caught() {
 #[test]
 fn taking_a_rewrite_for_nothing_is_caught() {
     assert_needed(Condition::RewriteHides, Mix::Swaps);
+}
+
+#[test]
+fn taking_the_latest_of_equal_calls_first_is_caught() {
+    assert_needed(Condition::EarliestLikeFirst, Mix::Equals);
 }
