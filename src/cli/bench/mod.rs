@@ -1,5 +1,7 @@
 //! `raftcheck bench`: what raftcheck itself costs on this host. Figures, not assertions: a host is busy when it is busy.
 
+mod checker;
+mod greedy;
 mod mechanisms;
 mod runs;
 
@@ -11,7 +13,10 @@ use crate::exit::Exit;
 
 /// The arguments of `raftcheck bench`.
 #[derive(Clone, Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    part: Option<Part>,
     /// How often each figure is measured
     #[arg(long, default_value = "5", value_parser = clap::value_parser!(u32).range(1..=100))]
     repeat: u32,
@@ -21,6 +26,13 @@ pub(super) struct Args {
     /// Measure what has to be measured inside a sandbox, once
     #[arg(long, hide = true)]
     inside: bool,
+}
+
+/// What is measured by itself.
+#[derive(Clone, Debug, clap::Subcommand)]
+enum Part {
+    /// How long the judge takes for histories from easy to hard
+    Checker(checker::Args),
 }
 
 /// One measured number.
@@ -64,6 +76,9 @@ const FIGURES: [(&str, &str, &str); 7] = [
 
 /// Measures and prints the table.
 pub(super) fn main(args: &Args) -> Exit {
+    if let Some(Part::Checker(args)) = &args.part {
+        return checker::main(args);
+    }
     if args.inside {
         return mechanisms::inside();
     }
