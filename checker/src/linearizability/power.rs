@@ -8,7 +8,7 @@
 //! It is a lower bound of what the judge would notice, because the search refutes more than the cheap rule; it takes
 //! O(n log n). Deliberately lacking: keys that hold lists or sets, where a read shows all that happened.
 
-use super::sources::{Latest, makers};
+use super::sources::{Latest, by_return, leaves, makers};
 use super::{Call, OPEN};
 use crate::history::{Op, Value};
 use crate::verdict::Power;
@@ -29,15 +29,13 @@ pub(super) fn of(calls: &[Call<'_>]) -> Power {
     let makers = makers(calls);
     let mut by_call: Vec<usize> = (0..calls.len()).collect();
     by_call.sort_by_key(|&at| calls[at].call);
-    let mut changes: Vec<usize> =
-        (0..calls.len()).filter(|&at| calls[at].ret != OPEN && calls[at].puts().is_some()).collect();
-    changes.sort_by_key(|&at| calls[at].ret);
+    let changes = by_return(calls);
     let (mut latest, mut next) = (Latest::default(), 0);
     let mut recent = Recent { values: vec![&Value::Nil] };
     for at in by_call {
         let call = &calls[at];
         while let Some(&change) = changes.get(next).filter(|&&change| calls[change].ret < call.call) {
-            if let Some(value) = calls[change].puts() {
+            if let Some(value) = leaves(&calls[change]) {
                 latest.add(calls[change].call, change, value);
             }
             next += 1;

@@ -1,10 +1,10 @@
 //! A cheap contradiction: a value was seen that no call can have put there for this one to see.
 //!
-//! Take a call R that saw v, and a completed change W to something else that returned before R was called. A call that put
-//! v and returned before W was called is older than W in every order, so that it is not the last change before R. If
-//! that leaves nobody who put v and was called before R returned, there is no order. Of all W the one that was called
-//! last rules out the most, so one look at each R is enough: O(n log n). It finds stale reads and lost writes
-//! also where values repeat and the search would be long; it never says that a history holds.
+//! Take a call R that saw v, and a call W that left something else, because it put it there or saw it, and that returned
+//! before R was called. A call that put v and returned before W was called is older than W in every order, so that R does
+//! not see what it put. If that leaves nobody who put v and was called before R returned, there is no order. Of all W
+//! the one that was called last rules out the most, so one look at each R is enough: O(n log n). It finds stale reads and
+//! lost writes also where values repeat and the search would be long; it never says that a history holds.
 //!
 //! References: the dangling and stale reads of Gibbons & Korach, Testing Shared Memories, 1997, section 4.
 
@@ -16,11 +16,13 @@ use crate::history::Value;
 /// Who put a value, by the instant of the call.
 #[derive(Default)]
 pub(super) struct Makers {
-    /// Instant of the call; position of the one that returns last among those up to here.
-    by_call: Vec<(u32, usize)>,
+    /// Instant of the call; position of the one that returns last among those up to here. Most values of a history of unique
+    /// ones have one maker, which needs no allocation.
+    first: Option<(u32, usize)>,
+    more: Vec<(u32, usize)>,
 }
 
-/// The latest instant at which a completed change was called, and the latest among those to another value.
+/// The latest instant at which a call was made that left a value, and the latest among those that left another one.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Latest<'h> {
     first: Option<(u32, usize, &'h Value)>,
@@ -46,7 +48,7 @@ impl<'h> Latest<'h> {
         }
     }
 
-    /// The latest one that did not put this value.
+    /// The latest one that did not leave this value.
     pub(super) fn besides(&self, value: &Value) -> Option<(u32, usize)> {
         let fits = |found: &(u32, usize, &Value)| found.2 != value;
         self.first.filter(fits).or(self.other.filter(fits)).map(|(call, at, _)| (call, at))
@@ -56,16 +58,14 @@ impl<'h> Latest<'h> {
 /// The first contradiction of this kind in the calls of one register, if there is one.
 pub(super) fn contradiction(calls: &[Call<'_>]) -> Option<Contradiction> {
     let makers = makers(calls);
-    let mut changes: Vec<usize> =
-        (0..calls.len()).filter(|&at| calls[at].ret != OPEN && calls[at].puts().is_some()).collect();
-    changes.sort_by_key(|&at| calls[at].ret);
+    let changes = by_return(calls);
     let mut observers: Vec<usize> =
         (0..calls.len()).filter(|&at| calls[at].ret != OPEN && calls[at].observes().is_some()).collect();
     observers.sort_by_key(|&at| calls[at].call);
     let (mut latest, mut next) = (Latest::default(), 0);
     for reader in observers {
         while let Some(&at) = changes.get(next).filter(|&&at| calls[at].ret < calls[reader].call) {
-            if let Some(value) = calls[at].puts() {
+            if let Some(value) = leaves(&calls[at]) {
                 latest.add(calls[at].call, at, value);
             }
             next += 1;
@@ -82,7 +82,10 @@ pub(super) fn contradiction(calls: &[Call<'_>]) -> Option<Contradiction> {
         if let Some((called, change)) = over
             && returned < called
         {
-            return Some(overwritten(calls, reader, change, best));
+            let made = calls[change].observes().and_then(|seen| makers.get(seen)?.until(calls[change].ret));
+            let mut found = overwritten(calls, reader, change, best);
+            found.calls.extend(made.filter(|made| Some(*made) != best && *made != change));
+            return Some(found);
         }
     }
     None
@@ -91,9 +94,35 @@ pub(super) fn contradiction(calls: &[Call<'_>]) -> Option<Contradiction> {
 impl Makers {
     /// Of those that were called by this instant, the one that returns last.
     pub(super) fn until(&self, instant: u32) -> Option<usize> {
-        let count = self.by_call.partition_point(|&(call, _)| call <= instant);
-        count.checked_sub(1).map(|last| self.by_call[last].1)
+        let count = self.more.partition_point(|&(call, _)| call <= instant);
+        match count.checked_sub(1) {
+            Some(last) => Some(self.more[last].1),
+            None => self.first.filter(|&(call, _)| call <= instant).map(|(_, at)| at),
+        }
     }
+
+    /// Adds one that is called after all others.
+    fn add(&mut self, calls: &[Call<'_>], at: usize) {
+        let new = |longest| (calls[at].call, longest);
+        match self.more.last().copied().or(self.first) {
+            None => self.first = Some(new(at)),
+            Some((_, last)) if calls[last].ret >= calls[at].ret => self.more.push(new(last)),
+            Some(_) => self.more.push(new(at)),
+        }
+    }
+}
+
+/// What the register held just after a completed call of a known answer, where that is known.
+pub(super) fn leaves<'h>(call: &Call<'h>) -> Option<&'h Value> {
+    call.puts().or_else(|| call.observes())
+}
+
+/// The completed calls that left a known value, by the instant of the return.
+pub(super) fn by_return(calls: &[Call<'_>]) -> Vec<usize> {
+    let mut known: Vec<usize> =
+        (0..calls.len()).filter(|&at| calls[at].ret != OPEN && leaves(&calls[at]).is_some()).collect();
+    known.sort_unstable_by_key(|&at| calls[at].ret);
+    known
 }
 
 /// Who put each value.
@@ -103,12 +132,7 @@ pub(super) fn makers<'h>(calls: &[Call<'h>]) -> FxHashMap<&'h Value, Makers> {
     let mut makers: FxHashMap<&Value, Makers> = FxHashMap::default();
     for at in by_call {
         let Some(value) = calls[at].puts() else { continue };
-        let known = &mut makers.entry(value).or_default().by_call;
-        let longest = known.last().map_or(at, |&(_, last)| match calls[last].ret >= calls[at].ret {
-            true => last,
-            false => at,
-        });
-        known.push((calls[at].call, longest));
+        makers.entry(value).or_default().add(calls, at);
     }
     makers
 }
