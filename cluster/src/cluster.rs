@@ -15,13 +15,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::client::Client;
+use crate::disk::{Disk, DiskEdit, DiskState, DiskTrouble, EditError, Metadata};
 use crate::hosts::Hosts;
-use crate::levers::{LeverError, Levers, Link, LinkRule, LinkStats, NodeSignal, ProcessState};
+use crate::levers::{LeverError, Levers, Link, LinkRule, LinkStats, NodeSignal, ProcessState, no_disk};
 use crate::logs;
 use crate::process::{NodeProcess, Place};
 use crate::switch::{Switch, SwitchTroubles};
@@ -35,6 +37,40 @@ pub enum Medium {
     Disk,
     /// Memory: a tmpfs per node that goes with the sandbox.
     Memory,
+    /// A disk per node that can fail, see [`crate::disk`]. What is on it is written to the run directory at the end.
+    Failing(FailingDisk),
+}
+
+/// How a disk that can fail is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailingDisk {
+    /// When names become durable.
+    pub metadata: Metadata,
+    /// Whether earlier states are remembered, so that it can be rolled back.
+    pub past: Past,
+}
+
+impl FailingDisk {
+    /// A disk that does for both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let strict = [self.metadata, other.metadata].contains(&Metadata::Strict);
+        let remembers = [self.past, other.past].contains(&Past::Remembered);
+        Self {
+            metadata: if strict { Metadata::Strict } else { Metadata::Journal },
+            past: if remembers { Past::Remembered } else { Past::Forgotten },
+        }
+    }
+}
+
+/// Whether a disk remembers its earlier states.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Past {
+    /// No.
+    #[default]
+    Forgotten,
+    /// Those of the last 30 s.
+    Remembered,
 }
 
 /// What to start.
@@ -79,6 +115,8 @@ pub struct NodeExited {
     pub status: ExitStatus,
     /// The last `Kill` or `Terminate` that this process was asked for; `None` if it ended without being asked.
     pub asked: Option<NodeSignal>,
+    /// How many errors its disk gave it, because a fault wanted so.
+    pub disk_errors: u64,
 }
 
 /// A running cluster.
@@ -86,6 +124,7 @@ pub struct Cluster {
     system: Arc<dyn System>,
     // The order of these fields is the order in which they go.
     reaper: JoinHandle<()>,
+    historian: Option<JoinHandle<()>>,
     nodes: Arc<[Node]>,
     switch: Switch,
     hosts: Hosts,
@@ -104,6 +143,7 @@ struct Node {
     spec: NodeSpec,
     place: Place,
     mounted: bool,
+    disk: Option<Disk>,
     process: Mutex<Option<Arc<NodeProcess>>>,
     /// Held while the node is started or its files are edited.
     changing: tokio::sync::Mutex<()>,
@@ -157,8 +197,11 @@ impl Cluster {
             .collect::<Result<Arc<[Node]>, _>>()?;
         let children = signal(SignalKind::child()).map_err(failed("watching for ended processes"))?;
         let reaper = tokio::spawn(reap_orphans(Arc::clone(&nodes), children));
+        let remembers = matches!(options.medium, Medium::Failing(FailingDisk { past: Past::Remembered, .. }));
+        let historian = remembers.then(|| tokio::spawn(remember_disks(Arc::clone(&nodes))));
         let exits = Reporter { sender: exits, stopping: Arc::default() };
-        Ok(Self { system: Arc::clone(&options.system), reaper, nodes, switch, hosts, members, exits })
+        let system = Arc::clone(&options.system);
+        Ok(Self { system, reaper, historian, nodes, switch, hosts, members, exits })
     }
 
     /// All members with their addresses.
@@ -200,6 +243,9 @@ impl Cluster {
     pub async fn stop_all(&self, grace: Duration) {
         self.exits.stopping.store(true, Ordering::SeqCst);
         let running: Vec<_> = self.nodes.iter().filter_map(Node::running).collect();
+        for disk in self.nodes.iter().filter_map(|node| node.disk.as_ref()) {
+            disk.set_trouble(DiskTrouble::default());
+        }
         for process in &running {
             // A stopped process would sleep through its SIGTERM. One that is gone already needs no signal.
             let _ = process.signal(NodeSignal::Terminate);
@@ -216,6 +262,12 @@ impl Cluster {
         }
     }
 
+    /// Unmounts the disks that can fail and writes what is on them to the nodes' data directories. The nodes must have
+    /// been stopped; without such disks there is nothing to do.
+    pub fn save_disks(&self) -> std::io::Result<()> {
+        self.nodes.iter().filter_map(|node| node.disk.as_ref()).try_for_each(Disk::copy_out)
+    }
+
     fn node(&self, node: NodeId) -> Result<&Node, LeverError> {
         let position = usize::from(node.0).checked_sub(1);
         position
@@ -230,7 +282,9 @@ impl Cluster {
         let netns = self.hosts.node(id).ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))?;
         let process = NodeProcess::spawn(&command, netns, &node.place).map_err(failed)?;
         tracing::debug!(node = %id, pid = process.id(), "started");
-        tokio::spawn(report_exit(id, Arc::clone(&process), self.exits.clone()));
+        let errors = node.disk_errors();
+        let watched = (Arc::clone(&self.nodes), id);
+        tokio::spawn(report_exit(watched, errors, Arc::clone(&process), self.exits.clone()));
         *node.lock() = Some(process);
         Ok(())
     }
@@ -271,6 +325,12 @@ impl Cluster {
             Ok(false) => return Err(down()),
             Err(error) => return Err(LeverError::Failed(format!("cannot signal {id}: {error}"))),
         }
+        if signal == NodeSignal::Kill
+            && let Some(disk) = &self.node(id)?.disk
+        {
+            // A thread that waits for its disk could not die. It never sees the error: it has been killed.
+            disk.fail_waiting();
+        }
         let settled = match signal {
             NodeSignal::Pause => process.settled(ProcessState::Paused, SETTLE_LIMIT).await,
             NodeSignal::Resume => process.settled(ProcessState::Running, SETTLE_LIMIT).await,
@@ -296,6 +356,19 @@ impl Cluster {
         self.spawn(node).map_err(|error| LeverError::Failed(error.to_string()))
     }
 
+    async fn edit_the_disk(&self, id: NodeId, edit: &DiskEdit, seed: u64) -> Result<String, LeverError> {
+        let node = self.node(id)?;
+        let _changing = node.changing.lock().await;
+        if node.running().is_some() {
+            return Err(LeverError::WrongState(format!("{id} is not down")));
+        }
+        let disk = node.disk.as_ref().ok_or_else(|| no_disk(id))?;
+        disk.edit(edit, seed).map_err(|error| match error {
+            EditError::Nothing(why) => LeverError::WrongState(why),
+            EditError::Mount(_) => LeverError::Failed(error.to_string()),
+        })
+    }
+
     async fn edit_files(&self, id: NodeId, edit: FileEdit) -> Result<String, LeverError> {
         let node = self.node(id)?;
         let _changing = node.changing.lock().await;
@@ -315,6 +388,9 @@ impl Cluster {
             let said = String::from_utf8_lossy(&output.stderr);
             return Err(failed(format!("{}: {}", output.status, said.trim())));
         }
+        if let Some(disk) = &node.disk {
+            disk.make_durable();
+        }
         let proof = String::from_utf8_lossy(&output.stdout);
         match proof.lines().next() {
             Some(line) if !line.trim().is_empty() => Ok(line.trim().to_owned()),
@@ -327,8 +403,14 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         self.exits.stopping.store(true, Ordering::SeqCst);
         self.reaper.abort();
+        if let Some(historian) = &self.historian {
+            historian.abort();
+        }
         for process in self.nodes.iter().filter_map(Node::running) {
             let _ = process.signal(NodeSignal::Kill);
+        }
+        for disk in self.nodes.iter().filter_map(|node| node.disk.as_ref()) {
+            disk.unplug();
         }
         for node in self.nodes.iter().filter(|node| node.mounted) {
             // The last process of the node may not be gone yet; a lazy unmount waits for it by itself.
@@ -374,6 +456,24 @@ impl Levers for Cluster {
     fn edit(&self, node: NodeId, edit: FileEdit) -> BoxFuture<'_, Result<String, LeverError>> {
         Box::pin(self.edit_files(node, edit))
     }
+
+    fn set_disk(&self, node: NodeId, trouble: DiskTrouble) -> Result<Instant, LeverError> {
+        let disk = self.node(node)?.disk.as_ref().ok_or_else(|| no_disk(node))?;
+        Ok(disk.set_trouble(trouble))
+    }
+
+    fn disk(&self, node: NodeId) -> Option<DiskState> {
+        self.node(node).ok()?.disk.as_ref().map(Disk::state)
+    }
+
+    fn edit_disk(
+        &self,
+        node: NodeId,
+        edit: DiskEdit,
+        seed: u64,
+    ) -> BoxFuture<'_, Result<String, LeverError>> {
+        Box::pin(async move { self.edit_the_disk(node, &edit, seed).await })
+    }
 }
 
 impl Node {
@@ -391,6 +491,12 @@ impl Node {
             let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
             mount(Some("tmpfs"), &data_dir, Some("tmpfs"), flags, Some("mode=0700"))?;
         }
+        let disk = match options.medium {
+            Medium::Failing(how) => {
+                Some(Disk::mount(&data_dir, how.metadata, node_seed(options.seed ^ DISK_SEED, id))?)
+            }
+            Medium::Disk | Medium::Memory => None,
+        };
         let spec = NodeSpec {
             id,
             members: members.to_vec(),
@@ -400,7 +506,8 @@ impl Node {
         };
         let place =
             Place { stdout: directory.join("stdout.log"), stderr: directory.join("stderr.log"), directory };
-        Ok(Self { spec, place, mounted, process: Mutex::default(), changing: tokio::sync::Mutex::default() })
+        let changing = tokio::sync::Mutex::default();
+        Ok(Self { spec, place, mounted, disk, process: Mutex::default(), changing })
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Arc<NodeProcess>>> {
@@ -412,17 +519,29 @@ impl Node {
         self.lock().as_ref().filter(|process| process.exit_status().is_none()).map(Arc::clone)
     }
 
+    /// The errors that its disk has given so far.
+    fn disk_errors(&self) -> u64 {
+        self.disk.as_ref().map_or(0, |disk| disk.state().stats.errors())
+    }
+
     fn last_output(&self) -> String {
         let tail = |path: &Path| logs::last_lines(path, logs::TAIL_LINES);
         [tail(&self.place.stdout), tail(&self.place.stderr)].concat()
     }
 }
 
-async fn report_exit(node: NodeId, process: Arc<NodeProcess>, exits: Reporter) {
+async fn report_exit(
+    (nodes, node): (Arc<[Node]>, NodeId),
+    errors_before: u64,
+    process: Arc<NodeProcess>,
+    exits: Reporter,
+) {
     let status = process.exited().await;
+    let errors = nodes.iter().find(|one| one.spec.id == node).map_or(0, Node::disk_errors);
+    let disk_errors = errors.saturating_sub(errors_before);
     if !exits.stopping.load(Ordering::SeqCst) {
         // Nobody listens any more at the end of a run.
-        let _ = exits.sender.send(NodeExited { node, status, asked: process.asked() });
+        let _ = exits.sender.send(NodeExited { node, status, asked: process.asked(), disk_errors });
     }
 }
 
@@ -441,6 +560,18 @@ async fn reap_orphans(nodes: Arc<[Node]>, mut children: tokio::signal::unix::Sig
         }
     }
 }
+
+/// Keeps the earlier states of all disks.
+async fn remember_disks(nodes: Arc<[Node]>) {
+    let mut interval = tokio::time::interval(Disk::remember_interval());
+    loop {
+        interval.tick().await;
+        nodes.iter().filter_map(|node| node.disk.as_ref()).for_each(Disk::remember);
+    }
+}
+
+/// Keeps the seeds of the disks apart from those of the nodes.
+const DISK_SEED: u64 = 0x6469_736b;
 
 /// Differs between runs and nodes (the finalizer of splitmix64).
 fn node_seed(seed: u64, node: NodeId) -> u64 {

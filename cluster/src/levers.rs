@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::disk::{DiskEdit, DiskState, DiskTrouble};
 use crate::system::{BoxFuture, FileEdit, NodeId};
 
 /// An end of a link: a node's host, or the host that all clients live on.
@@ -175,4 +176,33 @@ pub trait Levers: Send + Sync {
 
     /// Edits the files of a node that is down and returns the proof that it did something.
     fn edit(&self, node: NodeId, edit: FileEdit) -> BoxFuture<'_, Result<String, LeverError>>;
+
+    /// Replaces what is wrong with a node's disk, and returns the instant from which on it is. Requests that wait are let
+    /// go if nothing has to wait any more.
+    fn set_disk(&self, node: NodeId, trouble: DiskTrouble) -> Result<Instant, LeverError> {
+        let _ = trouble;
+        Err(no_disk(node))
+    }
+
+    /// A node's disk; `None` if its data lies on a plain directory.
+    fn disk(&self, node: NodeId) -> Option<DiskState> {
+        let _ = node;
+        None
+    }
+
+    /// Edits the disk of a node that is down and returns the proof that it did something. The seed is for what is
+    /// random in it.
+    fn edit_disk(
+        &self,
+        node: NodeId,
+        edit: DiskEdit,
+        seed: u64,
+    ) -> BoxFuture<'_, Result<String, LeverError>> {
+        let _ = (edit, seed);
+        Box::pin(async move { Err(no_disk(node)) })
+    }
+}
+
+pub(crate) fn no_disk(node: NodeId) -> LeverError {
+    LeverError::Unsupported(format!("the data of {node} lies on a plain directory, not on a disk that fails"))
 }

@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod cluster;
+pub mod disk;
 pub mod hosts;
 pub mod levers;
 mod logs;

@@ -141,13 +141,13 @@ fn an_exit_is_reported(directory: &Path) {
         let script = "touch $1/ready; while ! test -e $1/end; do sleep 0.01; done; echo the end; exit 5";
         let (cluster, mut exits) = start(scripts(script, 2, directory)).await;
         fs::write(cluster.spec(N1).unwrap().data_dir.join("end"), "").unwrap();
-        let NodeExited { node, status, asked } = exits.recv().await.unwrap();
+        let NodeExited { node, status, asked, .. } = exits.recv().await.unwrap();
         assert_eq!((node, status.code(), asked), (N1, Some(5), None));
         assert!(cluster.wait_down(N1, Duration::ZERO).await);
         assert!(cluster.last_output(N1).contains("    the end"), "{}", cluster.last_output(N1));
         assert!(!cluster.wait_down(NodeId(2), Duration::from_millis(10)).await);
         cluster.signal(NodeId(2), NodeSignal::Terminate).await.unwrap();
-        let NodeExited { node, status, asked } = exits.recv().await.unwrap();
+        let NodeExited { node, status, asked, .. } = exits.recv().await.unwrap();
         use std::os::unix::process::ExitStatusExt;
         assert_eq!((node, status.signal(), asked), (NodeId(2), Some(15), Some(NodeSignal::Terminate)));
         cluster.stop_all(Duration::from_secs(1)).await;
