@@ -1,9 +1,11 @@
 //! The state of an unharmed cluster, and what differs from it.
 //!
-//! Baseline: every link between two nodes, and between a node and the clients, passes; every node's process runs.
+//! Baseline: every link between two nodes, and between a node and the clients, passes; every node's process runs; every
+//! disk is sound.
 
 use std::fmt;
 
+use cluster::disk::DiskTrouble;
 use cluster::levers::{Endpoint, Levers, Link, LinkRule, ProcessState};
 use cluster::system::NodeId;
 
@@ -14,6 +16,8 @@ pub enum Difference {
     Link(Link, LinkRule),
     /// This node's process does not run.
     Process(NodeId, ProcessState),
+    /// This node's disk is in trouble.
+    Disk(NodeId, DiskTrouble),
 }
 
 impl fmt::Display for Difference {
@@ -22,6 +26,7 @@ impl fmt::Display for Difference {
             Difference::Link(link, rule) => {
                 write!(f, "the link from {} to {} has the rule {rule:?}", name(link.from), name(link.to))
             }
+            Difference::Disk(node, trouble) => write!(f, "the disk of {node} is in trouble: {trouble:?}"),
             Difference::Process(node, ProcessState::Down) => write!(f, "{node} is down"),
             Difference::Process(node, state) => write!(f, "{node} is {state:?}"),
         }
@@ -36,7 +41,10 @@ pub fn verify_baseline(levers: &dyn Levers) -> Vec<Difference> {
         links.filter(|(_, rule)| *rule != LinkRule::Pass).map(|(link, rule)| Difference::Link(link, rule));
     let processes = nodes.iter().map(|node| (*node, levers.process(*node)));
     let processes = processes.filter(|(_, state)| *state != ProcessState::Running);
-    links.chain(processes.map(|(node, state)| Difference::Process(node, state))).collect()
+    let processes = processes.map(|(node, state)| Difference::Process(node, state));
+    let disks = nodes.iter().filter_map(|node| Some((*node, levers.disk(*node)?.trouble)));
+    let disks = disks.filter(|(_, trouble)| *trouble != DiskTrouble::default());
+    links.chain(processes).chain(disks.map(|(node, trouble)| Difference::Disk(node, trouble))).collect()
 }
 
 /// Every directed link of a cluster of these nodes and the clients' host.

@@ -6,6 +6,7 @@
 use std::time::Instant;
 
 use checker::params::{Params, Setting};
+use cluster::cluster::FailingDisk;
 use cluster::levers::Levers;
 use cluster::system::{BoxFuture, Capabilities};
 use rand::Rng;
@@ -41,6 +42,8 @@ pub struct Needs {
     pub edits: bool,
     /// It must tell the roles of its nodes.
     pub roles: bool,
+    /// Its nodes' data must lie on disks that can fail, made like this.
+    pub disk: Option<FailingDisk>,
 }
 
 /// One fault, ready to be injected any number of times.

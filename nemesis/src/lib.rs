@@ -24,4 +24,5 @@ pub mod shape;
 pub mod stream;
 pub mod target;
 
+mod disk_faults;
 mod moves;

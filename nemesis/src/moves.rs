@@ -9,7 +9,8 @@ use std::task::Poll;
 use cluster::levers::{LeverError, Levers, NodeSignal, ProcessState};
 use cluster::system::{BoxFuture, FileEdit, NodeId};
 
-use crate::fault::Injection;
+use crate::fault::{Injection, Installed};
+use crate::target::{DiskEdited, DiskTroubled};
 
 /// Runs all of these at the same time and returns their results in their order.
 pub(crate) async fn together<T: Send>(futures: Vec<BoxFuture<'_, T>>) -> Vec<T> {
@@ -83,6 +84,48 @@ pub(crate) async fn kill_and_edit(nodes: &[NodeId], edit: &FileEdit, levers: &dy
     }
     failed.extend(proofs);
     Injection::Indeterminate(failed.join("; "))
+}
+
+/// Kills these nodes and edits their disks. Returns the proofs of the edits.
+pub(crate) async fn kill_and_edit_disks(edited: &DiskEdited, levers: &dyn Levers) -> Injection {
+    let nodes = &edited.nodes;
+    if let Err(injection) = signal_all(nodes, NodeSignal::Kill, levers).await {
+        return injection;
+    }
+    if let Err(injection) = all_in(nodes, ProcessState::Down, levers) {
+        return injection;
+    }
+    let edit = |node: &NodeId| {
+        // Each disk of its own, or all would lose the same pages.
+        levers.edit_disk(*node, edited.edit.clone(), edited.seed.wrapping_add(node.0.into()))
+    };
+    let results = together(nodes.iter().map(edit).collect()).await;
+    let (mut proofs, mut failed) = (Vec::new(), Vec::new());
+    for (node, result) in nodes.iter().zip(results) {
+        match result {
+            Ok(proof) => proofs.push(format!("{node}: {proof}")),
+            Err(error) => failed.push(format!("{node} was killed, but its disk is as it was: {error}")),
+        }
+    }
+    if failed.is_empty() {
+        return Injection::installed(proofs.join("; "));
+    }
+    failed.extend(proofs);
+    Injection::Indeterminate(failed.join("; "))
+}
+
+/// Puts the disks of these nodes in trouble.
+pub(crate) fn trouble_disks(troubled: &DiskTroubled, levers: &dyn Levers) -> Injection {
+    let mut effective = None;
+    for (done, node) in troubled.nodes.iter().enumerate() {
+        match levers.set_disk(*node, troubled.trouble) {
+            Ok(instant) => effective = Some(instant),
+            Err(error) if done == 0 => return Injection::Skipped(error.to_string()),
+            Err(error) => return Injection::Indeterminate(format!("{node}: {error}")),
+        }
+    }
+    let proof = format!("the disks of {} obey", list(&troubled.nodes));
+    Injection::Installed(Installed { proof, effective })
 }
 
 /// "n1 n2 n5".

@@ -10,6 +10,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use cluster::disk::{DiskEdit, DiskState, DiskTrouble};
 use cluster::levers::{LeverError, Levers, Link, LinkRule, LinkStats, NodeSignal, ProcessState};
 use cluster::system::{BoxFuture, FileEdit, NodeId};
 
@@ -316,5 +317,22 @@ impl Levers for Shared<'_> {
 
     fn edit(&self, node: NodeId, edit: FileEdit) -> BoxFuture<'_, Result<String, LeverError>> {
         self.nemesis.levers.edit(node, edit)
+    }
+
+    fn set_disk(&self, node: NodeId, trouble: DiskTrouble) -> Result<Instant, LeverError> {
+        self.nemesis.levers.set_disk(node, trouble)
+    }
+
+    fn disk(&self, node: NodeId) -> Option<DiskState> {
+        self.nemesis.levers.disk(node)
+    }
+
+    fn edit_disk(
+        &self,
+        node: NodeId,
+        edit: DiskEdit,
+        seed: u64,
+    ) -> BoxFuture<'_, Result<String, LeverError>> {
+        self.nemesis.levers.edit_disk(node, edit, seed)
     }
 }

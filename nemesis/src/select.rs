@@ -71,7 +71,7 @@ impl Selector {
     /// What a system must tell so that this can be selected.
     pub fn needs(params: &Params) -> Needs {
         let target = settings::text(params, "target").unwrap_or_default();
-        Needs { roles: matches!(target, "leader" | "follower"), edits: false }
+        Needs { roles: matches!(target, "leader" | "follower"), ..Needs::default() }
     }
 
     /// The nodes, in the order of their ids; never empty. `Err` says why there are none.

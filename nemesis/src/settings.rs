@@ -60,6 +60,11 @@ pub fn ratio(params: &Params, name: &str) -> Result<f64, String> {
     }
 }
 
+/// A share, in parts of a million.
+pub fn ppm(params: &Params, name: &str) -> Result<u32, String> {
+    ratio(params, name).map(|share| (share * 1e6).round() as u32)
+}
+
 /// A whole number.
 pub fn count(params: &Params, name: &str) -> Result<u64, String> {
     match get(params, name)? {

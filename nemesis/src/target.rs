@@ -5,6 +5,7 @@
 
 use std::time::Instant;
 
+use cluster::disk::{DiskEdit, DiskStats, DiskTrouble, Survival, Wait};
 use cluster::levers::{LeverError, Levers, Link, LinkRule, LinkStats, NodeSignal, ProcessState};
 use cluster::system::{BoxFuture, FileEdit, NodeId};
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,10 @@ pub enum Target {
     Paused(Vec<NodeId>),
     /// Nodes that are killed and whose files are then changed.
     Edited(Edited),
+    /// Nodes that are killed and whose disks are then changed.
+    DiskEdited(DiskEdited),
+    /// Nodes whose disks are in trouble while they run. The trouble may end a node.
+    DiskTroubled(DiskTroubled),
 }
 
 /// Links and the rules that a fault puts on them.
@@ -41,6 +46,26 @@ pub struct Edited {
     pub nodes: Vec<NodeId>,
     /// The change.
     pub edit: FileEdit,
+}
+
+/// A change to the disks of nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskEdited {
+    /// Which nodes.
+    pub nodes: Vec<NodeId>,
+    /// The change.
+    pub edit: DiskEdit,
+    /// What is random in it is drawn from this.
+    pub seed: u64,
+}
+
+/// A trouble of the disks of nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskTroubled {
+    /// Which nodes.
+    pub nodes: Vec<NodeId>,
+    /// What is wrong.
+    pub trouble: DiskTrouble,
 }
 
 /// What undoing did.
@@ -75,6 +100,8 @@ impl Target {
             Target::Links(_) => &[],
             Target::Down(nodes) | Target::Paused(nodes) => nodes,
             Target::Edited(edited) => &edited.nodes,
+            Target::DiskEdited(edited) => &edited.nodes,
+            Target::DiskTroubled(troubled) => &troubled.nodes,
         }
     }
 
@@ -89,6 +116,10 @@ impl Target {
             }
             Target::Edited(Edited { nodes, edit: FileEdit::LoseVote }) => {
                 format!("{} without the vote of its term", list(nodes))
+            }
+            Target::DiskEdited(edited) => format!("{}: {}", list(&edited.nodes), edit_in_words(&edited.edit)),
+            Target::DiskTroubled(troubled) => {
+                format!("{}: {}", list(&troubled.nodes), trouble_in_words(&troubled.trouble))
             }
         }
     }
@@ -106,6 +137,8 @@ pub fn undo<'a>(target: &'a Target, levers: &'a dyn Levers) -> BoxFuture<'a, Res
             Target::Down(nodes) => bring_back(nodes, AfterExit::Start, levers).await,
             Target::Edited(edited) => bring_back(&edited.nodes, AfterExit::Start, levers).await,
             Target::Paused(nodes) => bring_back(nodes, AfterExit::Leave, levers).await,
+            Target::DiskEdited(edited) => bring_back(&edited.nodes, AfterExit::Start, levers).await,
+            Target::DiskTroubled(troubled) => undo_trouble(&troubled.nodes, levers).await,
         }
     })
 }
@@ -115,11 +148,13 @@ pub fn undo<'a>(target: &'a Target, levers: &'a dyn Levers) -> BoxFuture<'a, Res
 pub struct Before {
     /// The counters of each link of the target, in the target's order.
     frames: Vec<LinkStats>,
+    /// The counters of each disk of the target, in the target's order.
+    disks: Vec<DiskStats>,
 }
 
 /// Reads the counters that [`effect`] compares with.
 pub fn before(target: &Target, levers: &dyn Levers) -> Before {
-    Before { frames: frames(target, levers) }
+    Before { frames: frames(target, levers), disks: disks(target, levers) }
 }
 
 /// What the fault did from `before` until now. Called while it is still in place.
@@ -129,13 +164,112 @@ pub fn effect(target: &Target, before: &Before, levers: &dyn Levers) -> Effect {
         Target::Paused(nodes) => still_in(nodes, ProcessState::Paused, levers),
         Target::Down(nodes) => still_in(nodes, ProcessState::Down, levers),
         Target::Edited(edited) => still_in(&edited.nodes, ProcessState::Down, levers),
+        Target::DiskEdited(edited) => still_in(&edited.nodes, ProcessState::Down, levers),
+        Target::DiskTroubled(troubled) => {
+            let waiting = |node: &NodeId| levers.disk(*node).map_or(0, |disk| disk.waiting);
+            let waiting = troubled.nodes.iter().map(waiting).sum();
+            trouble_seen(before, &disks(target, levers), waiting)
+        }
     }
+}
+
+fn disks(target: &Target, levers: &dyn Levers) -> Vec<DiskStats> {
+    let Target::DiskTroubled(troubled) = target else { return Vec::new() };
+    troubled.nodes.iter().map(|node| levers.disk(*node).unwrap_or_default().stats).collect()
+}
+
+/// Reads one counter of a disk.
+type DiskCounter = fn(&DiskStats) -> u64;
+
+/// What a disk in trouble does to requests, in words, and its counter.
+const ANSWERS: [(&str, DiskCounter); 8] = [
+    ("syncs failed with EIO", |stats| stats.sync_errors),
+    ("writes failed with EIO", |stats| stats.write_errors),
+    ("reads failed with EIO", |stats| stats.read_errors),
+    ("requests failed with ENOSPC", |stats| stats.no_space),
+    ("requests failed with EROFS", |stats| stats.read_only),
+    ("writes stored with a wrong bit", |stats| stats.flipped),
+    ("syncs made to wait", |stats| stats.syncs_waited),
+    ("reads made to wait", |stats| stats.reads_waited),
+];
+
+fn trouble_seen(before: &Before, now: &[DiskStats], waiting: u64) -> Effect {
+    let earlier = |index: usize| before.disks.get(index).copied().unwrap_or_default();
+    let since = |count: DiskCounter| -> u64 {
+        let disks = now.iter().enumerate();
+        disks.map(|(index, stats)| count(stats).saturating_sub(count(&earlier(index)))).sum()
+    };
+    let mut seen: Vec<String> = ANSWERS
+        .iter()
+        .map(|(word, count)| (since(*count), word))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
+    if waiting > 0 {
+        seen.push(format!("{waiting} of them until the end"));
+    }
+    if seen.is_empty() {
+        let asked = since(|stats| stats.writes + stats.reads + stats.syncs);
+        return Effect::None(format!("none of the {asked} requests to the disk was touched"));
+    }
+    Effect::Seen(seen.join(", "))
+}
+
+fn edit_in_words(edit: &DiskEdit) -> String {
+    match edit {
+        DiskEdit::PowerFailure { survival: Survival::Nothing } => "power failure".to_owned(),
+        DiskEdit::PowerFailure { survival: Survival::Some { .. } } => {
+            "power failure, a part of the unsynced survives".to_owned()
+        }
+        DiskEdit::Rollback { age_ms } => format!("disk rolled back by {age_ms} ms"),
+        DiskEdit::FlipBits { bits } => format!("{bits} bits of the disk flipped"),
+        DiskEdit::Truncate { bytes } => format!("a file {bytes} bytes shorter"),
+        DiskEdit::DeleteFile => "a file deleted".to_owned(),
+        DiskEdit::Wipe => "disk wiped".to_owned(),
+    }
+}
+
+fn trouble_in_words(trouble: &DiskTrouble) -> String {
+    let share =
+        |ppm: u32, what: &str| (ppm > 0).then(|| format!("{} % of {what}", f64::from(ppm) / 10_000.0));
+    let wait = |wait: Wait, what: &str| match wait {
+        Wait::None => None,
+        Wait::For(us) => Some(format!("{what} {} ms later", f64::from(us) / 1000.0)),
+        Wait::Held => Some(format!("{what} held")),
+    };
+    let parts = [
+        share(trouble.sync_error_ppm, "syncs fail"),
+        share(trouble.write_error_ppm, "writes fail"),
+        share(trouble.read_error_ppm, "reads fail"),
+        share(trouble.flip_ppm, "writes stored wrong"),
+        trouble.full.then(|| "disk full".to_owned()),
+        trouble.read_only.then(|| "disk read-only".to_owned()),
+        wait(trouble.sync_wait, "syncs"),
+        wait(trouble.read_wait, "reads"),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() { "a sound disk".to_owned() } else { parts.join(", ") }
+}
+
+/// Makes the disks sound, and starts the nodes that the trouble has ended.
+async fn undo_trouble(nodes: &[NodeId], levers: &dyn Levers) -> Result<Undone, String> {
+    let mut effective = None;
+    for node in nodes {
+        let released = levers.set_disk(*node, DiskTrouble::default());
+        effective = Some(released.map_err(|error| format!("{node}: {error}"))?);
+    }
+    let undone = bring_back(nodes, AfterExit::Start, levers).await?;
+    Ok(Undone { effective, ..undone })
 }
 
 fn frames(target: &Target, levers: &dyn Levers) -> Vec<LinkStats> {
     match target {
         Target::Links(cut) => cut.rules.iter().map(|(link, _)| levers.link(*link).1).collect(),
-        Target::Down(_) | Target::Paused(_) | Target::Edited(_) => Vec::new(),
+        Target::Down(_)
+        | Target::Paused(_)
+        | Target::Edited(_)
+        | Target::DiskEdited(_)
+        | Target::DiskTroubled(_) => Vec::new(),
     }
 }
 

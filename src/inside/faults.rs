@@ -237,8 +237,8 @@ impl Faults {
         if !broken.is_empty() {
             return Err(format!("could not undo {}", broken.join("; ")));
         }
-        let (links, processes): (Vec<_>, Vec<_>) =
-            healed.differences.iter().partition(|difference| matches!(difference, Difference::Link(..)));
+        let (processes, links): (Vec<_>, Vec<_>) =
+            healed.differences.iter().partition(|difference| matches!(difference, Difference::Process(..)));
         // A node that ended by itself is a finding, and is reported as one.
         for difference in processes {
             tracing::warn!("after healing, {difference}");

@@ -1,10 +1,15 @@
 //! The registry: one file and one line for each kind of fault.
 
+mod disk_damage;
+mod disk_error;
+mod disk_full;
+mod disk_slow;
 mod kill;
 mod lose_vote;
 mod network;
 mod partition;
 mod pause;
+mod power_failure;
 mod stop;
 mod truncate_log;
 
@@ -18,6 +23,11 @@ pub fn registry() -> &'static [FaultKind] {
         kill::KIND,
         stop::KIND,
         pause::KIND,
+        power_failure::KIND,
+        disk_error::KIND,
+        disk_full::KIND,
+        disk_slow::KIND,
+        disk_damage::KIND,
         truncate_log::KIND,
         lose_vote::KIND,
     ]

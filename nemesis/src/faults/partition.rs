@@ -109,7 +109,7 @@ fn needs(params: &Params) -> Needs {
     let shapes = settings::words(params, "shape").unwrap_or_default();
     let uses_target = shapes.iter().any(|shape| matches!(*shape, "isolate" | "one-way" | "clients"));
     let roles = shapes.contains(&"isolate-leader") || (uses_target && Selector::needs(params).roles);
-    Needs { roles, edits: false }
+    Needs { roles, ..Needs::default() }
 }
 
 fn build(params: &Params, nodes: usize) -> Result<Box<dyn Fault>, String> {

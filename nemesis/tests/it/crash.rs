@@ -60,6 +60,10 @@ const SCRIPT: &[(u64, Option<&str>)] = &[
     (4, None),
     (7, Some("lose-vote: { target: n5 }")),
     (5, None),
+    (8, Some("disk-error: { target: n1 }")),
+    (9, Some("power-failure: { target: n4 }")),
+    (8, None),
+    (10, Some("disk-slow: { target: n1, hold: syncs }")),
 ];
 
 async fn play(model: &Arc<Model>, file: &File) {

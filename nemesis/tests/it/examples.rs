@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use checker::params::Param;
+use cluster::cluster::Past;
+use cluster::disk::Metadata;
 use nemesis::faults::registry;
 use nemesis::settings::for_range;
 
@@ -66,6 +68,11 @@ fn settings_that_cannot_work_are_refused_with_the_reason() {
         ("kill: { target: n6 }", 5, "no node `n6`"),
         ("kill: { target: leeder }", 5, "`leader`"),
         ("pause: { target: minority }", 2, "needs 3 nodes"),
+        ("power-failure: { unsynced: [] }", 3, "`unsynced` is empty"),
+        ("disk-error: { share: 0% }", 3, "nothing would fail"),
+        ("disk-slow: { sync: 0ms }", 3, "nothing would be slow"),
+        ("disk-slow: { sync: 61s }", 3, "`sync` is longer than 1m"),
+        ("disk-damage: { how: rollback, age: 30s }", 3, "`age` is longer than 25s"),
     ];
     for (entry, nodes, expected) in cases {
         let why = try_fault(entry, nodes).err().unwrap_or_else(|| panic!("{entry} was accepted"));
@@ -105,4 +112,12 @@ fn needs_follow_from_the_settings() {
     assert_eq!(needs("network: { target: leader, loss: 1% }"), (true, false));
     assert_eq!(needs("truncate-log: {}"), (false, true));
     assert_eq!(needs("lose-vote: { target: follower }"), (true, true));
+    let disk = |entry: &str| {
+        let (kind, params) = read(entry);
+        (kind.needs)(&params).disk.map(|disk| (disk.metadata, disk.past))
+    };
+    assert_eq!(disk("kill: {}"), None);
+    assert_eq!(disk("disk-full: {}"), Some((Metadata::Journal, Past::Forgotten)));
+    assert_eq!(disk("power-failure: { directories: strict }"), Some((Metadata::Strict, Past::Forgotten)));
+    assert_eq!(disk("disk-damage: { how: rollback }"), Some((Metadata::Journal, Past::Remembered)));
 }

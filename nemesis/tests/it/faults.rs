@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use cluster::disk::{DiskEdit, Survival};
 use cluster::levers::{Endpoint, LinkRule, ProcessState};
 use cluster::system::{FileEdit, NodeId};
 use nemesis::baseline::{Difference, verify_baseline};
@@ -135,6 +136,46 @@ async fn the_files_are_edited_while_the_node_is_down_and_the_proof_is_the_edits_
         nemesis.undo(ONE).await.expect("undone");
         assert_eq!(model.out(), 0);
     }
+}
+
+#[tokio::test]
+async fn the_power_of_all_nodes_fails_and_each_disk_loses_something_of_its_own() {
+    let (model, nemesis) = nemesis(3);
+    let entry = "power-failure: { target: all, unsynced: some, keep: 25%, torn: 100% }";
+    let proof = proof(install(entry, &model, &nemesis).await);
+    assert_eq!(proof, "n1: some pages were lost; n2: some pages were lost; n3: some pages were lost");
+    let survival = Survival::Some { keep_ppm: 250_000, torn_ppm: 1_000_000 };
+    let edits = model.state().disk_edits.clone();
+    assert!(edits.iter().all(|(_, edit, _)| *edit == DiskEdit::PowerFailure { survival }));
+    let seeds: BTreeSet<u64> = edits.iter().map(|(_, _, seed)| *seed).collect();
+    assert_eq!((seeds.len(), model.out()), (3, 3));
+    nemesis.undo(ONE).await.expect("undone");
+    assert_eq!(model.out(), 0);
+}
+
+#[tokio::test]
+async fn a_disk_in_trouble_is_sound_again_and_its_node_started_if_that_ended_it() {
+    let (model, nemesis) = nemesis(3);
+    install("disk-error: { target: n2, errors: 1 }", &model, &nemesis).await;
+    let differences = verify_baseline(model.as_ref());
+    assert!(matches!(differences[..], [Difference::Disk(NodeId(2), _)]), "{differences:?}");
+    {
+        let mut state = model.state();
+        state.disks.entry(NodeId(2)).or_default().stats.sync_errors = 1;
+        state.processes.insert(NodeId(2), ProcessState::Down);
+    }
+    let ended = nemesis.undo(ONE).await.expect("undone");
+    assert_eq!(seen(&ended), "1 syncs failed with EIO");
+    assert!(verify_baseline(model.as_ref()).is_empty());
+}
+
+#[tokio::test]
+async fn a_trouble_that_met_no_request_says_so() {
+    let (model, nemesis) = nemesis(3);
+    install("disk-full: { target: n2 }", &model, &nemesis).await;
+    let ended = nemesis.undo(ONE).await.expect("undone");
+    let why = "none of the 0 requests to the disk was touched".to_owned();
+    assert_eq!(ended.effect, Effect::None(why));
 }
 
 #[tokio::test]

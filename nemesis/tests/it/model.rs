@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use cluster::disk::{DiskEdit, DiskState, DiskTrouble};
 use cluster::levers::{LeverError, Levers, Link, LinkRule, LinkStats, NodeSignal, ProcessState};
 use cluster::system::{BoxFuture, FileEdit, NodeId, Role, View};
 use nemesis::baseline::all_links;
@@ -23,6 +24,10 @@ pub(crate) struct State {
     pub(crate) stats: BTreeMap<Link, LinkStats>,
     /// The edits done so far.
     pub(crate) edits: Vec<(NodeId, FileEdit)>,
+    /// The disk edits done so far.
+    pub(crate) disk_edits: Vec<(NodeId, DiskEdit, u64)>,
+    /// Disks in trouble.
+    pub(crate) disks: BTreeMap<NodeId, DiskState>,
     /// Nodes that ignore SIGTERM.
     pub(crate) stubborn: BTreeSet<NodeId>,
     /// How many of the next starts of a node fail.
@@ -131,6 +136,17 @@ impl State {
         }
     }
 
+    fn edit_disk(&mut self, node: NodeId, edit: DiskEdit, seed: u64) -> Result<String, LeverError> {
+        if self.processes.get(&node) != Some(&ProcessState::Down) {
+            return Err(LeverError::WrongState(format!("{node} is not down")));
+        }
+        if self.unreadable.contains(&node) {
+            return Err(LeverError::Failed("no mount".to_owned()));
+        }
+        self.disk_edits.push((node, edit, seed));
+        Ok("some pages were lost".to_owned())
+    }
+
     fn edit(&mut self, node: NodeId, edit: FileEdit) -> Result<String, LeverError> {
         if self.processes.get(&node) != Some(&ProcessState::Down) {
             return Err(LeverError::WrongState(format!("{node} is not down")));
@@ -187,5 +203,25 @@ impl Levers for Model {
 
     fn edit(&self, node: NodeId, edit: FileEdit) -> BoxFuture<'_, Result<String, LeverError>> {
         Box::pin(async move { self.state().perform(|state| state.edit(node, edit)) })
+    }
+
+    fn set_disk(&self, node: NodeId, trouble: DiskTrouble) -> Result<Instant, LeverError> {
+        self.state().perform(|state| {
+            state.disks.entry(node).or_default().trouble = trouble;
+            Ok(Instant::now())
+        })
+    }
+
+    fn disk(&self, node: NodeId) -> Option<DiskState> {
+        Some(self.state().disks.get(&node).copied().unwrap_or_default())
+    }
+
+    fn edit_disk(
+        &self,
+        node: NodeId,
+        edit: DiskEdit,
+        seed: u64,
+    ) -> BoxFuture<'_, Result<String, LeverError>> {
+        Box::pin(async move { self.state().perform(|state| state.edit_disk(node, edit, seed)) })
     }
 }

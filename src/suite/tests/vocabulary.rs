@@ -102,12 +102,12 @@ fn any_system(_: &SystemOptions) -> Result<Arc<dyn System>, String> {
 }
 
 fn needs_edits(_: &Params) -> Needs {
-    Needs { edits: true, roles: false }
+    Needs { edits: true, ..Needs::default() }
 }
 
 fn needs_roles(params: &Params) -> Needs {
     let leader = params.0.get("target") == Some(&Param::Text("leader".to_owned()));
-    Needs { edits: false, roles: leader }
+    Needs { roles: leader, ..Needs::default() }
 }
 
 fn entry(name: &'static str, settings: &'static [Setting]) -> Entry {
