@@ -4,6 +4,7 @@
 //! the generator of seeds. Each purpose has a random stream of its own, so that a fault added to a suite never shifts
 //! what the clients ask for. The seed fixes the plan, not the scheduling of the kernel.
 
+use cluster::cluster::FailingDisk;
 use nemesis::schedule::{self, Mix, MixEntry, Planned};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
@@ -101,6 +102,13 @@ impl Plan {
             settle_limit: SETTLE_LIMIT_NS,
             final_reads_limit: FINAL_READS_LIMIT_NS,
         }
+    }
+
+    /// The disks that the faults need; `None` if a plain directory does.
+    pub fn disk(&self) -> Option<FailingDisk> {
+        let uses = self.suite.faults.iter().flat_map(|faults| &faults.mix);
+        let needed = uses.filter_map(|one| (nemesis::faults::find(&one.fault)?.needs)(&one.settings).disk);
+        needed.reduce(FailingDisk::and)
     }
 
     /// The command that draws and runs the same plan again.

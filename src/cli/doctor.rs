@@ -117,6 +117,7 @@ fn inside() -> Exit {
     }
     let entered = Ok(format!("entered in {:.1?}", begun.elapsed()));
     report(&Finding::new("sandbox (user, net, mount, pid namespaces)", true, entered));
+    report(&Finding::new("disks that fail (FUSE in memory)", false, failing_disk()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(cluster_trial(&report)),
@@ -202,6 +203,14 @@ async fn kill(cluster: &Cluster) -> Result<String, String> {
         (ProcessState::Down, ProcessState::Running) => Ok("n3 was killed and is back".to_owned()),
         states => Err(format!("n3 was found {states:?} instead of down and running")),
     }
+}
+
+/// Mounts a disk, syncs, and lets its power fail.
+fn failing_disk() -> Result<String, String> {
+    let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let trial = cluster::disk::trial(directory.path(), 200)?;
+    let (median, failure) = (trial.syncs[trial.syncs.len() / 2], trial.power_failure);
+    Ok(format!("a write and fdatasync take {median:.1?} (median of 200), a power failure {failure:.1?}"))
 }
 
 /// The time of a small write that has to reach the disk.

@@ -99,14 +99,22 @@ async fn run(args: &Args, outside: u32) -> Result<(), String> {
     dir.write_json("started.json", &clock.started()).map_err(|error| error.to_string())?;
     output::event(&RunEvent::Phase { at: 0, phase: Phase::Starting });
 
+    let disk = plan.disk();
+    if disk.is_some()
+        && let Err(message) = cluster::disk::available()
+    {
+        output::event(&RunEvent::Unavailable { message });
+        return Ok(());
+    }
     let system = system(&plan.suite)?;
     let options = ClusterOptions {
         system,
         nodes: plan.suite.system.nodes,
         run_dir: dir.path().to_owned(),
-        medium: match plan.suite.system.data {
-            DataPlace::Disk => Medium::Disk,
-            DataPlace::Memory => Medium::Memory,
+        medium: match (disk, plan.suite.system.data) {
+            (Some(disk), _) => Medium::Failing(disk),
+            (None, DataPlace::Disk) => Medium::Disk,
+            (None, DataPlace::Memory) => Medium::Memory,
         },
         seed: plan.streams.nodes,
         ready_timeout: READY_TIMEOUT,
@@ -122,11 +130,13 @@ async fn run(args: &Args, outside: u32) -> Result<(), String> {
         keep(&cluster, outside).await?;
     }
     cluster.stop_all(STOP_GRACE).await;
+    let saved = cluster.save_disks().map_err(|error| format!("cannot save the nodes' disks: {error}"));
     result?;
     if end == End::NeverWarm {
         return Err(never_warm(&cluster));
     }
     written?;
+    saved?;
     let troubles = cluster.troubles();
     if troubles != cluster::switch::SwitchTroubles::default() {
         tracing::warn!("the packet switch had troubles: {troubles:?}");

@@ -352,7 +352,8 @@ impl Timeline {
     fn note_exit(&mut self, now: Nanos, exited: NodeExited) {
         // A lever notes on the process what it asks of it. That a fault holds the node is no excuse: a node that cannot
         // start again at the end of one has ended by itself.
-        if exited.asked.is_none() {
+        // A node whose disk failed, because a fault wanted so, does right to stop.
+        if exited.asked.is_none() && exited.disk_errors == 0 {
             let (node, status) = (exited.node.to_string(), exited.status.to_string());
             output::event(&RunEvent::NodeExited { at: now, node: node.clone(), status: status.clone() });
             let last = self.cluster.last_output(exited.node);

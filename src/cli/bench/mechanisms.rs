@@ -9,13 +9,16 @@ use cluster::sandbox::{self, Entered};
 use cluster::switch::Switch;
 use cluster::system::NodeId;
 
-use super::{CUT, SANDBOX, Sample};
+use super::{CUT, SANDBOX, SYNC, Sample};
 use crate::exit::Exit;
 use crate::session;
 
 const NODES: u16 = 5;
 /// Cuts and heals that are timed.
 const CUTS: usize = 200;
+
+/// Syncs that are timed.
+const SYNCS: usize = 2000;
 
 /// Starts the measuring process and reads what it prints.
 pub(super) fn measure() -> Result<Vec<Sample>, String> {
@@ -77,6 +80,13 @@ fn switch_figures(begun: Instant) -> Result<Vec<Sample>, String> {
     samples.extend(
         cuts.into_iter().map(|cut| Sample { figure: CUT.to_owned(), value: cut.as_secs_f64() * 1e6 }),
     );
+    // A host without FUSE has no such figure; `doctor` says why.
+    if cluster::disk::available().is_ok() {
+        let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let trial = cluster::disk::trial(directory.path(), SYNCS)?;
+        let value = trial.syncs[trial.syncs.len() / 2].as_secs_f64() * 1e6;
+        samples.push(Sample { figure: SYNC.to_owned(), value });
+    }
     Ok(samples)
 }
 
