@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Scene { name: "a_node_whose_sync_is_held_can_be_killed", play: Play::Inside(held_and_killed) },
         Scene { name: "a_node_whose_sync_is_held_can_be_paused", play: Play::Inside(held_and_paused) },
         Scene { name: "the_data_is_there_after_the_run", play: Play::Inside(data_after_the_run) },
+        Scene { name: "stores_keep_what_they_acknowledged", play: Play::Inside(stores_keep_what_they_said) },
         Scene {
             name: "twenty_kills_with_busy_disks_leave_nothing",
             play: Play::Outside(kills_leave_nothing),
@@ -225,7 +226,7 @@ fn programs_see_the_errors(directory: &Path) {
         let mut file = File::create(at.join("log")).unwrap();
         let errno = |result: std::io::Result<()>| result.err().and_then(|error| error.raw_os_error());
         let sound = DiskTrouble::default();
-        let mut trouble = |trouble: DiskTrouble| drop(cluster.set_disk(N1, trouble).unwrap());
+        let trouble = |trouble: DiskTrouble| _ = cluster.set_disk(N1, trouble).unwrap();
         file.write_all(b"x").unwrap();
         trouble(DiskTrouble { sync_error_ppm: 1_000_000, errors_max: 1, ..sound });
         assert_eq!(errno(file.sync_all()), Some(libc::EIO));
@@ -246,9 +247,9 @@ fn programs_see_the_errors(directory: &Path) {
         trouble(sound);
         file.write_all(b"y").and_then(|()| file.sync_all()).unwrap();
         let stats = cluster.disk(N1).unwrap().stats;
-        let errors = (stats.sync_errors, stats.write_errors, stats.no_space, stats.read_only);
-        assert_eq!(errors, (1, 1, 1, 1), "{stats:?}");
-        assert!(stats.read_errors >= 1 && stats.syncs_waited == 1, "{stats:?}");
+        assert_eq!((stats.sync_errors, stats.write_errors, stats.read_only), (1, 1, 1), "{stats:?}");
+        // The kernel may cut one write or read into several requests.
+        assert!(stats.no_space >= 1 && stats.read_errors >= 1 && stats.syncs_waited == 1, "{stats:?}");
     });
 }
 
