@@ -120,7 +120,9 @@ pub(crate) fn trouble_disks(troubled: &DiskTroubled, levers: &dyn Levers) -> Inj
     for (done, node) in troubled.nodes.iter().enumerate() {
         match levers.set_disk(*node, troubled.trouble) {
             Ok(instant) => effective = Some(instant),
-            Err(error) if done == 0 => return Injection::Skipped(error.to_string()),
+            Err(error @ (LeverError::WrongState(_) | LeverError::Unsupported(_))) if done == 0 => {
+                return Injection::Skipped(error.to_string());
+            }
             Err(error) => return Injection::Indeterminate(format!("{node}: {error}")),
         }
     }
