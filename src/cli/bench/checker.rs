@@ -149,13 +149,16 @@ fn hard(unknown: f64, violation: Option<Violation>) -> History {
     made(Model::CasRegister, size, Values::Few(5), violation)
 }
 
+/// An open call: the number of its key, what was asked, and the answer once it took effect.
+type Asked = (usize, Op, Option<Reply>);
+
 /// Fifty clients on ten keys: gets, puts of few values, deletes and CAS, each of which takes effect halfway.
 fn key_value() -> History {
     const OPERATIONS: usize = 10_000;
     let mut draw = Draw(SEED);
     let (mut events, mut invoked, mut next_process) = (Vec::new(), 0, 50);
     let mut state = vec![Value::Nil; 10];
-    let mut clients: Vec<(u64, Option<(usize, Op, Option<Reply>)>)> = (0..50).map(|id| (id, None)).collect();
+    let mut clients: Vec<(u64, Option<Asked>)> = (0..50).map(|id| (id, None)).collect();
     while invoked < OPERATIONS || clients.iter().any(|client| client.1.is_some()) {
         let (process, open) = &mut clients[draw.below(50)];
         let mut event = |process: u64, body| {
@@ -252,14 +255,14 @@ pub(super) fn main(args: &Args) -> Exit {
             "check time in ms", "median", "min", "max", "MiB", "bar", "", "textbook"
         ));
     }
-    for case in 0..CASES.len() {
-        match in_a_process(case, args.repeat) {
+    for (number, case) in CASES.iter().enumerate() {
+        match in_a_process(number, args.repeat) {
             Ok(found) if args.json => {
                 print(&format!("{}\n", serde_json::to_string(&found).unwrap_or_default()))
             }
             Ok(found) => print(&row(&found)),
             Err(error) => {
-                eprintln!("error: {}: {error}", CASES[case].name);
+                eprintln!("error: {}: {error}", case.name);
                 return Exit::Harness;
             }
         }
