@@ -64,7 +64,7 @@ impl fmt::Display for Call<'_> {
 }
 
 /// An operation in words: "read r3 -> 17".
-pub(crate) fn describe(op: &Op, reply: Option<&Reply>) -> String {
+pub fn describe(op: &Op, reply: Option<&Reply>) -> String {
     let key = op.key();
     match (op, reply) {
         (Op::Read { .. }, Some(Reply::Value(seen))) => format!("read {key} -> {}", short(seen)),

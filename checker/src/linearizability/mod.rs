@@ -14,6 +14,7 @@
 mod calls;
 mod frontier;
 mod lists;
+mod orders;
 mod placement;
 mod power;
 mod ration;
@@ -37,7 +38,9 @@ use rustc_hash::FxHashMap;
 
 use ration::with_ration;
 
+pub use calls::describe;
 pub(crate) use calls::{Call, OPEN};
+pub use orders::{Break, Order, order};
 
 use crate::history::{History, Key, Op, Operation, Reply, Value};
 use crate::model::{GrowSet, List, Register};

@@ -39,7 +39,7 @@ pub(super) fn list(transactions: &Transactions, elements: &[Element]) -> String 
 }
 
 /// A transaction as the history spells it.
-fn steps(transactions: &Transactions, transaction: &Transaction) -> String {
+pub fn describe(transactions: &Transactions, transaction: &Transaction) -> String {
     let mut text = String::new();
     for step in &transaction.steps {
         if !text.is_empty() {
@@ -76,7 +76,7 @@ pub(super) fn evidence(transactions: &Transactions, found: &Found) -> Vec<Eviden
             start: transaction.times.0,
             end: transaction.times.1,
             who: format!("T{} process {}", position + 1, transaction.process.0),
-            what: steps(transactions, transaction),
+            what: describe(transactions, transaction),
         }
     });
     named.collect()

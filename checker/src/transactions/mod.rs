@@ -22,6 +22,7 @@ mod tests;
 mod versions;
 
 pub use anomaly::Anomaly;
+pub use explain::describe;
 pub use level::Consistency;
 pub use read::{Recorded, looks_like, read};
 
