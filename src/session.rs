@@ -19,7 +19,7 @@ use crate::events::RunEvent;
 use crate::interrupt;
 use crate::judge::{self, Judged};
 use crate::plan::Plan;
-use crate::report::Reporter;
+use crate::report::{Reporter, html};
 use crate::rundir::{RunDir, named};
 
 /// What to run, and where to put it.
@@ -60,7 +60,12 @@ impl Session<'_> {
         let mut heard = Heard::default();
         let status = self.record(&dir, reporter, &mut heard)?;
         let failure = heard.failure.take().or_else(|| lost(status));
-        judge::judge(&dir, failure, heard.unavailable)
+        let mut judgement = judge::judge(&dir, failure, heard.unavailable)?;
+        let page = html::page_of_run(&dir, &judgement);
+        if let Err(error) = html::write(&dir.file(html::FILE), &page) {
+            judgement.judged.remarks.push(format!("the page could not be written: {error}"));
+        }
+        Ok(judgement.judged)
     }
 
     fn write_inputs(&self, dir: &RunDir) -> io::Result<()> {

@@ -18,24 +18,30 @@ use crate::rundir::{RunDir, RunRecord, Started, named};
 
 /// Everything that is judged.
 #[derive(Default)]
-pub(super) struct Recorded {
-    pub(super) history: History,
-    pub(super) trace: Trace,
-    pub(super) faults: FaultsRecord,
+pub struct Recorded {
+    /// What the clients saw.
+    pub history: History,
+    /// What the nodes wrote down.
+    pub trace: Trace,
+    /// What was done to the cluster.
+    pub faults: FaultsRecord,
     /// `None` if the recording process did not live to write it.
-    pub(super) record: Option<RunRecord>,
+    pub record: Option<RunRecord>,
     /// Why there is no verdict on anything, if there is none.
-    pub(super) damage: Option<String>,
+    pub damage: Option<String>,
     /// Why the traces cannot be judged, if they cannot.
-    pub(super) trace_damage: Option<String>,
+    pub trace_damage: Option<String>,
     /// What a reader should know.
-    pub(super) remarks: Vec<String>,
+    pub remarks: Vec<String>,
 }
 
 /// What became of the faults.
 #[derive(Default)]
-pub(super) struct FaultsRecord {
-    pub(super) counts: FaultCounts,
+pub struct FaultsRecord {
+    /// How many of each kind of end.
+    pub counts: FaultCounts,
+    /// The lines of `faults.jsonl`.
+    pub lines: Vec<FaultLine>,
 }
 
 impl Recorded {
@@ -89,14 +95,14 @@ fn read_faults(dir: &RunDir, recorded: &mut Recorded) {
     let mut installed: BTreeMap<u64, String> = BTreeMap::new();
     let mut indeterminate = BTreeSet::new();
     let mut idle = BTreeSet::new();
-    let counts = &mut recorded.faults.counts;
     // A cut last line is a fault that was not recorded, no more.
     for line in lines.filter_map(|line| serde_json::from_slice::<FaultLine>(&line).ok()) {
+        recorded.faults.lines.push(line.clone());
         match line.event {
             FaultEvent::Installed { .. } => {
                 drop(installed.insert(line.id, format!("{} {}", line.fault, line.what)))
             }
-            FaultEvent::Skipped { .. } => counts.skipped += 1,
+            FaultEvent::Skipped { .. } => recorded.faults.counts.skipped += 1,
             FaultEvent::Indeterminate { .. } => drop(indeterminate.insert(line.id)),
             FaultEvent::Undone { effect: Effect::None(why), .. } => {
                 if let Some(fault) = installed.get(&line.id) {
@@ -112,6 +118,7 @@ fn read_faults(dir: &RunDir, recorded: &mut Recorded) {
             }
         }
     }
+    let counts = &mut recorded.faults.counts;
     counts.idle = idle.len() as u64;
     counts.installed = installed.len() as u64 - counts.idle;
     counts.indeterminate = indeterminate.len() as u64;

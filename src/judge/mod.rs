@@ -22,7 +22,7 @@ use crate::exit::Exit;
 use crate::plan::Plan;
 use crate::rundir::{EndRecord, RunDir};
 use crate::suite::{CheckUse, Expect, Suite};
-use evidence::Recorded;
+pub use evidence::{FaultsRecord, Recorded};
 use expectation::Circumstances;
 
 /// The check that a healed cluster acknowledges writes again. Part of every run.
@@ -33,9 +33,19 @@ pub const NODES_STAY_UP: &str = "nodes-stay-up";
 /// The most memory that one property may hold.
 const JUDGE_MEMORY: usize = 1 << 30;
 
+/// A judged run with what it was judged from.
+pub struct Judgement {
+    /// The verdicts.
+    pub judged: Judged,
+    /// What the run left behind.
+    pub recorded: Recorded,
+    /// What was to be done.
+    pub plan: Plan,
+}
+
 /// Judges a run and writes `verdict.json`. `failure` and `unavailable` are what the recording process said of itself.
-pub fn judge(dir: &RunDir, failure: Option<String>, unavailable: Option<String>) -> io::Result<Judged> {
-    let mut judged = verdicts(dir, failure, unavailable)?;
+pub fn judge(dir: &RunDir, failure: Option<String>, unavailable: Option<String>) -> io::Result<Judgement> {
+    let Judgement { mut judged, recorded, plan } = verdicts(dir, failure, unavailable)?;
     if let Err(error) = dir.write_json("verdict.json", &judged) {
         // A full disk must not hide what was found; it only keeps a run from passing.
         let worst = judged.exit.worst(Exit::Harness);
@@ -45,10 +55,10 @@ pub fn judge(dir: &RunDir, failure: Option<String>, unavailable: Option<String>)
         }
         judged.remarks.push(format!("the verdict could not be written: {error}"));
     }
-    Ok(judged)
+    Ok(Judgement { judged, recorded, plan })
 }
 
-fn verdicts(dir: &RunDir, failure: Option<String>, unavailable: Option<String>) -> io::Result<Judged> {
+fn verdicts(dir: &RunDir, failure: Option<String>, unavailable: Option<String>) -> io::Result<Judgement> {
     let plan: Plan = dir.read_json("plan.json")?;
     let mut recorded = evidence::read(dir);
     if plan.suite.faults.is_some() && plan.faults.is_empty() {
@@ -75,7 +85,7 @@ fn verdicts(dir: &RunDir, failure: Option<String>, unavailable: Option<String>) 
         },
     );
     let counts = recorded.history.counts().all();
-    Ok(Judged {
+    let judged = Judged {
         format: crate::rundir::FORMAT,
         suite: suite.name.clone(),
         seed: plan.seed,
@@ -92,22 +102,23 @@ fn verdicts(dir: &RunDir, failure: Option<String>, unavailable: Option<String>) 
         thresholds,
         harness_failure: harness,
         unavailable,
-        remarks: recorded.remarks,
+        remarks: recorded.remarks.clone(),
         reproduce: plan.reproduce(),
-    })
+    };
+    Ok(Judgement { judged, recorded, plan })
 }
 
 /// Judges a run that was judged before: what the recording process said is taken from `verdict.json`, which is written
 /// anew where that is possible. A run on a medium that is read only can be judged all the same.
-pub fn again(dir: &RunDir) -> io::Result<Judged> {
+pub fn again(dir: &RunDir) -> io::Result<Judgement> {
     let before: Option<Judged> = dir.read_json("verdict.json").ok();
     let (failure, unavailable) =
         before.map_or((None, None), |judged| (judged.harness_failure, judged.unavailable));
-    let mut judged = verdicts(dir, failure, unavailable)?;
+    let Judgement { mut judged, recorded, plan } = verdicts(dir, failure, unavailable)?;
     if let Err(error) = dir.write_json("verdict.json", &judged) {
         judged.remarks.push(format!("the verdict could not be written: {error}"));
     }
-    Ok(judged)
+    Ok(Judgement { judged, recorded, plan })
 }
 
 fn property(check: &CheckUse, suite: &Suite, recorded: &Recorded) -> Check {

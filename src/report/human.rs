@@ -147,6 +147,7 @@ fn brief(judged: &Judged, style: Style) -> String {
     if !matches!(judged.exit, Exit::AsExpected | Exit::Interrupted) {
         text.push_str(&details(judged, style));
         let _ = writeln!(text, "  run directory {}", judged.directory.display());
+        text.push_str(&page(judged));
         let _ = writeln!(text, "  {}", judged.reproduce);
     }
     text
@@ -184,11 +185,18 @@ fn full(judged: &Judged, style: Style) -> String {
     text.push('\n');
     text.push_str(&details(judged, style));
     let _ = writeln!(text, "  run directory {}", judged.directory.display());
+    text.push_str(&page(judged));
     let _ = writeln!(text, "{} {}", word(judged.exit, style), judged.headline);
     if judged.exit != Exit::AsExpected {
         let _ = writeln!(text, "{}", judged.reproduce);
     }
     text
+}
+
+/// Where the page of the run is, if it could be written.
+fn page(judged: &Judged) -> String {
+    let page = judged.directory.join(super::html::FILE);
+    if page.is_file() { format!("  page {}\n", page.display()) } else { String::new() }
 }
 
 fn details(judged: &Judged, style: Style) -> String {

@@ -1,5 +1,7 @@
 //! What is shown of runs. A reporter sees events and verdicts, and nothing else of a run.
 
+pub mod explain;
+pub mod html;
 mod human;
 mod json;
 mod junit;

@@ -11,6 +11,7 @@ use checker::linearizability::{self, FailedCas};
 use checker::verdict::{Budget, Evidence, Verdict};
 
 use super::options::Options;
+use super::picture::{self, About};
 use super::show::{self, Shown};
 use super::transactions;
 use crate::cli::Format as OutputFormat;
@@ -36,6 +37,8 @@ pub(super) struct Judged {
     pub(super) verdict: Verdict,
     pub(super) took: Duration,
     pub(super) remarks: Vec<String>,
+    /// The explanation, if one was asked for.
+    pub(super) explained: String,
     pub(super) exit: Exit,
 }
 
@@ -93,12 +96,8 @@ fn check(file: &Path, options: &Options) -> Result<Shown, String> {
         None => Value::Nil,
         Some(typed) => initial(typed, specification, &recorded, format)?,
     };
-    Ok(show::operations(&judge(
-        name,
-        recorded,
-        Terms { format, specification, reading, initial, begun },
-        options,
-    )))
+    let terms = Terms { format, specification, reading, initial, begun };
+    judge(name, recorded, terms, options).map(|judged| show::operations(&judged))
 }
 
 /// How a history is understood.
@@ -110,7 +109,7 @@ struct Terms {
     begun: Instant,
 }
 
-fn judge(file: String, mut recorded: Recorded, terms: Terms, options: &Options) -> Judged {
+fn judge(file: String, mut recorded: Recorded, terms: Terms, options: &Options) -> Result<Judged, String> {
     let Terms { format, specification, reading, initial, begun } = terms;
     specification.settle(&mut recorded);
     let calls = recorded.history.counts().all();
@@ -160,7 +159,21 @@ fn judge(file: String, mut recorded: Recorded, terms: Terms, options: &Options) 
         }
         Verdict::Holds(_) => Exit::AsExpected,
     };
-    Judged {
+    let took = begun.elapsed();
+    let about = About {
+        file: &file,
+        model: specification.name(),
+        history: &recorded.history,
+        clock: recorded.clock,
+        failed_cas,
+        added: before.events(),
+        first_line: (format == Format::Raftcheck).then_some(2),
+        verdict: &verdict,
+        exit,
+        remarks: &remarks,
+    };
+    let explained = picture::of_operations(&about, &options.showing)?;
+    Ok(Judged {
         file,
         format,
         specification,
@@ -171,10 +184,11 @@ fn judge(file: String, mut recorded: Recorded, terms: Terms, options: &Options) 
         keys: keys.len(),
         calls,
         verdict,
-        took: begun.elapsed(),
+        took,
         remarks,
+        explained,
         exit,
-    }
+    })
 }
 
 /// The judge knows a mutex as a register; its reader does not have to.
@@ -238,6 +252,11 @@ impl Before {
         let writes: Vec<Event> = writes.collect();
         events.splice(0..0, writes);
         Before { process, writes: keys.len() as u64 }
+    }
+
+    /// The events that they take at the front of the history.
+    fn events(&self) -> usize {
+        self.writes as usize * 2
     }
 
     fn take_out(&self, verdict: &mut Verdict) {

@@ -5,6 +5,7 @@
 
 mod history;
 mod options;
+mod picture;
 mod show;
 mod transactions;
 mod units;
@@ -53,6 +54,14 @@ fn found(path: &Path) -> Found {
 
 /// Judges everything.
 pub(super) fn main(args: &Args) -> Exit {
+    if let Some(contradiction) = args.options.contradiction(&args.paths, args.output.format) {
+        eprintln!("error: {contradiction}");
+        return Exit::Usage;
+    }
+    if args.output.junit.is_some() && args.output.junit == args.options.showing.html {
+        eprintln!("error: --html and --junit name the same file");
+        return Exit::Usage;
+    }
     let (mut runs, mut histories) = (Vec::new(), Vec::new());
     for path in &args.paths {
         match found(path) {
@@ -88,10 +97,11 @@ fn check_runs(args: &Args, runs: &[PathBuf]) -> Exit {
     let mut exit = Exit::AsExpected;
     for directory in runs {
         match RunDir::open(directory).and_then(|dir| judge::again(&dir)) {
-            Ok(judged) => {
-                exit = exit.worst(judged.exit);
-                reporter.judged(&judged);
-                all.push(judged);
+            Ok(judgement) => {
+                exit = exit.worst(judgement.judged.exit);
+                reporter.judged(&judgement.judged);
+                exit = exit.worst(picture::of_run(&judgement, &args.options.showing));
+                all.push(judgement.judged);
             }
             Err(error) => {
                 eprintln!("error: {}: {error}", directory.display());

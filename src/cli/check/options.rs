@@ -1,5 +1,6 @@
 //! How a history file is to be understood: what can be typed, and what holds where nothing is.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use checker::history::formats::{CasFailure, Format, Keys, NilReads, Reading, Specification};
@@ -121,9 +122,90 @@ pub(super) struct Options {
     /// The most memory that one search may hold [default: 1GiB]
     #[arg(long, value_name = "SIZE", value_parser = units::bytes)]
     pub(super) memory: Option<usize>,
+    #[command(flatten)]
+    pub(super) showing: Showing,
 }
 
+/// What is shown beside the verdict, of runs and of histories.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "To understand a verdict")]
+pub(super) struct Showing {
+    /// Explain the verdict: a small timeline, what contradicts what, what would make it hold
+    #[arg(long)]
+    pub(super) explain: bool,
+    /// Write one self-contained page with the verdict and a picture of the operations
+    #[arg(long, value_name = "FILE")]
+    pub(super) html: Option<PathBuf>,
+}
+
+impl Showing {
+    fn contradiction(&self, paths: &[PathBuf], output: crate::cli::Format) -> Option<String> {
+        if self.explain && output != crate::cli::Format::Human {
+            return Some(
+                "--explain is text for people: --format json has the same facts without it".to_owned(),
+            );
+        }
+        let html = self.html.as_ref()?;
+        if paths.len() > 1 {
+            return Some(format!("--html writes one page, and these are {} paths", paths.len()));
+        }
+        let same = |path: &PathBuf| match (path.canonicalize(), html.canonicalize()) {
+            (Ok(path), Ok(html)) => path == html,
+            _ => path == html,
+        };
+        if paths.iter().any(same) && !html.is_dir() {
+            return Some(format!("--html {} would write over the history that it is about", html.display()));
+        }
+        let place = html.parent().filter(|place| !place.as_os_str().is_empty());
+        if html.is_dir() {
+            return Some(format!("--html {}: this is a directory; name a file", html.display()));
+        }
+        place
+            .filter(|place| !place.is_dir())
+            .map(|place| format!("--html {}: there is no directory {}", html.display(), place.display()))
+    }
+}
+
+/// The models whose operations include a CAS of the caller.
+const WITH_CAS: [Model; 3] = [Model::Auto, Model::CasRegister, Model::Kv];
+
 impl Options {
+    /// Two arguments that cannot both be meant, or one that means nothing beside the other. `output` is how results are
+    /// printed.
+    pub(super) fn contradiction(&self, paths: &[PathBuf], output: crate::cli::Format) -> Option<String> {
+        let model = self.model.unwrap_or(Model::Auto);
+        let transactions = model == Model::ListAppend;
+        let named = self.model.and_then(|model| model.to_possible_value());
+        let named = named.as_ref().map_or("auto", |value| value.get_name());
+        if self.consistency.is_some() && !transactions && model != Model::Auto {
+            return Some(format!(
+                "--consistency is for transactions, and --model {named} is for single operations"
+            ));
+        }
+        if let (true, Some(option)) = (transactions, self.first_for_operations()) {
+            return Some(format!(
+                "{option} is for single operations, and --model list-append is for transactions"
+            ));
+        }
+        let formats = [InputFormat::Raftcheck, InputFormat::PorcupineEtcd, InputFormat::PorcupineKv];
+        if let Some(format) = self.input_format.filter(|format| transactions && formats.contains(format)) {
+            let format = format.to_possible_value();
+            let format = format.as_ref().map_or("", |value| value.get_name());
+            return Some(format!(
+                "--input-format {format} has no transactions, and --model list-append is for them"
+            ));
+        }
+        if self.failed_cas.is_some() && !WITH_CAS.contains(&model) {
+            return Some(format!("--failed-cas says nothing for --model {named}, which has no CAS"));
+        }
+        if self.independent == Some(Answer::Yes) && self.input_format == Some(InputFormat::Raftcheck) {
+            return Some(
+                "--independent is for Jepsen's values, and a history of raftcheck names its keys".to_owned(),
+            );
+        }
+        self.showing.contradiction(paths, output)
+    }
+
     /// One that was typed.
     pub(super) fn first_given(&self) -> Option<&'static str> {
         let given = [

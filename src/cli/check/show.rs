@@ -137,6 +137,7 @@ fn human(judged: &Judged, style: Style) -> String {
     for remark in &judged.remarks {
         let _ = writeln!(text, "note: {remark}");
     }
+    text.push_str(&judged.explained);
     text
 }
 

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::history::{MEMORY, TIMEOUT};
 use super::options::Options;
+use super::picture;
 use super::show::{self, Shown};
 use crate::exit::Exit;
 
@@ -24,7 +25,17 @@ pub(super) fn check(name: String, text: &[u8], begun: Instant, options: &Options
     let expired = || begun.elapsed() > timeout;
     let budget = Budget { expired: &expired, memory_bytes: options.memory.unwrap_or(MEMORY) };
     let verdict = transactions::check(&recorded.transactions, options.level(), &budget);
-    Ok(shown(&name, &recorded, &verdict, options, begun.elapsed()))
+    let mut shown = shown(&name, &recorded, &verdict, options, begun.elapsed());
+    let level = options.level().name();
+    shown.human.push_str(&picture::of_transactions(
+        &name,
+        level,
+        &recorded,
+        &verdict,
+        shown.exit,
+        &options.showing,
+    )?);
+    Ok(shown)
 }
 
 fn shown(name: &str, recorded: &Recorded, verdict: &Verdict, options: &Options, took: Duration) -> Shown {
