@@ -4,7 +4,7 @@
 
 mod support;
 
-use support::{Place, check, json, json_lines, verdict};
+use support::{Place, finish, json, json_lines, raftcheck, verdict};
 
 /// A suite with these faults, checks and last lines.
 fn suite(system: &str, workload: &str, faults: &str, rest: &str) -> String {
@@ -104,8 +104,15 @@ fn checks_the_same(run: &std::path::Path, code: i32) {
         judged
     };
     let before = without_times(json(&run.join("verdict.json")));
-    check(run).exits(code);
+    let page = run.join("again.html");
+    finish(raftcheck(&["check", "--html"]).arg(&page).arg(run)).exits(code);
     assert_eq!(before, without_times(json(&run.join("verdict.json"))));
+    let read = |path: &std::path::Path| std::fs::read_to_string(path).expect("a page");
+    let page = read(&page);
+    assert!(page == read(&run.join("report.html")), "the page of {} is another one now", run.display());
+    for part in ["Repeat it with", "Over time", "Faults", "Versions and host", "id=\"data\""] {
+        assert!(page.contains(part), "{part}");
+    }
 }
 
 #[test]
@@ -128,7 +135,8 @@ fn stale_reads_fail_a_suite_that_expects_safety_with_the_evidence() {
         .exits(1)
         .prints("FAIL violated: linearizable")
         .prints("REPRODUCE WITH: raftcheck run ")
-        .prints("--seed 2");
+        .prints("--seed 2")
+        .prints("report.html");
     let run = place.only_run();
     let judged = json(&run.join("verdict.json"));
     assert_eq!(verdict(&judged, "linearizable"), "violated");
