@@ -35,19 +35,20 @@ fn a_violation_is_explained() {
     let place = Place::new();
     let done = check(&place, "history.edn", STALE, &["--explain", "--initial", "0"]).exits(VIOLATED);
     let expected = "\
-linearizable: read register -> 1 was invoked after write register = 3 completed, yet by then 1 had been replaced
+linearizable: read x -> 1 was invoked after write x = 3 completed, yet write x = 1 had completed before write x = 3 was invoked: \
+the older value came back
     process 0  |---a---|       |---b---|
     process 2                                  |---c---|
-    a  process 0  1.000 .. 2.000 ms  write register = 1
-    b  process 0  3.000 .. 4.000 ms  write register = 3
-    c  process 2  5.000 .. 6.000 ms  read register -> 1
+    a  process 0  1.000 .. 2.000 ms  write x = 1
+    b  process 0  3.000 .. 4.000 ms  write x = 3
+    c  process 2  5.000 .. 6.000 ms  read x -> 1
   What it demands:
     - Every operation seems to take effect at one instant between its call and its return.
   What the order of time says:
     - a ended at 2.000 ms, before b began at 3.000 ms: so a comes first
     - b ended at 4.000 ms, before c began at 5.000 ms: so b comes first
   What the answers say:
-    - c read 1: register held it at that moment, and of these only a wrote it
+    - c read 1: x held it at that moment, and of these only a wrote it
   What would make it hold:
     - without b, or without c the others can be explained
     - c reading 3 instead of 1
@@ -61,7 +62,7 @@ fn the_other_answers_are_explained_too() {
     let fine = STALE.replace(":read, :value 1", ":read, :value 3");
     let done = check(&place, "history.edn", &fine, &["--explain"]).exits(HOLDS);
     for text in [
-        "3 operations were answered, 1 of them reads; 1 are of unknown outcome",
+        "3 operations were answered, 1 of them reads; 1 of unknown outcome",
         "at most 2 calls open at a time",
     ] {
         assert!(explanation(&done).contains(text), "{text}\n{done}");
@@ -133,6 +134,6 @@ fn arguments_that_contradict_each_other_are_named() {
         assert!(done.stderr.contains(words), "{options:?}\n{done}");
     }
     assert_eq!(read(&history), STALE, "nothing was written over");
-    let done = finish(raftcheck(&["check", &both, &both, "--html", "page.html"])).exits(USAGE);
+    let done = finish(&mut raftcheck(&["check", &both, &both, "--html", "page.html"])).exits(USAGE);
     assert!(done.stderr.contains("these are 2 paths"), "{done}");
 }

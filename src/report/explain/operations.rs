@@ -49,10 +49,13 @@ pub(super) fn examined(material: &Material<'_, '_>) -> Vec<String> {
     let unknown = count(&|o| !o.failed() && o.reply().is_none());
     let keys: std::collections::BTreeSet<_> = recorded().map(|o| o.op.key()).collect();
     vec![
+        format!("{answered} operations were answered, {reads} of them reads; {unknown} of unknown outcome"),
         format!(
-            "{answered} operations were answered, {reads} of them reads; {unknown} are of unknown outcome"
+            "{} {}, at most {} calls open at a time",
+            keys.len(),
+            if keys.len() == 1 { "key" } else { "keys" },
+            open_at_once(material.operations)
         ),
-        format!("{} keys, at most {} calls open at a time", keys.len(), open_at_once(material.operations)),
     ]
 }
 

@@ -42,9 +42,9 @@ pub fn render(page: &Page) -> String {
     remarks(&mut text, page);
     page.tables.iter().for_each(|one| table(&mut text, one));
     text.push_str("</main>\n");
-    let _ = write!(
+    let _ = writeln!(
         text,
-        "<footer>raftcheck {} · one file, which loads nothing from anywhere</footer>\n",
+        "<footer>raftcheck {} · one file, which loads nothing from anywhere</footer>",
         env!("CARGO_PKG_VERSION")
     );
     let data = serde_json::to_string(&page.picture).unwrap_or_else(|_| "null".to_owned());
@@ -79,10 +79,10 @@ fn head(text: &mut String, page: &Page) {
     }
     text.push_str("</dl>\n");
     if let Some(command) = &page.repeat {
-        let _ = write!(
+        let _ = writeln!(
             text,
             "<p class=\"repeat\"><span>Repeat it with</span> <code id=\"command\">{}</code> <button id=\"copy\" type=\"button\" \
-             hidden>copy</button></p>\n",
+             hidden>copy</button></p>",
             html(command)
         );
     }
@@ -101,9 +101,9 @@ fn counterexample(text: &mut String, finding: &Finding) {
         html(&clip(&explanation.sentence, SENTENCE))
     );
     if let Some(tab) = finding.tab {
-        let _ = write!(
+        let _ = writeln!(
             text,
-            "<p class=\"jump\" hidden><button type=\"button\" data-tab=\"{tab}\">Show it in the picture</button></p>\n"
+            "<p class=\"jump\" hidden><button type=\"button\" data-tab=\"{tab}\">Show it in the picture</button></p>"
         );
     }
     text.push_str(&figures::sketch(explanation));
