@@ -128,10 +128,16 @@ fn violated(property: &str, counterexample: &Counterexample, material: &Material
 fn holds(property: &str, coverage: &Coverage, material: &Material<'_, '_>) -> Explanation {
     let sentence = format!("no violation found in {} {}", coverage.examined, coverage.unit);
     let of_history = |kind: &properties::PropertyKind| kind.needs != properties::Needs::Trace;
-    let examined = match properties::find(property).is_some_and(of_history) {
+    let mut examined = match properties::find(property).is_some_and(of_history) {
         true => operations::examined(material),
         false => Vec::new(),
     };
+    if let Some((power, percent)) = coverage.power.and_then(|power| Some((power, power.percent()?))) {
+        examined.push(format!(
+            "power: of {} likely wrong answers, {} would have been noticed for certain ({percent} %)",
+            power.tried, power.refuted
+        ));
+    }
     let limits = vec![
         "It says that this recording can be explained, not that the store is correct: another run may show more."
             .to_owned(),
