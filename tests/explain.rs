@@ -108,7 +108,7 @@ fn a_page_stands_alone() {
     assert!(text.starts_with("<!DOCTYPE html>") && text.ends_with("</html>\n"));
     assert!(text.contains("VIOLATED") && text.contains("&lt;/script&gt;&lt;img"), "{text}");
     assert_eq!(text.matches("</script").count(), 2, "the data and the program");
-    for loading in ["<img", "<link", " src=", " href=", "@import", "url(http"] {
+    for loading in ["<img", "<link", "<iframe", "<object", "@import", "url(http"] {
         assert!(!text.contains(loading), "{loading}");
     }
 }
