@@ -27,6 +27,7 @@ use crate::failpoints::{self, At, Point};
 use crate::http::AddressBook;
 use crate::inbox::{Answer, Arrivals, Ask, Call, Happening, NodeStatus};
 use crate::machine::Machine;
+use crate::node::drawn_seed;
 use crate::peers::{Backlog, Outbox};
 use crate::raft::Raft;
 use crate::raft::control::{Order, OrderOutcome};
@@ -38,7 +39,7 @@ use crate::raft::snapshot::{SnapshotId, SnapshotReport, SnapshotWork, Take};
 use crate::raft::trace::{Event, EventKind, Role};
 use crate::sessions::LeaderMemory;
 use crate::snapshot::{self, Done};
-use crate::store::{Applied, Command, Local, Proposal, Reply, Store, wall_clock_ms};
+use crate::store::{Applied, Command, Frozen, Local, Proposal, Reply, Store, wall_clock_ms};
 use crate::tracefile::TraceFile;
 use crate::writer::{Job, Report};
 
@@ -122,12 +123,6 @@ pub(crate) struct Ways {
     pub(crate) backlog: Backlog,
     /// To the trace.
     pub(crate) trace: Option<Arc<TraceFile>>,
-}
-
-/// A number that differs between starts.
-fn drawn_seed() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(std::process::id())
 }
 
 /// Whether the loop goes on.
@@ -557,8 +552,8 @@ impl Driver {
                 (Some(end), Some(wait))
             }
         };
-        let copy = Box::new(self.machine.store().clone());
-        let _ = self.ways.snapshots.send(snapshot::Job::Take(Box::new(take), copy, end));
+        let state = Box::new(state_in(&take, self.machine.store()));
+        let _ = self.ways.snapshots.send(snapshot::Job::Take(Box::new(take), state, end));
         if let Some(wait) = wait {
             // The sender is dropped when the snapshot is on disk, or cannot be.
             let _ = wait.recv();
@@ -625,6 +620,21 @@ impl Driver {
             pending: self.pending.len(),
         }
     }
+}
+
+/// The state that a snapshot holds: that of the state machine, and under weakened rules what entries behind that would make of
+/// it.
+fn state_in(take: &Take, store: &Store) -> Frozen {
+    if take.beyond.is_empty() {
+        return store.frozen();
+    }
+    let mut beyond = store.clone();
+    for entry in &take.beyond {
+        if let Payload::Command(command) = &entry.payload {
+            beyond.apply(entry.index, command.as_bytes());
+        }
+    }
+    beyond.frozen()
 }
 
 /// Answers a request. That its client has gone away is no failure.

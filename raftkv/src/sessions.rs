@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
+use crate::snapshot::Shards;
 use crate::store::{Digest, Reply};
 
 /// How many sessions are kept.
@@ -78,21 +79,50 @@ pub(crate) struct SessionImage {
     ended: u64,
 }
 
-/// The sessions of all clients. They are part of snapshots as they stand here.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// The sessions of all clients.
+#[derive(Clone, Debug)]
 pub(crate) struct Sessions {
     max: usize,
     timeout_ms: u64,
-    by_client: FxHashMap<u64, Session>,
+    by_client: Shards<u64, Session>,
     by_use: BTreeMap<u64, u64>,
     ended: u64,
     hash: u64,
 }
 
+/// The sessions as they were at one moment. They share what has not changed since, so that making this costs as little
+/// with many sessions as with few.
+#[derive(Clone, Debug)]
+pub(crate) struct FrozenSessions {
+    by_client: Shards<u64, Session>,
+    ended: u64,
+    hash: u64,
+}
+
+impl FrozenSessions {
+    /// No sessions, and none that ever ended.
+    pub(crate) fn none() -> Self {
+        Self { by_client: Shards::default(), ended: 0, hash: 0 }
+    }
+
+    /// A hash of what they would answer.
+    pub(crate) fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// All of them, in the order of their last use.
+    pub(crate) fn into_image(self) -> SessionImage {
+        let mut sessions: Vec<(u64, Session)> =
+            self.by_client.iter().map(|(client, session)| (*client, session.clone())).collect();
+        sessions.sort_unstable_by_key(|(_, session)| session.used);
+        SessionImage { sessions, ended: self.ended }
+    }
+}
+
 impl Sessions {
     /// Keeps at most `max` sessions, each for `timeout_ms` after its last use.
     pub(crate) fn new(max: usize, timeout_ms: u64) -> Self {
-        let (by_client, by_use) = (FxHashMap::default(), BTreeMap::new());
+        let (by_client, by_use) = (Shards::default(), BTreeMap::new());
         Self { max, timeout_ms, by_client, by_use, ended: 0, hash: 0 }
     }
 
@@ -117,7 +147,7 @@ impl Sessions {
 
     fn end_oldest(&mut self) {
         let Some((_, client)) = self.by_use.pop_first() else { return };
-        if let Some(session) = self.by_client.remove(&client) {
+        if let Some((_, session)) = self.by_client.remove_entry(&client) {
             self.hash = self.hash.wrapping_sub(session.hash(client));
             self.ended += 1;
         }
@@ -161,10 +191,9 @@ impl Sessions {
         }
     }
 
-    /// All of them, in the order of their last use.
-    pub(crate) fn image(&self) -> SessionImage {
-        let session = |client: &u64| Some((*client, self.by_client.get(client)?.clone()));
-        SessionImage { sessions: self.by_use.values().filter_map(session).collect(), ended: self.ended }
+    /// As they are now.
+    pub(crate) fn frozen(&self) -> FrozenSessions {
+        FrozenSessions { by_client: self.by_client.clone(), ended: self.ended, hash: self.hash }
     }
 
     /// Exactly the sessions of an image.
@@ -283,13 +312,32 @@ mod tests {
             sessions.record(at(index), call(index, 7), &Reply::Number(index as i64));
         }
         let mut restored = Sessions::new(2, 1_000);
-        restored.restore(sessions.image());
-        assert_eq!(restored.image(), sessions.image());
+        restored.restore(sessions.frozen().into_image());
+        assert_eq!(restored.frozen().into_image(), sessions.frozen().into_image());
         assert_eq!(restored.hash(), sessions.hash());
         for (client, sequence) in [(1, 7), (2, 7), (3, 8), (4, 1)] {
             let call = call(client, sequence);
             assert_eq!(restored.admit(at(9 + client), call), sessions.admit(at(9 + client), call));
         }
+    }
+
+    #[test]
+    fn what_was_frozen_never_changes() {
+        let mut sessions = sessions(64);
+        (1..=50).for_each(|index| sessions.record(at(index), call(index, 1), &Reply::Done));
+        let (frozen, hash) = (sessions.frozen(), sessions.hash());
+        sessions.admit(at(60), call(7, 2));
+        sessions.record(at(60), call(7, 2), &Reply::Swapped);
+        sessions.expire(1_000 + 10 * 20);
+        assert_eq!((frozen.hash(), sessions.len()), (hash, 31));
+        let image = frozen.into_image();
+        assert!(
+            image
+                .sessions
+                .iter()
+                .map(|(client, session)| (*client, session.sequence))
+                .eq((1..=50).map(|c| (c, 1)))
+        );
     }
 
     #[test]

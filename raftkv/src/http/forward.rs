@@ -19,7 +19,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::HttpConfig;
 use super::request::{SEQUENCE, SESSION};
@@ -32,6 +32,10 @@ use crate::raft::rules::{ClientRetry, ForwardWrites};
 const FORWARDED: &str = "raft-forwarded";
 /// How long to wait for another leader to show.
 const PAUSE: Duration = Duration::from_millis(20);
+/// How long it may take to reach a leader. Nothing was sent before, so another attempt does no harm.
+const CONNECT_MAX: Duration = Duration::from_secs(1);
+/// How often a node that waits for a leader's answer looks whether another one leads.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The longest answer that is passed on.
 const ANSWER_MAX: usize = 1 << 24;
 
@@ -70,9 +74,9 @@ pub(super) async fn forward(
     loop {
         let attempt = match leader.and_then(|leader| config.addresses.of(leader)) {
             None => Attempt::NotTaken,
-            Some(address) => match timeout_at(deadline, attempt(address, &write)).await {
-                Ok(attempt) => attempt,
-                Err(_) => Attempt::Unclear,
+            Some(address) => tokio::select! {
+                attempt = timeout_at(deadline, attempt(address, &write)) => attempt.unwrap_or(Attempt::Unclear),
+                () = superseded(inbox, leader), if carries_number(&write) => Attempt::Unclear,
             },
         };
         match attempt {
@@ -99,12 +103,29 @@ fn repeat(config: &HttpConfig, write: &mut Write) -> bool {
     // The honest law: a repetition carries the number of what it repeats, so that the state machine answers it with the stored
     // result (section 8 of the paper). Under a new number it is a new command.
     match config.rules.client.client_retry {
-        ClientRetry::SameSeq => write.head.headers.contains_key(SESSION),
+        ClientRetry::SameSeq => carries_number(write),
         ClientRetry::NewSeq => {
             let session = RandomState::new().hash_one(config.boot);
             write.head.headers.insert(SESSION, HeaderValue::from(session));
             write.head.headers.insert(SEQUENCE, HeaderValue::from(1));
             true
+        }
+    }
+}
+
+/// Whether the state machine would recognise a repetition of this write.
+fn carries_number(write: &Write) -> bool {
+    write.head.headers.contains_key(SESSION)
+}
+
+/// Waits until somebody else leads than who was asked. One that is cut off, or stands still, may never answer; a write that
+/// carries its number need not wait for it. Any other one does, because only that leader can tell what became of it.
+async fn superseded(inbox: &Inbox, asked: Option<NodeId>) {
+    loop {
+        sleep(LOOK_EVERY).await;
+        let leads = leader_now(inbox).await;
+        if leads.is_some() && leads != asked {
+            return;
         }
     }
 }
@@ -118,7 +139,8 @@ async fn leader_now(inbox: &Inbox) -> Option<NodeId> {
 
 /// Sends the write once.
 async fn attempt(address: SocketAddr, write: &Write) -> Attempt {
-    let Ok(stream) = TcpStream::connect(address).await else { return Attempt::NotTaken };
+    let connected = timeout(CONNECT_MAX, TcpStream::connect(address)).await;
+    let Ok(Ok(stream)) = connected else { return Attempt::NotTaken };
     let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
     let Ok((mut sender, connection)) = handshake else { return Attempt::NotTaken };
     // It ends with the connection.

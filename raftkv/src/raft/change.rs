@@ -135,6 +135,10 @@ impl Raft {
             self.out.ordered.push((request, OrderOutcome::Refused(reason)));
             return;
         }
+        if let Some(leading) = &mut self.leading {
+            // What a learner has shown for an earlier order says nothing about what it can do now.
+            leading.keeps_up.clear();
+        }
         let mut ongoing = Ongoing { request, change, index: None, trials: BTreeMap::new() };
         if let Err(reason) = self.take_next_step(now, &mut ongoing) {
             self.out.ordered.push((request, OrderOutcome::Refused(reason)));

@@ -1,12 +1,16 @@
 //! A Raft node without IO, clock or randomness of its own.
 //!
-//! Where each law of figure 2 of the paper is kept:
+//! To learn Raft from it, read `io` (what goes in and comes out) and `message` first, then down to `finish` in this file: one
+//! step is a batch of inputs, and what follows from them. Then follow a term: `election`, `replication` with `progress`,
+//! `follower`, `commit`, `durability`, `recovery`; that is figure 2 of the paper, and `log` is what all of them speak
+//! about. After that each file stands for itself, in the order of this table; `rules` has the laws that can be switched off.
 //!
 //! | law | file |
 //! |---|---|
 //! | terms, votes, timeouts, who becomes a leader | `election` |
 //! | the role after a start, who leads if it can, handing over | `start`, `priority`, `transfer` |
-//! | what a leader sends and what its followers keep | `replication`, `follower`, `progress` |
+//! | the entries, and where two logs agree | `log` |
+//! | what a leader sends and what its followers keep | `replication`, `progress`, `follower` |
 //! | what is committed and applied | `commit` |
 //! | linearizable reads, at other nodes, and by leases | `reads`, `follower_reads`, `lease` |
 //! | whether replicas still have the same state | `agreement` |
@@ -18,6 +22,7 @@
 //! | what must be on disk before what may be said | `durability` |
 //! | what a restarted node makes of what it found | `recovery` |
 //! | what a node does while its disk is full or slow | `disk` |
+//! | what is told of it all, for the checks and for people | `trace`, `status` |
 //!
 //! Invariant: [`Raft::steps`] is a function of the node's state, the time and the inputs. A node never panics
 //! over what others say, nor over what weakened rules let happen: an impossible state is a finding of the
@@ -164,8 +169,7 @@ impl Raft {
         let recorded = config.snapshot.as_ref().and_then(|snapshot| snapshot.configuration.clone());
         let (since, configuration) = recorded.unwrap_or((0, configuration));
         let hard_state = recovery::recovered_hard_state(&config.rules, config.hard_state, &log);
-        let commit =
-            if recovery::keeps_commit_index(&config.rules) { config.commit.min(log.last_index()) } else { 0 };
+        let commit = recovery::recovered_commit(&config.rules, config.commit, &log)?;
         let mut durability = Durability::recovered(config.hard_state, log.last_index());
         if fit == Fit::Voided {
             durability.reset(log.base());

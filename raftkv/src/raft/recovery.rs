@@ -40,6 +40,31 @@ pub(super) fn keeps_commit_index(rules: &Rules) -> bool {
     rules.storage.persist_commit_index
 }
 
+/// The commit index to start with: what was written down, if it is kept, as far as the log reaches. Why the node must not start,
+/// if it must not.
+pub(super) fn recovered_commit(rules: &Rules, found: u64, log: &Log) -> Result<u64, String> {
+    if !keeps_commit_index(rules) {
+        return Ok(0);
+    }
+    if found > log.last_index() && refuses_lost_entries(rules) {
+        return Err(format!(
+            "entry {found} is committed as far as this node remembers, but its log ends at {}: the disk has lost acknowledged \
+             entries; remove this node from the cluster and add a new one",
+            log.last_index()
+        ));
+    }
+    Ok(found.min(log.last_index()))
+}
+
+/// Whether a node that finds that its log was longer stops.
+fn refuses_lost_entries(rules: &Rules) -> bool {
+    // The honest law: "each server must persist new log entries before they are counted towards commitment" (thesis,
+    // section 3.8). A node that finds that it did not cannot know what else it has promised. etcd stops here: "tocommit is
+    // out of range [lastIndex]. Was the raft log corrupted, truncated, or lost?", and "state.commit is out of range" at a
+    // start.
+    rules.storage.on_log_regression == OnLogRegression::Refuse
+}
+
 impl Raft {
     /// Whether this node knows that it has not voted yet in the present term, if it has no vote there.
     fn remembers_its_vote(&self) -> bool {
@@ -75,10 +100,7 @@ impl Raft {
         if heartbeat.commit <= last_index {
             return;
         }
-        // The honest law: "each server must persist new log entries before they are counted towards commitment" (thesis,
-        // section 3.8). A node that finds that it did not cannot know what else it has promised. etcd stops here:
-        // "tocommit is out of range [lastIndex]. Was the raft log corrupted, truncated, or lost?"
-        if self.rules.storage.on_log_regression == OnLogRegression::Refuse {
+        if refuses_lost_entries(&self.rules) {
             self.out.halt = Some(format!(
                 "the leader of term {} knows that this node acknowledged entry {}, but its log ends at {last_index}: the \
                  disk has lost acknowledged entries; remove this node from the cluster and add a new one",

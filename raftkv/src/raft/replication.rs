@@ -71,7 +71,7 @@ pub(super) struct Leading {
     pub(super) members_as_of: Option<(u64, u64)>,
     /// The orders to change the members that are under way.
     pub(super) changes: Changes,
-    /// Learners that have shown that they keep up.
+    /// Learners that have shown that they keep up, since the last order.
     pub(super) keeps_up: BTreeSet<NodeId>,
 }
 

@@ -15,7 +15,7 @@ use crate::failpoints::{self, Point};
 use crate::raft::log::Position;
 use crate::raft::rules::{Rules, SnapshotWrite};
 use crate::raft::snapshot::{Chunk, Sessions, SnapshotId, SnapshotMeta, Take, Verification};
-use crate::store::Store;
+use crate::store::{Frozen, Store};
 
 /// The suffix of snapshots.
 const SUFFIX: &str = ".snap";
@@ -99,10 +99,10 @@ impl Directory {
         Ok(self.snapshots()?.pop())
     }
 
-    /// Writes a snapshot of `store` and makes it durable.
-    pub(super) fn write(&mut self, take: Take, mut store: Store) -> Result<SnapshotMeta, SnapshotError> {
+    /// Writes a snapshot of `state` and makes it durable.
+    pub(super) fn write(&mut self, take: Take, mut state: Frozen) -> Result<SnapshotMeta, SnapshotError> {
         if take.sessions == Sessions::LeftOut {
-            store.forget_sessions();
+            state.forget_sessions();
         }
         let header = Header::new(take.last, take.configuration.clone());
         let name = name_of(take.last);
@@ -112,7 +112,7 @@ impl Directory {
         };
         let file = File::create(&path).map_err(SnapshotError::io("create", &path))?;
         let wrote = || self.did(Step::Wrote(path.clone()));
-        let (checksum, size) = format::write(BufWriter::new(file), &header, store, wrote)
+        let (checksum, size) = format::write(BufWriter::new(file), &header, state, wrote)
             .map_err(SnapshotError::io("write", &path))?;
         self.did(Step::Whole(path.clone()));
         self.publish(&path, &name)?;

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::raft::log::Position;
 use crate::raft::quorum::Configuration;
 use crate::raft::rules::Rules;
-use crate::store::{Piece, Pieces, Store};
+use crate::store::{Frozen, Piece, Pieces, Store};
 
 const MAGIC: &[u8; 8] = b"RAFTKVS1";
 /// The version of what the blocks say.
@@ -80,7 +80,7 @@ fn encode<T: Serialize>(value: &T, buffer: &mut Vec<u8>) {
 pub(super) fn write(
     out: impl Write,
     header: &Header,
-    store: Store,
+    state: Frozen,
     mut wrote: impl FnMut(),
 ) -> io::Result<(u32, u64)> {
     let mut out = Summing { inner: out, hasher: crc32fast::Hasher::new(), size: 0 };
@@ -90,7 +90,7 @@ pub(super) fn write(
     out.block(&buffer)?;
     wrote();
     buffer.clear();
-    store.into_pieces(&mut |piece: &Piece<'_>| {
+    state.into_pieces(&mut |piece: &Piece<'_>| {
         pieces += 1;
         encode(piece, &mut buffer);
         if buffer.len() >= BLOCK {

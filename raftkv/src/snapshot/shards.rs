@@ -7,6 +7,7 @@
 //! Invariant: a copy never changes.
 //! What it lacks on purpose: an order. Whoever needs one sorts what they get, as the writer of a snapshot does part by part.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -15,16 +16,16 @@ use std::sync::Arc;
 const PARTS: usize = 1024;
 
 /// The keys of a part, under a hash with a secret, so that no client can choose keys that collide.
-type Part<V> = HashMap<String, V>;
+type Part<K, V> = HashMap<K, V>;
 
 /// The map.
 #[derive(Clone, Debug)]
-pub(crate) struct Shards<V> {
-    parts: Vec<Arc<Part<V>>>,
+pub(crate) struct Shards<K, V> {
+    parts: Vec<Arc<Part<K, V>>>,
     len: usize,
 }
 
-impl<V> Default for Shards<V> {
+impl<K, V> Default for Shards<K, V> {
     fn default() -> Self {
         // One empty part stands for all, until each gets its first key.
         Self { parts: vec![Arc::default(); PARTS], len: 0 }
@@ -32,35 +33,44 @@ impl<V> Default for Shards<V> {
 }
 
 /// The part of a key.
-fn part_of(key: &str) -> usize {
+fn part_of<Q: Hash + ?Sized>(key: &Q) -> usize {
     let mut hasher = rustc_hash::FxHasher::default();
     key.hash(&mut hasher);
     // The high bits of this hash are the good ones.
     (hasher.finish() >> 32) as usize % PARTS
 }
 
-impl<V: Clone> Shards<V> {
+impl<K: Eq + Hash + Clone, V: Clone> Shards<K, V> {
     /// What a key is bound to.
-    pub(crate) fn get(&self, key: &str) -> Option<&V> {
+    pub(crate) fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+    {
         self.parts[part_of(key)].get(key)
     }
 
     /// The same, to be changed.
-    pub(crate) fn get_mut(&mut self, key: &str) -> Option<&mut V> {
+    pub(crate) fn get_mut<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
+    where
+        K: Borrow<Q>,
+    {
         let part = &mut self.parts[part_of(key)];
         // A part is not copied for a key that is not there.
         if part.contains_key(key) { Arc::make_mut(part).get_mut(key) } else { None }
     }
 
     /// Binds a key; what it was bound to before.
-    pub(crate) fn insert(&mut self, key: String, value: V) -> Option<V> {
+    pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
         let before = Arc::make_mut(&mut self.parts[part_of(&key)]).insert(key, value);
         self.len += usize::from(before.is_none());
         before
     }
 
     /// Unbinds a key.
-    pub(crate) fn remove_entry(&mut self, key: &str) -> Option<(String, V)> {
+    pub(crate) fn remove_entry<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<(K, V)>
+    where
+        K: Borrow<Q>,
+    {
         let part = &mut self.parts[part_of(key)];
         let removed = if part.contains_key(key) { Arc::make_mut(part).remove_entry(key) } else { None };
         self.len -= usize::from(removed.is_some());
@@ -73,12 +83,12 @@ impl<V: Clone> Shards<V> {
     }
 
     /// All keys, in no order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &V)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.parts.iter().flat_map(|part| part.iter())
     }
 
     /// All keys, part by part. Each part that was visited is given up, so that whoever changes it need not copy it.
-    pub(crate) fn into_parts(self) -> impl Iterator<Item = Arc<Part<V>>> {
+    pub(crate) fn into_parts(self) -> impl Iterator<Item = Arc<Part<K, V>>> {
         self.parts.into_iter()
     }
 }
@@ -91,7 +101,7 @@ mod tests {
 
     use super::*;
 
-    fn contents(shards: Shards<usize>) -> Model<String, usize> {
+    fn contents(shards: Shards<String, usize>) -> Model<String, usize> {
         shards.into_parts().flat_map(|part| (*part).clone()).collect()
     }
 

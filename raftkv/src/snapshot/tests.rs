@@ -58,8 +58,8 @@ fn what_was_written_comes_back_and_the_one_before_goes() {
     let dir = TempDir::new().unwrap();
     let mut directory = Directory::open(dir.path(), &Rules::default()).unwrap();
     assert!(directory.load_newest().unwrap().is_none());
-    directory.write(take(1001, Sessions::Kept), state("a")).unwrap();
-    let written = directory.write(take(2000, Sessions::Kept), state("b")).unwrap();
+    directory.write(take(1001, Sessions::Kept), state("a").frozen()).unwrap();
+    let written = directory.write(take(2000, Sessions::Kept), state("b").frozen()).unwrap();
     assert_eq!(files(dir.path()), 1);
     let (meta, store) = directory.load_newest().unwrap().unwrap();
     assert_eq!((&meta, store.hash()), (&written, state("b").hash()));
@@ -75,7 +75,7 @@ fn without_the_sessions_a_repeated_command_counts_twice() {
     let elements = |sessions| {
         let dir = TempDir::new().unwrap();
         let mut directory = Directory::open(dir.path(), &Rules::default()).unwrap();
-        directory.write(take(1001, sessions), state("a")).unwrap();
+        directory.write(take(1001, sessions), state("a").frozen()).unwrap();
         let (_, mut store) = directory.load_newest().unwrap().unwrap();
         let again = command(Some((7, 1)), Command::Append("list".into(), "x".into()));
         assert_eq!(store.apply(1002, &again).reply, Reply::Done);
@@ -91,7 +91,7 @@ fn without_the_sessions_a_repeated_command_counts_twice() {
 fn a_flipped_bit_is_refused_unless_nobody_looks() {
     let dir = TempDir::new().unwrap();
     let mut directory = Directory::open(dir.path(), &Rules::default()).unwrap();
-    directory.write(take(1001, Sessions::Kept), state("a")).unwrap();
+    directory.write(take(1001, Sessions::Kept), state("a").frozen()).unwrap();
     let path = directory.newest().unwrap().unwrap();
     let mut bytes = fs::read(&path).unwrap();
     let value = bytes.windows(20).position(|bytes| bytes == [b'a'; 20]).unwrap();
@@ -127,7 +127,7 @@ fn crashes(write: &str) -> (HashSet<String>, HashSet<String>) {
     let dir = TempDir::new().unwrap();
     let rules = rules(&format!("snapshot_write={write}"));
     let mut directory = Directory::open(dir.path(), &rules).unwrap();
-    directory.write(take(1001, Sessions::Kept), state("a")).unwrap();
+    directory.write(take(1001, Sessions::Kept), state("a").frozen()).unwrap();
     let synced: HashSet<PathBuf> = HashSet::from([directory.newest().unwrap().unwrap()]);
     let outcomes = Arc::new(Mutex::new((HashSet::new(), HashSet::new())));
     let (from, seen, mut synced) = (dir.path().to_owned(), outcomes.clone(), synced);
@@ -154,7 +154,7 @@ fn crashes(write: &str) -> (HashSet<String>, HashSet<String>) {
         seen.0.insert(found(killed.path(), &Rules::default()));
         seen.1.insert(found(unpowered.path(), &Rules::default()));
     }));
-    directory.write(take(2000, Sessions::Kept), state("b")).unwrap();
+    directory.write(take(2000, Sessions::Kept), state("b").frozen()).unwrap();
     directory.watch = None;
     let outcomes = outcomes.lock().unwrap();
     outcomes.clone()
@@ -204,7 +204,7 @@ fn a_snapshot_travels_in_parts_and_is_what_was_sent() {
         Worker::new(Directory::open(dir.path(), rules).unwrap(), None).unwrap()
     };
     let (mut leader, mut follower) = (worker(&here, &Rules::default()), worker(&there, &Rules::default()));
-    let job = |take, store| Job::Take(Box::new(take), Box::new(store), None);
+    let job = |take, store: Store| Job::Take(Box::new(take), Box::new(store.frozen()), None);
     let (SnapshotReport::Taken(meta), None) =
         report(leader.work(job(take(1001, Sessions::Kept), state("a"))))
     else {

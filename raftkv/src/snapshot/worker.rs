@@ -12,16 +12,15 @@ use rustc_hash::FxHashMap;
 
 use super::{Directory, SnapshotError};
 use crate::raft::io::NodeId;
-use crate::raft::log::Payload;
 use crate::raft::message::Message;
 use crate::raft::snapshot::{SendChunk, SnapshotId, SnapshotMeta, SnapshotReport, SnapshotWork, Take};
-use crate::store::Store;
+use crate::store::{Frozen, Store};
 
 /// What the thread is asked to do.
 #[derive(Debug)]
 pub(crate) enum Job {
-    /// Write a snapshot of this copy of the state. Whoever waits for its end learns of it by the end of the channel.
-    Take(Box<Take>, Box<Store>, Option<Sender<()>>),
+    /// Write a snapshot of the state as it was. Whoever waits for its end learns of it by the end of the channel.
+    Take(Box<Take>, Box<Frozen>, Option<Sender<()>>),
     /// Everything else that the core asks for.
     Work(SnapshotWork),
     /// Free a state that was replaced, which takes as long as it is large.
@@ -83,8 +82,8 @@ impl Worker {
     /// Does one thing.
     pub(crate) fn work(&mut self, job: Job) -> Option<Done> {
         let report = match job {
-            Job::Take(take, store, end) => {
-                let report = self.take(*take, *store);
+            Job::Take(take, state, end) => {
+                let report = self.take(*take, *state);
                 drop(end);
                 report
             }
@@ -128,17 +127,12 @@ impl Worker {
         Some(Done::Report(report, None))
     }
 
-    fn take(&mut self, take: Take, mut store: Store) -> SnapshotReport {
+    fn take(&mut self, take: Take, state: Frozen) -> SnapshotReport {
         // It was ordered before the core knew of one from the leader, which must not be replaced by an older one.
         if self.newest.as_ref().is_some_and(|(newest, _)| newest.last.index >= take.last.index) {
             return SnapshotReport::NotTaken("a newer snapshot has come from the leader".to_owned());
         }
-        for entry in &take.beyond {
-            if let Payload::Command(command) = &entry.payload {
-                let _ = store.apply(entry.index, command.as_bytes());
-            }
-        }
-        let taken = self.directory.write(take, store).and_then(|meta| {
+        let taken = self.directory.write(take, state).and_then(|meta| {
             self.remember(&meta)?;
             Ok(meta)
         });

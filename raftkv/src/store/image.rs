@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Cell, Store, Value};
 use crate::raft::rules::Rules;
-use crate::sessions::SessionImage;
+use crate::sessions::{FrozenSessions, SessionImage};
+use crate::snapshot::Shards;
 
 /// What every image begins with; the last byte is the version.
 const MAGIC: [u8; 4] = *b"kv\x00\x02";
@@ -89,11 +90,28 @@ pub enum ImageError {
     },
 }
 
-impl Store {
+/// A state as it was at one moment, to be written. It shares keys and sessions with the state that goes on, until that
+/// changes them, and lacks what only a state that goes on needs: by when what ends. So making it costs the same for a
+/// state of any size.
+#[derive(Debug)]
+pub(crate) struct Frozen {
+    log_time_ms: u64,
+    sessions: FrozenSessions,
+    map: Shards<String, Cell>,
+    /// The hash of the keys.
+    hash: u64,
+}
+
+impl Frozen {
+    /// Forgets all sessions: what a snapshot without them does to a replica.
+    pub(crate) fn forget_sessions(&mut self) {
+        self.sessions = FrozenSessions::none();
+    }
+
     /// Visits the whole state in pieces, giving up what was visited.
     pub(crate) fn into_pieces<E>(self, visit: &mut impl FnMut(&Piece<'_>) -> Result<(), E>) -> Result<(), E> {
-        let hash = self.hash();
-        visit(&Piece::Base(self.log_time_ms, self.sessions.image()))?;
+        let hash = super::hash_of(self.hash, self.sessions.hash());
+        visit(&Piece::Base(self.log_time_ms, self.sessions.into_image()))?;
         for part in self.map.into_parts() {
             // The same state is the same bytes, whatever led to it.
             let mut cells: Vec<_> = part.iter().collect();
@@ -105,6 +123,14 @@ impl Store {
         }
         visit(&Piece::Hash(hash))
     }
+}
+
+impl Store {
+    /// The state as it is now.
+    pub(crate) fn frozen(&self) -> Frozen {
+        let (sessions, map) = (self.sessions.frozen(), self.map.clone());
+        Frozen { log_time_ms: self.log_time_ms, sessions, map, hash: self.hash }
+    }
 
     /// The whole state as bytes.
     pub fn encode(&self) -> Vec<u8> {
@@ -113,7 +139,7 @@ impl Store {
             bytes = postcard::to_extend(piece, std::mem::take(&mut bytes))?;
             Ok::<(), postcard::Error>(())
         };
-        self.clone().into_pieces(&mut add).expect("a state always encodes into memory");
+        self.frozen().into_pieces(&mut add).expect("a state always encodes into memory");
         bytes
     }
 

@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub use command::{Cas, Command, Lock, Poison, Proposal, Reply, Value};
 pub(crate) use digest::Digest;
 pub use image::ImageError;
-pub(crate) use image::{Piece, Pieces};
+pub(crate) use image::{Frozen, Piece, Pieces};
 
 use crate::raft::rules::{ApplyNondeterminism, DedupSessions, Rules, SessionExpiry, TtlClock};
 use crate::sessions::{Admission, Moment, SESSIONS_MAX, SessionCall, Sessions};
@@ -84,6 +84,11 @@ impl Cell {
     }
 }
 
+/// The hash of a state with keys and sessions of these hashes.
+fn hash_of(keys: u64, sessions: u64) -> u64 {
+    Digest::new(3).word(keys).word(sessions).end()
+}
+
 /// The hash of a list with one more element.
 fn longer(contents: u64, element: &str) -> u64 {
     Digest::new(11).word(contents).bytes(element.as_bytes()).end()
@@ -94,12 +99,12 @@ fn larger(contents: u64, element: &str) -> u64 {
     contents.wrapping_add(Digest::new(12).bytes(element.as_bytes()).end())
 }
 
-/// The replicated state. A clone shares the keys until they change, so that a snapshot costs no copy of them.
+/// The replicated state. What a snapshot needs of it shares keys and sessions until they change, see [`Store::frozen`].
 #[derive(Clone, Debug)]
 pub struct Store {
     rules: Rules,
     local: Local,
-    map: Shards<Cell>,
+    map: Shards<String, Cell>,
     /// The keys that end by themselves, by when they do.
     ends: BTreeSet<(u64, String)>,
     sessions: Sessions,
@@ -191,7 +196,7 @@ impl Store {
 
     /// A hash of the whole state: equal states have equal hashes on all nodes.
     pub fn hash(&self) -> u64 {
-        Digest::new(3).word(self.hash).word(self.sessions.hash()).end()
+        hash_of(self.hash, self.sessions.hash())
     }
 
     /// When the next key ends by itself. It takes an entry after that moment to remove it: see [`Command::Tick`].

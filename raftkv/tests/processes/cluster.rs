@@ -174,6 +174,13 @@ impl Cluster {
         child.wait().unwrap()
     }
 
+    /// SIGSTOP: it does nothing any more, and its kernel goes on taking connections for it.
+    pub(crate) fn pause(&self, id: u8) {
+        let child = self.children[usize::from(id) - 1].as_ref().expect("the node runs");
+        // SAFETY: a plain system call on a child that was not waited for yet.
+        assert_eq!(unsafe { libc::kill(child.id() as i32, libc::SIGSTOP) }, 0);
+    }
+
     /// Waits until a node ends by itself.
     pub(crate) fn wait(&mut self, id: u8) -> ExitStatus {
         let mut child = self.take(id);

@@ -48,24 +48,25 @@
 
 mod clients;
 mod clocks;
+mod disks;
 mod members;
+mod network;
 mod print;
 mod snapshots;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use network::link;
 use raftkv::machine::Machine;
+use raftkv::raft::Raft;
 use raftkv::raft::control::{Order, OrderOutcome, Poke};
-use raftkv::raft::io::{
-    DiskSpace, Effects, Flush, HardState, Input, Micros, NodeId, Persist, PersistId, RequestId,
-};
-use raftkv::raft::log::{Entry, Payload};
-use raftkv::raft::message::{AppendEntries, Message};
+use raftkv::raft::io::{DiskSpace, Effects, HardState, Input, Micros, NodeId, Persist, RequestId};
+use raftkv::raft::log::Entry;
+use raftkv::raft::message::Message;
 use raftkv::raft::recovery::Standing;
 use raftkv::raft::rules::Rules;
 use raftkv::raft::snapshot::SnapshotMeta;
-use raftkv::raft::trace::{Event, EventKind};
-use raftkv::raft::{Config, Raft};
+use raftkv::raft::trace::Event;
 use raftkv::sessions::LeaderMemory;
 use raftkv::sim::clock::Clocks;
 use snapshots::Shelf;
@@ -315,130 +316,6 @@ impl Script {
         Ok(())
     }
 
-    fn seed_log(&mut self, arguments: &[&str]) -> Outcome {
-        let (id, terms) = arguments.split_first().ok_or("log: whose?")?;
-        let node = self.node(id.parse()?)?;
-        for term in terms {
-            let term = term.parse().map_err(|e| format!("{term}: {e}"))?;
-            let index = node.written.log.len() as u64 + 1;
-            node.written.log.push(Entry { index, term, payload: Payload::Noop });
-            node.written.hard_state.term = term;
-        }
-        node.synced = node.written.clone();
-        Ok(())
-    }
-
-    fn seed_term(&mut self, arguments: &[&str]) -> Outcome {
-        let (state, nodes) = arguments.split_first().ok_or("term: which?")?;
-        let (term, vote) = state.split_once('/').map_or((*state, None), |(term, vote)| (term, Some(vote)));
-        let term = term.parse().map_err(|e| format!("{term}: {e}"))?;
-        let voted_for = vote.map(str::parse).transpose()?;
-        for id in self.targets(nodes)? {
-            let node = self.node(id)?;
-            node.written.hard_state = HardState { term, voted_for };
-            node.synced = node.written.clone();
-        }
-        Ok(())
-    }
-
-    fn lose_tail(&mut self, arguments: &[&str]) -> Outcome {
-        let (count, nodes) = arguments.split_first().ok_or("lose: how many entries?")?;
-        let count: usize = count.parse().map_err(|e| format!("{count}: {e}"))?;
-        for id in self.targets(nodes)? {
-            let node = self.node(id)?;
-            node.written.log.truncate(node.written.log.len().saturating_sub(count));
-            node.synced = node.written.clone();
-        }
-        Ok(())
-    }
-
-    fn start(&mut self, id: NodeId) -> Outcome {
-        self.node(id)?;
-        let members = self.initial(id);
-        let (now, rules) = (Micros(self.now), self.rules.clone());
-        let chunk_bytes = if self.chunk == 0 { 1 << 20 } else { self.chunk };
-        let node = self.node(id)?;
-        if node.raft.is_none() {
-            node.machine = Some(Machine::new(&rules));
-            node.memory = LeaderMemory::default();
-            // A start is counted on disk, which syncs what was written before.
-            node.synced = node.written.clone();
-            let Files { hard_state, log, commit } = node.written.clone();
-            let learner = if node.standing == Standing::Learner { " as a learner" } else { "" };
-            let (state, terms) = (print::hard_state(hard_state), print::terms(&log));
-            let snapshot = node.shelf.start();
-            let from = snapshot.as_ref().map(|meta| format!("snapshot up to {}, ", meta.id.last));
-            let from = from.unwrap_or_default();
-            let (standing, seed) = (node.standing, u64::from(id.0));
-            let config =
-                Config { id, members, rules, hard_state, snapshot, log, chunk_bytes, commit, standing, seed };
-            match Raft::new(config, node.clocks.monotonic(now)) {
-                Ok(raft) => node.raft = Some(raft),
-                Err(reason) => {
-                    self.say(format!("{id} does not start: {reason}"));
-                    return Ok(());
-                }
-            }
-            self.say(format!("{id} starts{learner}: {state}, {from}log {terms}"));
-        }
-        Ok(())
-    }
-
-    fn crash(&mut self, id: NodeId) -> Outcome {
-        let node = self.node(id)?;
-        node.raft = None;
-        node.machine = None;
-        node.held = false;
-        let mut lost: Vec<String> =
-            node.open.drain(..).filter_map(|write| write.persist.as_ref().map(print::persist)).collect();
-        lost.extend(node.shelf.crash());
-        self.say(format!(
-            "{id} crashes{}",
-            if lost.is_empty() { String::new() } else { format!(", never written: {}", lost.join("; ")) }
-        ));
-        Ok(())
-    }
-
-    fn power_failure(&mut self, id: NodeId) -> Outcome {
-        self.crash(id)?;
-        let now = self.now;
-        let node = self.node(id)?;
-        node.sync_late(now);
-        let lost = print::loss(&node.written, &node.synced);
-        node.written = node.synced.clone();
-        self.say(format!("{id} loses power{lost}"));
-        Ok(())
-    }
-
-    fn wipe(&mut self, arguments: &[&str]) -> Outcome {
-        let (id, standing) = match arguments {
-            [id] => (id.parse()?, Standing::Voter),
-            [id, "learner"] => (id.parse()?, Standing::Learner),
-            _ => return Err("wipe: whose disk?".into()),
-        };
-        let node = self.node(id)?;
-        (node.written, node.synced, node.standing) = (Files::default(), Files::default(), standing);
-        Ok(())
-    }
-
-    fn disk(&mut self, arguments: &[&str], space: DiskSpace) -> Outcome {
-        for id in self.targets(arguments)? {
-            self.node(id)?.held = space == DiskSpace::Full;
-            self.step(id, Input::Disk(space))?;
-        }
-        Ok(())
-    }
-
-    fn hold(&mut self, id: NodeId) -> Outcome {
-        self.node(id)?.held = true;
-        Ok(())
-    }
-
-    fn release(&mut self, id: NodeId) -> Outcome {
-        self.node(id)?.held = false;
-        self.complete_writes(id)
-    }
-
     fn propose(&mut self, arguments: &[&str]) -> Outcome {
         let [id, commands @ ..] = arguments else { return Err("propose: to whom?".into()) };
         let id = id.parse()?;
@@ -481,49 +358,6 @@ impl Script {
     fn next_timer(&self) -> Option<(u64, NodeId)> {
         let due = |node: &Node| Some(node.clocks.when(node.raft.as_ref().and_then(Raft::deadline)?));
         self.nodes.iter().filter_map(|(&id, node)| Some((due(node)?.0, id))).min()
-    }
-
-    fn run_for(&mut self, arguments: &[&str]) -> Outcome {
-        let [time, delay @ ..] = arguments else { return Err("run: how long?".into()) };
-        let delay = delay.first().and_then(|text| text.strip_prefix("delay=")).unwrap_or("1ms");
-        let (end, delay) = (self.now + micros(time)?, micros(delay)?);
-        loop {
-            let message = self.messages.front().map_or(u64::MAX, |message| message.sent + delay);
-            let timer = self.next_timer().unwrap_or((u64::MAX, NodeId(0)));
-            if message.min(timer.0) > end {
-                break;
-            }
-            self.now = self.now.max(message.min(timer.0));
-            match self.messages.pop_front() {
-                Some(front) if message <= timer.0 => self.arrive(front)?,
-                Some(front) => {
-                    self.messages.push_front(front);
-                    self.step(timer.1, Input::Tick)?;
-                }
-                None => self.step(timer.1, Input::Tick)?,
-            }
-        }
-        self.now = end;
-        Ok(())
-    }
-
-    fn count(&mut self, filters: &[&str]) -> Outcome {
-        let mut counts: BTreeMap<(NodeId, NodeId), usize> = BTreeMap::new();
-        for (from, to, text) in std::mem::take(&mut self.sent) {
-            let matches = |filter: &&str| match filter.split_once('=') {
-                Some(("from", node)) => from.to_string() == node,
-                Some(("to", node)) => to.to_string() == node,
-                Some((_, part)) => text.contains(part),
-                None => false,
-            };
-            if filters.iter().all(matches) {
-                *counts.entry((from, to)).or_default() += 1;
-            }
-        }
-        for ((from, to), count) in counts {
-            self.say(format!("{from} -> {to}: {count}"));
-        }
-        Ok(())
     }
 
     fn step(&mut self, id: NodeId, input: Input) -> Outcome {
@@ -585,121 +419,6 @@ impl Script {
         self.finish_snapshot_work(id)
     }
 
-    fn complete_writes(&mut self, id: NodeId) -> Outcome {
-        while !self.node(id)?.held {
-            let Some(write) = self.node(id)?.open.pop_front() else { break };
-            let synced = write.persist.as_ref().is_none_or(Persist::must_be_synced);
-            let persisted = write.persist.map(|persist| self.write(id, persist)).transpose()?;
-            let said = |event: &&Event| synced || !matches!(event.kind, EventKind::Fsync(_));
-            for event in write.events.iter().filter(said) {
-                self.say(format!("{id} {}", print::event(event)));
-            }
-            for (to, message) in write.messages {
-                self.post(id, to, message);
-            }
-            if let Some(persisted) = persisted {
-                self.step(id, Input::Persisted(persisted))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, id: NodeId, persist: Persist) -> Outcome<PersistId> {
-        if persist.writes() || persist.compact.is_some() {
-            self.say(format!("{id} writes {}", print::persist(&persist)));
-        }
-        let now = self.now;
-        let node = self.node(id)?;
-        node.sync_late(now);
-        if let Flush::Within(millis) = persist.flush {
-            node.late.get_or_insert(now + 1_000 * millis);
-        }
-        let (written, must_be_synced, cached) = (persist.id, persist.must_be_synced(), persist.cached);
-        node.written.hard_state = persist.hard_state.unwrap_or(node.written.hard_state);
-        node.written.commit = persist.commit.unwrap_or(node.written.commit);
-        persist.write_to(&mut node.written.log);
-        if must_be_synced {
-            (node.synced, node.late) = (node.written.clone(), None);
-        }
-        if let Some(cached) = cached {
-            node.written.hard_state = cached;
-            self.say(format!("{id} writes, without waiting for the disk, {}", print::hard_state(cached)));
-        }
-        Ok(written)
-    }
-
-    fn post(&mut self, from: NodeId, to: NodeId, message: Message) {
-        let is_cut = !self.passes(from, to);
-        let (lost, text) = (if is_cut { " lost" } else { "" }, print::message(&message));
-        self.say(format!("{from} -> {to}{lost}: {text}"));
-        self.sent.push((from, to, text));
-        if !is_cut {
-            self.messages.push_back(InFlight { from, to, sent: self.now, message });
-        }
-    }
-
-    fn arrive(&mut self, InFlight { from, to, message, .. }: InFlight) -> Outcome {
-        self.step(to, Input::Message { from, message })
-    }
-
-    /// Takes the messages that match the filters off the network.
-    fn take(&mut self, filters: &[&str]) -> Outcome<Vec<InFlight>> {
-        let mut parsed = Vec::new();
-        for filter in filters {
-            parsed.push(filter.split_once('=').ok_or(format!("`{filter}`: expected from=, to= or is="))?);
-        }
-        let matches = |m: &InFlight| {
-            parsed.iter().all(|&(key, value)| match key {
-                "from" => m.from.to_string() == value,
-                "to" => m.to.to_string() == value,
-                _ => print::message(&m.message).starts_with(value),
-            })
-        };
-        let (taken, kept) = std::mem::take(&mut self.messages).into_iter().partition(matches);
-        self.messages = kept;
-        Ok(Vec::from(taken))
-    }
-
-    fn stabilize(&mut self, arguments: &[&str]) -> Outcome {
-        let among: BTreeSet<NodeId> = self.targets(arguments)?.into_iter().collect();
-        for _ in 0..10_000 {
-            let inside = |m: &InFlight| among.contains(&m.from) && among.contains(&m.to);
-            let Some(position) = self.messages.iter().position(inside) else { return Ok(()) };
-            let Some(message) = self.messages.remove(position) else { return Ok(()) };
-            self.arrive(message)?;
-        }
-        Err("messages never end".into())
-    }
-
-    /// Puts a message on the network that its sender did not send.
-    fn forge(&mut self, arguments: &[&str]) -> Outcome {
-        let [from, to, "AppendEntries", fields @ ..] = arguments else {
-            return Err("send: expected two nodes, then AppendEntries".into());
-        };
-        let mut append =
-            AppendEntries { term: 0, prev_index: 0, prev_term: 0, entries: Vec::new(), commit: 0 };
-        for field in fields {
-            let (key, value) = field.split_once('=').ok_or(format!("`{field}`: expected key=value"))?;
-            let number = |text: &str| text.parse::<u64>().map_err(|e| format!("{text}: {e}"));
-            match key {
-                "term" => append.term = number(value)?,
-                "commit" => append.commit = number(value)?,
-                "prev" => {
-                    let (index, term) = value.split_once('/').ok_or("prev: expected index/term")?;
-                    (append.prev_index, append.prev_term) = (number(index)?, number(term)?);
-                }
-                _ => {
-                    for term in value.split(',') {
-                        let index = append.prev_index + append.entries.len() as u64 + 1;
-                        append.entries.push(Entry { index, term: number(term)?, payload: Payload::Noop });
-                    }
-                }
-            }
-        }
-        self.post(from.parse()?, to.parse()?, Message::AppendEntries(append));
-        Ok(())
-    }
-
     fn state(&mut self) {
         let lines: Vec<String> = self
             .nodes
@@ -724,11 +443,4 @@ fn micros(text: &str) -> Outcome<u64> {
         None => (text.strip_suffix('s').ok_or(format!("`{text}`: expected 60ms or 2s"))?, 1_000_000),
     };
     Ok(factor * digits.parse::<u64>().map_err(|e| format!("{text}: {e}"))?)
-}
-
-/// `n1-n2`, or `n1` for all links of n1.
-fn link(name: &str) -> Outcome<(NodeId, NodeId)> {
-    let (one, other) = name.split_once('-').unwrap_or((name, name));
-    let (one, other) = (one.parse()?, other.parse()?);
-    Ok(if one <= other { (one, other) } else { (other, one) })
 }

@@ -270,7 +270,7 @@ rules! {
             "a second sync succeeds without the data, and a power failure loses acknowledged entries";
         /// What a node does when there is no room for its log.
         on_disk_full: OnDiskFull = OnDiskFull::StopAccepting, "ignore acknowledges entries that are nowhere";
-        /// What a node does when a leader knows that its log was longer.
+        /// What a node does when a leader, or the commit index that it kept, shows that its log was longer.
         on_log_regression: OnLogRegression = OnLogRegression::Accept,
             "refuse trades the node for the certainty that no forgetful disk votes on";
         /// What a node does that finds nothing where its data should be, without --bootstrap.

@@ -111,7 +111,7 @@ switch! {
 }
 
 switch! {
-    /// What a node does when a leader knows that its log was longer.
+    /// What a node does that learns that its log was longer.
     OnLogRegression {
         /// It takes the entries again and goes on.
         Accept = "accept",

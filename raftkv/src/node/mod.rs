@@ -1,15 +1,16 @@
-//! One node: its arguments, its start, its end.
+//! One node: its start and its end.
 //!
 //! Invariant of the start: nobody is answered before the state was recovered and the `boot` line of the trace is written.
 //! Invariant of the end: SIGTERM finishes the writes under way and ends with 0; anything that makes the node unable to
 //! keep its promises ends it with an error and without a further word to anybody.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+mod args;
+mod threads;
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -17,16 +18,19 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
+pub use args::{Args, Member};
+use args::{Cluster, arm, rule_text, rules};
+use threads::{ControlThread, new_runtime, run_snapshots, run_writer, spawn};
+
 use crate::datadir::{DataDir, DataDirError, FirstStart, Identity};
 use crate::driver::{Driver, Ways, micros_since};
-use crate::failpoints::{self, Action, Plan};
+use crate::failpoints::{self, Action};
 use crate::http::{self, AddressBook, BODY_MAX, Control, HttpConfig};
 use crate::inbox::{Arrivals, Happening, Inbox};
 use crate::machine::Machine;
 use crate::peers::known::{Acquaintances, Incarnation};
 use crate::peers::{Patience, Peers, PeersConfig};
 use crate::raft::io::NodeId;
-use crate::raft::quorum::Configuration;
 use crate::raft::rules::{RuleError, Rules, StateMachine, Toggle};
 use crate::raft::trace::Detail;
 use crate::raft::{Config, Raft};
@@ -39,87 +43,6 @@ use crate::writer::{Job, Writer};
 /// How much of a snapshot goes into one message: small enough that heartbeats behind it are not late on a slow link, large
 /// enough that four under way fill a fast one.
 const CHUNK_BYTES: usize = 64 << 10;
-
-/// The arguments of a node.
-#[derive(Clone, Debug, clap::Args)]
-pub struct Args {
-    /// Which member this node is: n1, n2, ...
-    #[arg(long, value_name = "NODE")]
-    pub id: NodeId,
-    /// All members of the cluster with their addresses: n1=10.0.0.1,n2=10.0.0.2
-    #[arg(long, value_name = "NODE=IP,...", value_delimiter = ',', required = true)]
-    pub members: Vec<Member>,
-    /// Where the node keeps what must survive; created if it does not exist
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: PathBuf,
-    /// This is the first start of this node in a new cluster: an empty data directory is no loss
-    #[arg(long)]
-    pub bootstrap: bool,
-    /// Append a trace of everything the node does to this file
-    #[arg(long, value_name = "FILE")]
-    pub trace: Option<PathBuf>,
-    /// Where the node's random timeouts start; drawn if absent
-    #[arg(long)]
-    pub seed: Option<u64>,
-    /// A named set of rules
-    #[arg(long, value_name = "NAME", default_value = "production")]
-    pub preset: String,
-    /// Change one rule of the preset; may be repeated
-    #[arg(long = "rule", value_name = "NAME=VALUE")]
-    pub rules: Vec<String>,
-    /// The port for clients, the same on all members
-    #[arg(long, value_name = "PORT", default_value_t = 7001)]
-    pub client_port: u16,
-    /// The port for the other members, the same on all members
-    #[arg(long, value_name = "PORT", default_value_t = 7002)]
-    pub peer_port: u16,
-    /// This node is not among the first members and learns everything from a leader that was told to add it: --members
-    /// names the first members, as for every other node, and --bind its own address
-    #[arg(long, requires = "bind")]
-    pub join: bool,
-    /// Listen on this address instead of the member's own
-    #[arg(long, value_name = "IP")]
-    pub bind: Option<IpAddr>,
-    /// The name of the cluster; a data directory of another one is refused
-    #[arg(long, value_name = "NAME", default_value = "raftkv")]
-    pub cluster: String,
-    /// Take orders: elections, changes of members, failpoints and more below /control/
-    #[arg(long)]
-    pub control: bool,
-    /// A port for orders beside the client port, served by a thread of its own, so that a held node still listens
-    #[arg(long, value_name = "PORT", default_value_t = 7003)]
-    pub control_port: u16,
-    /// Kill the node at a named point, or hold it there once it has started; may be repeated
-    #[arg(
-        long = "failpoint",
-        value_name = "POINT=ACTION[:skip=N][:index=I][:key=K][:to=NODE]",
-        requires = "control"
-    )]
-    pub failpoints: Vec<Plan>,
-    /// After how many milliseconds a client is told that the outcome of its request is unknown
-    #[arg(long, value_name = "MS", default_value_t = 10_000)]
-    pub request_timeout_ms: u64,
-}
-
-/// A member and its address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// Who.
-    pub id: NodeId,
-    /// Where.
-    pub address: IpAddr,
-}
-
-impl FromStr for Member {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (id, address) =
-            text.split_once('=').ok_or_else(|| format!("`{text}` is not a member: expected n1=10.0.0.1"))?;
-        let address = address.parse().map_err(|_| format!("`{address}` is not an IP address"))?;
-        Ok(Self { id: id.parse()?, address })
-    }
-}
 
 /// Why a node does not run.
 #[derive(Debug, thiserror::Error)]
@@ -188,12 +111,6 @@ async fn stop_on(mut terminate: Signal, mut interrupt: Signal, inbox: Inbox) {
         _ = interrupt.recv() => tracing::info!("stopping: SIGINT"),
     }
     inbox.put(Happening::Stop);
-}
-
-/// The runtime in which all of a node lives but its writer.
-fn new_runtime() -> Result<Runtime, NodeError> {
-    let mut builder = tokio::runtime::Builder::new_current_thread();
-    builder.enable_io().enable_time().build().map_err(io_error("start the runtime"))
 }
 
 /// A running node. Dropping it stops it.
@@ -416,43 +333,6 @@ impl Ready {
     }
 }
 
-/// Starts the writer's thread, and tells when it has ended.
-fn run_writer(
-    writer: Writer,
-    jobs: Receiver<Job>,
-    inbox: Inbox,
-    data_dir: Arc<DataDir>,
-) -> Result<(JoinHandle<()>, oneshot::Receiver<()>), NodeError> {
-    let (tell_end, ended) = oneshot::channel();
-    let thread = spawn("wal", move || {
-        writer.run(&jobs, |report| {
-            // Nobody listens once the driver has ended.
-            inbox.put(Happening::Writer(report));
-        });
-        // The directory is free only when nothing writes to it any more.
-        drop(data_dir);
-        // The node's thread may have ended by a panic.
-        let _ = tell_end.send(());
-    })?;
-    Ok((thread, ended))
-}
-
-/// Starts the thread of snapshots. It ends when the driver has, and what it was asked for is done.
-fn run_snapshots(
-    worker: snapshot::Worker,
-    jobs: Receiver<snapshot::Job>,
-    inbox: Inbox,
-    data_dir: Arc<DataDir>,
-) -> Result<JoinHandle<()>, NodeError> {
-    spawn("snapshots", move || {
-        worker.run(&jobs, |done| {
-            // Nobody listens once the driver has ended.
-            inbox.put(Happening::Snapshots(done));
-        });
-        drop(data_dir);
-    })
-}
-
 /// The life of a node: its driver, and then the writes that are still under way, while HTTP answers that the node stops.
 async fn live(driver: Driver, arrivals: Arrivals, writer_ended: oneshot::Receiver<()>) -> Result<(), String> {
     // A task, because tokio runs tasks in the order in which they became ready: after the sockets that woke it.
@@ -500,126 +380,6 @@ struct Parts {
     cluster: Cluster,
 }
 
-/// The cluster as the arguments describe it.
-struct Cluster {
-    /// The client addresses of all members.
-    members: BTreeMap<NodeId, SocketAddr>,
-    /// This node's client address.
-    own: SocketAddr,
-    /// What a data directory is bound to: the name and the initial members.
-    identity: String,
-}
-
-impl Cluster {
-    fn of(args: &Args) -> Result<Self, NodeError> {
-        let mut members = BTreeMap::new();
-        for member in &args.members {
-            let address = SocketAddr::new(member.address, args.client_port);
-            if members.insert(member.id, address).is_some() {
-                return Err(NodeError::Arguments(format!("--members names {} twice", member.id)));
-            }
-        }
-        let own = match (members.get(&args.id), args.bind) {
-            (Some(_), _) if args.join => {
-                let reason = "but --members names it: it is one of the first members already";
-                return Err(NodeError::Arguments(format!("--id is {} with --join, {reason}", args.id)));
-            }
-            (None, Some(bind)) if args.join => SocketAddr::new(bind, args.client_port),
-            (Some(&own), _) => own,
-            (None, _) => {
-                let reason =
-                    "but --members does not name it; add it, or use --join for a node that comes later";
-                return Err(NodeError::Arguments(format!("--id is {}, {reason}", args.id)));
-            }
-        };
-        let names: Vec<String> = members.keys().map(NodeId::to_string).collect();
-        Ok(Self { members, own, identity: format!("{}/{}", args.cluster, names.join(",")) })
-    }
-
-    /// What this node believes before it has a log. One that comes later believes nothing.
-    fn first_members(&self, args: &Args) -> Configuration {
-        if args.join {
-            return Configuration::default();
-        }
-        Configuration::new(self.members.keys().copied().collect())
-    }
-
-    fn peer_addresses(&self, args: &Args) -> BTreeMap<NodeId, SocketAddr> {
-        let others = self.members.iter().filter(|(id, _)| **id != args.id);
-        others.map(|(&id, address)| (id, SocketAddr::new(address.ip(), args.peer_port))).collect()
-    }
-}
-
-/// Arms the points of the arguments that have this action.
-fn arm(args: &Args, action: Action) {
-    for plan in args.failpoints.iter().filter(|plan| plan.action == action) {
-        failpoints::registry().arm(plan.clone());
-    }
-}
-
-/// A thread that serves what the node's thread serves: while that is held, it would not hear the order to go on, nor a
-/// signal.
-#[derive(Debug)]
-struct ControlThread {
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl ControlThread {
-    fn start(config: HttpConfig, listener: TcpListener, inbox: Inbox) -> Result<Self, NodeError> {
-        let runtime = new_runtime()?;
-        let entered = runtime.enter();
-        http::spawn(config, listener, inbox).map_err(io_error("serve orders"))?;
-        let mut terminate = signal(SignalKind::terminate()).map_err(io_error("handle SIGTERM"))?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(io_error("handle SIGINT"))?;
-        drop(entered);
-        let (stop, stopped) = oneshot::channel::<()>();
-        let serve = async move {
-            tokio::pin!(stopped);
-            loop {
-                tokio::select! {
-                    // The sender is never used: its end is the order to stop.
-                    _ = &mut stopped => return,
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
-                }
-                // Whoever is held could not finish what it does.
-                failpoints::registry().disarm(None);
-            }
-        };
-        let thread = spawn("control", move || runtime.block_on(serve))?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
-    }
-}
-
-impl Drop for ControlThread {
-    fn drop(&mut self) {
-        self.stop = None;
-        if let Some(thread) = self.thread.take() {
-            // A panic of that thread was printed by its own hook.
-            let _ = thread.join();
-        }
-    }
-}
-
-/// The rules that the arguments ask for.
-fn rules(args: &Args) -> Result<Rules, NodeError> {
-    let mut rules = Rules::preset(&args.preset)?;
-    for rule in &args.rules {
-        let (name, value) = rule
-            .split_once('=')
-            .ok_or_else(|| NodeError::Arguments(format!("--rule {rule}: expected NAME=VALUE")))?;
-        rules.set(name.trim(), value.trim())?;
-    }
-    rules.validate()?;
-    Ok(rules)
-}
-
-/// The value of a rule as text, for showing it.
-fn rule_text(rules: &Rules, name: &str) -> String {
-    rules.list().into_iter().find(|(rule, _)| *rule == name).map(|(_, value)| value).unwrap_or_default()
-}
-
 /// Why log and snapshot cannot be of one node's making, if they cannot.
 fn what_is_missing(has_snapshot: bool, recovered: &Recovered) -> Option<&'static str> {
     match has_snapshot {
@@ -657,62 +417,4 @@ fn log_recovery(id: NodeId, boot: u64, recovered: &Recovered) {
 pub(crate) fn drawn_seed() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(std::process::id())
-}
-
-fn spawn<T: Send + 'static>(
-    name: &str,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<JoinHandle<T>, NodeError> {
-    std::thread::Builder::new()
-        .name(name.into())
-        .spawn(work)
-        .map_err(io_error(format!("start the thread {name}")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(clap::Parser)]
-    struct Cli {
-        #[command(flatten)]
-        args: Args,
-    }
-
-    fn parse(line: &str) -> Result<Args, clap::Error> {
-        let words = std::iter::once("node").chain(line.split_whitespace());
-        <Cli as clap::Parser>::try_parse_from(words).map(|cli| cli.args)
-    }
-
-    #[test]
-    fn arguments_are_read() {
-        let line = "--id n2 --members n1=10.0.0.1,n2=10.0.0.2 --data-dir d --rule read_mode=local --rule pre_vote=off";
-        let args = parse(line).unwrap();
-        let cluster = Cluster::of(&args).unwrap();
-        assert_eq!(cluster.own, "10.0.0.2:7001".parse().unwrap());
-        assert_eq!(cluster.peer_addresses(&args), [(NodeId(1), "10.0.0.1:7002".parse().unwrap())].into());
-        assert_eq!(rule_text(&rules(&args).unwrap(), "read_mode"), "local");
-    }
-
-    #[test]
-    fn contradictions_are_refused() {
-        for (line, expected) in [
-            ("--id n3 --members n1=10.0.0.1 --data-dir d", "does not name it"),
-            ("--id n1 --members n1=10.0.0.1,n1=10.0.0.2 --data-dir d", "names n1 twice"),
-        ] {
-            let Err(error) = Cluster::of(&parse(line).unwrap()) else { panic!("{line} is accepted") };
-            assert!(error.to_string().contains(expected), "{error}");
-        }
-        for (line, expected) in [
-            ("--id n1 --members n1=10.0.0.1 --data-dir d --rule read_mode", "expected NAME=VALUE"),
-            ("--id n1 --members n1=10.0.0.1 --data-dir d --rule read_mod=log", "did you mean `read_mode`"),
-            ("--id n1 --members n1=10.0.0.1 --data-dir d --preset x", "no preset `x`"),
-        ] {
-            let error = rules(&parse(line).unwrap()).unwrap_err().to_string();
-            assert!(error.contains(expected), "{error}");
-        }
-        for line in ["--id x --members n1=10.0.0.1 --data-dir d", "--id n1 --members n1 --data-dir d"] {
-            assert!(parse(line).is_err(), "{line}");
-        }
-    }
 }
