@@ -43,7 +43,7 @@ impl Clocks {
     /// All that a step needs to know of the time.
     pub fn now(&self, at: Micros, lease_clock: LeaseClock) -> Now {
         let monotonic = self.monotonic(at);
-        let boottime = monotonic.0 + self.suspended;
+        let boottime = monotonic.0 + self.suspended - self.still_suspended(at);
         let lease = match lease_clock {
             LeaseClock::Monotonic => monotonic.0,
             LeaseClock::Boottime => boottime,
@@ -72,6 +72,18 @@ impl Clocks {
         self.suspended += micros.saturating_mul(self.rate_permille) / 1000;
     }
 
+    /// How much of the last suspension is still to come, by this node's clocks.
+    fn still_suspended(&self, at: Micros) -> u64 {
+        let left = self.since.saturating_sub(at.0).saturating_mul(self.rate_permille) / 1000;
+        left.min(self.suspended)
+    }
+
+    /// The machine goes on at `at`, if it is suspended. Nothing may run on it before.
+    pub fn wake(&mut self, at: Micros) {
+        self.suspended -= self.still_suspended(at);
+        self.since = self.since.min(at.0);
+    }
+
     /// Somebody sets the time of day by so many microseconds.
     pub fn set_by(&mut self, micros: i64) {
         self.set = self.set.saturating_add(micros);
@@ -94,6 +106,15 @@ mod tests {
             (show(LeaseClock::Monotonic), show(LeaseClock::Boottime), show(LeaseClock::Wall)),
             (3_000, 8_000, 7_300)
         );
+    }
+
+    #[test]
+    fn a_suspended_machine_that_wakes_early_has_lost_no_time() {
+        let mut clocks = Clocks::default();
+        clocks.suspend(Micros(3_000), 10_000);
+        clocks.wake(Micros(5_000));
+        let show = |clock| clocks.now(Micros(6_000), clock).lease.0;
+        assert_eq!((show(LeaseClock::Monotonic), show(LeaseClock::Boottime)), (4_000, 6_000));
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(super) struct Write {
 
 /// How a node ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Crash {
+pub(crate) enum Crash {
     /// kill -9: the kernel keeps what was written.
     Process,
     /// Only what was synced is sure to stay.
@@ -154,6 +154,26 @@ impl Disk {
         if self.cached.iter().any(|(_, due)| due.is_some_and(|due| due <= now)) {
             self.sync();
         }
+    }
+
+    /// The term that is on the platter.
+    pub(super) fn term(&self) -> u64 {
+        self.synced.hard_state.term
+    }
+
+    /// Whether this entry would survive a power failure, in the log or in a snapshot.
+    pub(super) fn holds(&self, index: u64, term: u64) -> bool {
+        let place = self.synced.log.binary_search_by_key(&index, |entry| entry.index);
+        self.covers(index) || place.is_ok_and(|place| self.synced.log[place].term == term)
+    }
+
+    /// Whether the log, or the snapshot before it, would reach to this index after a power failure.
+    pub(super) fn reaches(&self, index: u64) -> bool {
+        self.covers(index) || self.synced.log.last().is_some_and(|last| last.index >= index)
+    }
+
+    fn covers(&self, index: u64) -> bool {
+        index <= self.synced.given_up.max(self.snapshots.covered())
     }
 
     /// How many writes a crash may keep or lose.

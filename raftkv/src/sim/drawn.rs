@@ -5,6 +5,7 @@
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+use super::storms::Storm;
 use crate::raft::io::NodeId;
 use crate::raft::rules::Rules;
 
@@ -56,6 +57,15 @@ pub(super) fn rules(
         }
     }
     drawn
+}
+
+/// Storms about leases need them, where they are safe and the caller did not choose.
+pub(super) fn prefer_leases(storm: Storm, chosen: &Rules, drawn: &mut Vec<(&'static str, &'static str)>) {
+    let is_about_leases = matches!(storm, Storm::Leases | Storm::Restarts);
+    if is_about_leases && chosen.read == Rules::default().read && leases_are_safe(chosen) {
+        drawn.retain(|(rule, _)| *rule != "read_mode");
+        drawn.push(("read_mode", "lease"));
+    }
 }
 
 /// How fast the clocks of each node run, in thousandths: any two are apart by a factor below 1.1, and often by nearly that.

@@ -8,6 +8,7 @@ use super::disk::{Crash, Done, votes};
 use super::invariants::Invariant;
 use super::network::arrivals;
 use super::snapshot::{Outcome, store_of};
+use super::storms::longest_write;
 use super::world::{Event, Node, Waiting, World};
 use crate::raft::Raft;
 use crate::raft::control::OrderOutcome;
@@ -31,7 +32,10 @@ impl World {
         let restored = &self.nodes[position].state;
         let judged = self.witness.saw_step(id, raft, &effects.trace, &effects.apply, restored);
         self.judge(judged);
+        let judged = self.saw_overlaps(id, &effects.trace);
+        self.judge(judged);
         self.members.saw(&effects.trace);
+        self.watch(id, &effects);
         if let Some(reason) = effects.halt {
             self.crash(id, Crash::Process);
             return self.found(Invariant::Progress, format!("{id} stops: {reason}"));
@@ -39,7 +43,7 @@ impl World {
         self.apply(id, &effects);
         self.work_on_snapshots(id, std::mem::take(&mut effects.snapshots));
         self.node(id).deadline = effects.deadline;
-        let fsync = self.random.random_range(20..=self.report.shape.fsync_us_max);
+        let fsync = self.random.random_range(20..=longest_write(&self.report.shape, id));
         let done = Micros(self.now.0 + fsync);
         self.node(id).disk.submit(&mut effects, done);
         self.post(id, effects.send);
@@ -201,6 +205,8 @@ impl World {
                     let judged = self.witness.saw_vote(id, term, candidate);
                     self.judge(judged);
                 }
+                let judged = self.saw_acks(id, &write.events);
+                self.judge(judged);
                 self.post(id, write.messages);
                 if let Some(persisted) = persisted {
                     self.step(id, Input::Persisted(persisted));
@@ -245,7 +251,7 @@ impl World {
             if !self.network.passes(from, to) {
                 continue;
             }
-            for at in arrivals(&mut self.random, &self.report.shape, self.now) {
+            for at in arrivals(&mut self.random, &self.report.shape, self.now, &message) {
                 self.schedule_at(at, Event::Deliver { from, to, message: message.clone() });
             }
         }

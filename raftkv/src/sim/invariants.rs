@@ -42,6 +42,14 @@ pub enum Invariant {
     ExactlyOnce,
     /// What a client was told is done stays in the log.
     AcknowledgedStays,
+    /// While a leader holds a lease nobody else is elected.
+    LeaseExclusive,
+    /// What a leader commits by counting is on the disks of a quorum.
+    CommitQuorum,
+    /// What a follower acknowledges is on its disk.
+    DurableAck,
+    /// Any two quorums of adjacent configurations meet.
+    QuorumOverlap,
     /// A node that has only lost power starts again.
     Recovery,
     /// A healed cluster works and converges.

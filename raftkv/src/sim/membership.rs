@@ -11,6 +11,7 @@ use std::fmt;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::storms::Storm;
 use super::world::{Event as Happening, Waiting, World};
 use crate::raft::Raft;
 use crate::raft::control::{Change, Order, Part};
@@ -56,7 +57,7 @@ pub(super) struct Members {
 
 impl Members {
     /// Draws who comes and goes in a cluster of `nodes`. Rules of which every value is safe are drawn with it.
-    pub(super) fn draw(seed: u64, nodes: u16, rules: &mut Rules) -> Self {
+    pub(super) fn draw(seed: u64, nodes: u16, storm: Storm, rules: &mut Rules) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed ^ 0x6d65_6d62_6572_7321);
         let has_witness = rules.membership.witness != Witness::None;
         // A smaller cluster could never have such a quorum, or would have nobody but its witness.
@@ -67,14 +68,20 @@ impl Members {
             first = first.with_witness(NodeId(nodes));
         }
         let every_ms = [0, 0, 0, 15, 60, 200][random.random_range(0..6)];
+        let is_storm = storm == Storm::Members;
+        // In a storm of members most orders come at elections.
+        let every_ms = if is_storm { every_ms.max(60) * 5 } else { every_ms };
         let coming = (every_ms > 0 && !has_witness).then(|| {
             // Clusters of even size have changes whose majorities do not meet (Ongaro, 2015).
-            let size = [nodes, nodes, 2, 4, 4][random.random_range(0..5)].max(least as u16);
+            let sizes = if is_storm { [nodes, 4, 4, 4, 4] } else { [nodes, nodes, 2, 4, 4] };
+            let size = sizes[random.random_range(0..5)].max(least as u16);
             first = Configuration::new((1..=size).map(NodeId).collect());
-            if rules.membership.membership == Membership::Single && random.random_range(0..2) == 0 {
+            if rules.membership.membership == Membership::Single
+                && random.random_range(0..if is_storm { 4 } else { 2 }) == 0
+            {
                 rules.membership.membership = Membership::Joint;
             }
-            rules.membership.learners &= random.random_range(0..3) > 0;
+            rules.membership.learners &= random.random_range(0..3) > if is_storm { 1 } else { 0 };
             let (way, learners) = (rules.membership.membership, rules.membership.learners);
             Coming { spares: random.random_range(1..=2), every_ms, way, learners }
         });
@@ -181,15 +188,20 @@ impl World {
         self.schedule_change();
         let leaders = self.leaders();
         let Some(leader) = self.any(&leaders) else { return };
+        if self.members.divides() {
+            self.split();
+        }
+        self.order_change(leader);
+    }
+
+    /// Asks a node to change the members, in whichever way is drawn.
+    pub(super) fn order_change(&mut self, leader: NodeId) {
         let ids = self.ids();
         let Some(raft) = &self.nodes[leader.0 as usize - 1].raft else { return };
         if raft.latest().is_empty() {
             return;
         }
         let latest = raft.latest().clone();
-        if self.members.divides() {
-            self.split();
-        }
         let change = self.members.draw_change(&latest, &ids);
         self.requests += 1;
         let request = RequestId(self.requests);

@@ -12,15 +12,17 @@ pub mod clock;
 pub mod invariants;
 
 mod clients;
-mod disk;
+pub(crate) mod disk;
 mod drawn;
 mod effects;
 mod faults;
 mod membership;
 mod nemesis;
 mod network;
+mod overlap;
 mod recovery;
 mod snapshot;
+mod storms;
 mod world;
 
 use std::fmt;
@@ -28,6 +30,7 @@ use std::fmt;
 use crate::raft::rules::Rules;
 pub use invariants::{Finding, Invariant};
 pub use membership::Coming;
+pub use storms::Storm;
 
 /// How a run ended.
 #[derive(Clone, Debug)]
@@ -85,6 +88,14 @@ pub struct Shape {
     pub chunk_bytes: usize,
     /// For how long a node lets its inputs gather, in microseconds; 0: it takes each on its own.
     pub batch_us_max: u64,
+    /// At which moments faults strike.
+    pub storm: Storm,
+    /// Whose disk is slow.
+    pub slow_disk: Option<u16>,
+    /// How late a repeated message may be, in microseconds; 0: as late as any other.
+    pub echo_us_max: u64,
+    /// How late entries and parts of snapshots may be, in microseconds; 0: as late as any other message.
+    pub overtaken_us_max: u64,
     /// Who else may become a member, and how.
     pub coming: Option<Coming>,
     /// How fast each node's clocks run, in thousandths: apart by less than the honest rules assume.
@@ -99,7 +110,7 @@ impl fmt::Display for Shape {
             f,
             "{} nodes, loss {}‰, duplicates {}‰, stragglers {}‰, latency <= {} us, fsync <= {} us, a fault every {} ms, \
              an operation every {} us, {} ms of faults, {} entries in a message, \
-             batches of <= {} us, {} bytes of a snapshot in a message, clocks at {:?}‰",
+             batches of <= {} us, {} bytes of a snapshot in a message, clocks at {:?}‰, {}",
             self.nodes,
             self.loss_permille,
             self.duplicate_permille,
@@ -112,8 +123,12 @@ impl fmt::Display for Shape {
             self.entries_per_append,
             self.batch_us_max,
             self.chunk_bytes,
-            self.clocks_permille
+            self.clocks_permille,
+            self.storm
         )?;
+        if let Some(slow) = self.slow_disk {
+            write!(f, ", the disk of n{slow} is slow")?;
+        }
         if let Some(coming) = &self.coming {
             write!(f, ", {coming}")?;
         }
@@ -135,12 +150,7 @@ pub fn run(seed: u64, rules: &Rules, demand: Demand) -> Report {
     world::World::new(seed, rules).run(demand)
 }
 
-/// Each rule value that breaks an invariant, as `name=value`. `follower_commit_cap=own_last` is missing: this
-/// leader sends AppendEntries without entries only where the logs are known to agree to the end, so it takes
-/// a message of another implementation to do harm; `testdata/commit_cap.txt` shows it. So is `lease_clock_drift_bound=1`: with clocks
-/// that differ by less than 10 % a lease then outlives the promises by 14 ms at most, counted from when the heartbeats were sent.
-/// Within that time a voter that waits up to 150 ms longer would have to be elected and to acknowledge a write. It was seen once in more
-/// than 100,000 seeds, most of them with longer timeouts; `testdata/lease_clock_drift_bound.txt` shows it.
+/// Each rule value that breaks an invariant, as `name=value`.
 pub const UNSAFE_RULES: &[&str] = &[
     "persist_vote=memory",
     "persist_vote=cache",
@@ -165,6 +175,7 @@ pub const UNSAFE_RULES: &[&str] = &[
     "append_conflict=truncate_always",
     "match_from=next_index",
     "heartbeat_commit=raw",
+    "follower_commit_cap=own_last",
     "commit_only_current_term=false",
     "uncommitted_on_election=discard",
     "leader_counts_self=immediately",
@@ -185,6 +196,7 @@ pub const UNSAFE_RULES: &[&str] = &[
     "read_mode=lease leader_stickiness=on vote_wait_after_restart=false",
     "read_mode=lease leader_stickiness=on lease_revoke_on_transfer=false",
     "read_mode=lease leader_stickiness=on lease_duration=1s",
+    "read_mode=lease leader_stickiness=on lease_clock_drift_bound=1",
     "read_mode=lease leader_stickiness=on lease_clock=monotonic",
     "read_mode=lease leader_stickiness=on lease_clock=wall",
     "read_index_confirm=none",
@@ -233,5 +245,4 @@ pub const NEEDS_MANY_SEEDS: &[&str] = &[
     "config_requires_current_term_commit=false",
     "config_one_at_a_time=false",
     "config_rollback=false",
-    "read_mode=lease leader_stickiness=on vote_wait_after_restart=false",
 ];

@@ -6,7 +6,9 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::Shape;
+use super::storms::is_bulk;
 use crate::raft::io::{Micros, NodeId};
+use crate::raft::message::Message;
 
 /// The shortest way of a message, in microseconds.
 pub(super) const LATENCY_US_MIN: u64 = 50;
@@ -44,17 +46,26 @@ impl Network {
 }
 
 /// When the copies of a message arrive: none, one or two times.
-pub(super) fn arrivals(random: &mut ChaCha8Rng, shape: &Shape, now: Micros) -> Vec<Micros> {
+pub(super) fn arrivals(
+    random: &mut ChaCha8Rng,
+    shape: &Shape,
+    now: Micros,
+    message: &Message,
+) -> Vec<Micros> {
     let mut copies = Vec::with_capacity(2);
     if random.random_range(0..1000) >= shape.loss_permille {
-        copies.push(());
+        copies.push(0);
     }
     if random.random_range(0..1000) < shape.duplicate_permille {
-        copies.push(());
+        copies.push(shape.echo_us_max);
     }
-    let mut delay = || {
+    let overtaken = if is_bulk(message) { shape.overtaken_us_max } else { 0 };
+    let mut delay = |late: u64| {
         let straggles = random.random_range(0..1000) < shape.straggler_permille;
-        random.random_range(LATENCY_US_MIN..=if straggles { 500_000 } else { shape.latency_us_max })
+        let way =
+            random.random_range(LATENCY_US_MIN..=if straggles { 500_000 } else { shape.latency_us_max });
+        // Not drawn where there is nothing to draw, so that the run stays what it was.
+        way + if late > 0 { random.random_range(0..=late) } else { 0 }
     };
-    copies.into_iter().map(|()| Micros(now.0 + delay())).collect()
+    copies.into_iter().map(|late| Micros(now.0 + delay(late.max(overtaken)))).collect()
 }

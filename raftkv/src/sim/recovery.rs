@@ -19,6 +19,10 @@ impl World {
     /// Mends everything and waits until a write was acknowledged and all nodes have applied the same.
     pub(super) fn demand_progress(&mut self) {
         self.network.heal();
+        self.weather.calm_down();
+        self.report.shape.slow_disk = None;
+        self.report.shape.echo_us_max = 0;
+        self.report.shape.overtaken_us_max = 0;
         self.report.shape.loss_permille = 0;
         self.report.shape.straggler_permille = 0;
         // A mended network keeps messages in order, as the connections of real nodes do.
@@ -27,10 +31,17 @@ impl World {
         self.queue.retain(|Reverse(scheduled)| {
             !matches!(
                 scheduled.event,
-                Event::Fault | Event::Desert { .. } | Event::Change | Event::Restart(_) | Event::Room(_)
+                Event::Fault
+                    | Event::Desert { .. }
+                    | Event::Strike(_)
+                    | Event::Change
+                    | Event::Restart(_)
+                    | Event::Room(_)
             )
         });
         for id in self.ids() {
+            let now = self.now;
+            self.node(id).clocks.wake(now);
             self.node(id).disk.heal();
             self.start(id);
             self.node(id).paused_until = Micros(0);

@@ -219,6 +219,12 @@ impl Shelf {
             }
             _ => {}
         }
+        self.lose_work();
+    }
+
+    /// The node ends: what was under way is lost, what has a name stays.
+    pub(super) fn lose_work(&mut self) {
+        self.work.clear();
         (self.before, self.loaded, self.unsynced) = (None, None, false);
         self.received.clear();
     }
@@ -226,6 +232,11 @@ impl Shelf {
     /// The state of the snapshot that was received last, if it is this one.
     pub(super) fn take_loaded(&mut self, id: SnapshotId) -> Option<Snapshot> {
         self.loaded.take().filter(|snapshot| snapshot.meta.id == id)
+    }
+
+    /// The last entry that the newest one covers, 0 without one.
+    pub(super) fn covered(&self) -> u64 {
+        self.newest.as_ref().map_or(0, |snapshot| snapshot.meta.id.last.index)
     }
 
     /// What a starting node finds.

@@ -16,7 +16,9 @@ use super::invariants::{Finding, Invariant, Witness};
 use super::membership::Members;
 use super::nemesis::Rest;
 use super::network::Network;
+use super::overlap::Latest;
 use super::snapshot::State;
+use super::storms::{Storm, Strike, Weather};
 use super::{Demand, Report, Shape};
 use crate::raft::io::{DiskSpace, Input, Micros, NodeId, Now, ReadAsk, RequestId};
 use crate::raft::log::Entry;
@@ -37,6 +39,7 @@ pub(super) enum Event {
     Fault,
     Change,
     Desert { leader: NodeId, other: NodeId, rest: Rest },
+    Strike(Strike),
 }
 
 #[derive(Debug)]
@@ -104,6 +107,8 @@ pub(super) struct World {
     pub(super) witness: Witness,
     pub(super) clients: Clients,
     pub(super) members: Members,
+    pub(super) weather: Weather,
+    pub(super) latest: Latest,
     /// Once in a run: until then nobody writes at this leader that some node no longer hears, and nothing else goes wrong. Else
     /// that node's log is soon too old for it to be elected, and the leader is safe by accident.
     pub(super) lull: Option<(NodeId, Micros)>,
@@ -127,6 +132,10 @@ fn draw_shape(random: &mut ChaCha8Rng, rules: &Rules) -> Shape {
         entries_per_append: pick(&[1, 2, 1024]) as usize,
         chunk_bytes: pick(&[256, 4_096, 65_536]) as usize,
         batch_us_max: pick(&[0, 0, 500, 10_000]),
+        storm: Storm::None,
+        slow_disk: None,
+        echo_us_max: 0,
+        overtaken_us_max: 0,
         coming: None,
         clocks_permille: Vec::new(),
         rules: Vec::new(),
@@ -141,7 +150,9 @@ impl World {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let mut shape = draw_shape(&mut random, rules);
         let mut rules = rules.clone();
-        let members = Members::draw(seed, shape.nodes, &mut rules);
+        let weather = Weather::draw(seed, &mut shape);
+        drawn::prefer_leases(weather.storm, &rules, &mut shape.rules);
+        let members = Members::draw(seed, shape.nodes, weather.storm, &mut rules);
         (shape.nodes, shape.coming) = (members.first(), members.coming().cloned());
         let everybody = shape.nodes + shape.coming.as_ref().map_or(0, |coming| coming.spares);
         shape.clocks_permille.resize(everybody as usize, 1000);
@@ -190,6 +201,8 @@ impl World {
             witness: Witness::default(),
             clients: Clients::new(),
             members,
+            weather,
+            latest: Latest::default(),
             lull: None,
             tidy: false,
             report,
@@ -282,6 +295,7 @@ impl World {
             Event::Operation => self.begin_operation(),
             Event::Fault => self.begin_fault(),
             Event::Change => self.begin_change(),
+            Event::Strike(strike) => self.carry_out_strike(strike),
             Event::Desert { leader, other, rest } => self.desert(leader, other, rest),
         }
     }
@@ -350,6 +364,7 @@ impl World {
             Ok(raft) => {
                 let rules = self.rules.clone();
                 let judged = self.witness.saw_start(id, &state, &raft);
+                self.latest.saw(id, &raft);
                 let node = self.node(id);
                 node.host.restart(&rules, seed);
                 if let Some((index, store)) = store {
@@ -379,6 +394,7 @@ impl World {
         node.inbox.clear();
         node.wakes = None;
         node.paused_until = Micros(0);
+        node.clocks.wake(now);
         self.report.crashes += 1;
         self.waiting.retain(|_, (at, _)| *at != id);
     }
