@@ -8,23 +8,35 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
+use crate::http;
 use crate::peers::codec::{self, FRAME_MAX, HELLO_MAX, Hello};
 use crate::raft::control::{Change, Order, Part, Poke, Timer};
 use crate::raft::io::{DiskSpace, HardState, Input, Micros, NodeId, PersistId, ReadAsk, RequestId};
-use crate::raft::message::Message;
+use crate::raft::log::Position;
+use crate::raft::message::*;
 use crate::raft::quorum::Configuration;
 use crate::raft::recovery::Standing;
 use crate::raft::rules::Rules;
+use crate::raft::snapshot::{SnapshotId, SnapshotMeta, SnapshotReport, SnapshotWork};
 use crate::raft::{Config, Raft};
 use crate::sim::UNSAFE_RULES;
+use crate::sim::disk::Crash;
+use crate::sim::pool::{Act, Pool};
+use crate::snapshot::{self, Verified};
 use crate::wal::{self, Sizes, Wal};
 
 /// A body and its name, which is that of its target and of its corpus.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: &[Target] =
-    &[("wal_reader", wal_reader), ("peer_frame", peer_frame), ("raft_steps", raft_steps)];
+pub const TARGETS: &[Target] = &[
+    ("wal_reader", wal_reader),
+    ("snapshot_file", snapshot_file),
+    ("peer_frame", peer_frame),
+    ("http_request", http_request),
+    ("raft_steps", raft_steps),
+    ("raft_pool", raft_pool),
+];
 
 /// The bytes of a segment file: a start on it reads them or says why not, and a second start finds what the first left.
 ///
@@ -54,6 +66,56 @@ pub fn wal_reader(bytes: &[u8]) {
         (first.entries, first.hard_state, first.boot),
         (second.entries, second.hard_state, second.boot)
     );
+}
+
+/// The bytes of a snapshot file: refused, or read to a state that is the same after it was written and read again.
+///
+/// The lowest bit of the first byte says whether checksums are compared. With the next one set the rest is the payloads of
+/// blocks, each behind its length in two bytes.
+pub fn snapshot_file(bytes: &[u8]) {
+    let Some((&how, bytes)) = bytes.split_first() else { return };
+    let rules = Rules::default();
+    let file = if how & 2 == 0 { bytes.to_vec() } else { blocks(bytes) };
+    let verified = if how & 1 == 0 { Verified::Yes } else { Verified::No };
+    let Some((hash, again)) = snapshot::read_and_write(&file, verified, &rules) else { return };
+    if verified == Verified::Yes {
+        let (same, _) =
+            snapshot::read_and_write(&again, verified, &rules).expect("what was written can be read");
+        assert_eq!(hash, same);
+    }
+}
+
+/// A snapshot file with these blocks.
+fn blocks(mut bytes: &[u8]) -> Vec<u8> {
+    let mut file = b"RAFTKVS1".to_vec();
+    while let Some((len, rest)) = bytes.split_first_chunk() {
+        let (payload, rest) = rest.split_at(rest.len().min(usize::from(u16::from_le_bytes(*len))));
+        file.extend((payload.len() as u32).to_le_bytes());
+        file.extend(crc32fast::hash(payload).to_le_bytes());
+        file.extend(payload);
+        bytes = rest;
+    }
+    file
+}
+
+/// A request of a client or an operator: the method as a byte, then lines: the URI, headers as `name:value`, an empty one;
+/// the rest is the body.
+pub fn http_request(bytes: &[u8]) {
+    let Some((&method, rest)) = bytes.split_first() else { return };
+    let method = ["GET", "PUT", "POST", "DELETE", "PATCH"][usize::from(method) % 5];
+    let mut lines = rest.splitn(2, |&byte| byte == b'\n');
+    let mut request = hyper::Request::builder().method(method).uri(lines.next().unwrap_or_default());
+    let mut rest = lines.next().unwrap_or_default();
+    while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
+        let line;
+        (line, rest) = (&rest[..end], &rest[end + 1..]);
+        let Some(colon) = line.iter().position(|&byte| byte == b':') else { break };
+        request = request.header(&line[..colon], &line[colon + 1..]);
+    }
+    // What is no HTTP does not come so far.
+    if let Ok(request) = request.body(()) {
+        http::understands(&request.into_parts().0, rest);
+    }
 }
 
 /// The frames of a segment with these payloads.
@@ -148,15 +210,51 @@ pub fn raft_steps(bytes: &[u8]) {
         now += u64::from(script.byte()) * 500;
         // Some inputs share a step.
         if script.byte() % 4 > 0 {
-            while !inputs.is_empty() {
-                raft.steps(Micros(now), &mut inputs);
+            take_all(&mut raft, now, &mut inputs, &mut script);
+        }
+    }
+    take_all(&mut raft, now, &mut inputs, &mut script);
+    let _ = raft.status();
+}
+
+/// Lets the node take everything, and tells it how its work on snapshots ended.
+fn take_all(raft: &mut Raft, now: u64, inputs: &mut VecDeque<Input>, script: &mut Script<'_>) {
+    let mut answers = 0;
+    while !inputs.is_empty() {
+        let effects = raft.steps(Micros(now), inputs);
+        for work in effects.snapshots {
+            // A node that orders work for each answer would keep this going.
+            answers += 1;
+            if answers < 64
+                && let Some(report) = script.report(work)
+            {
+                inputs.push_back(Input::Snapshot(report));
             }
         }
     }
-    while !inputs.is_empty() {
-        raft.steps(Micros(now), &mut inputs);
+}
+
+/// A cluster with safe rules whose messages come whenever, and as often as, the bytes say: every invariant holds.
+pub fn raft_pool(bytes: &[u8]) {
+    let mut script = Script(bytes);
+    let mut rules = Rules::default();
+    let modes = ["read_index", "lease", "follower_read_index", "log"];
+    let members = 1 + u16::from(script.byte() % 4);
+    let choices = [
+        ("read_mode", modes[usize::from(script.byte()) % 4]),
+        ("snapshot", ["off", "3", "8"][usize::from(script.byte()) % 3]),
+        ("membership", ["single", "joint"][usize::from(script.byte()) % 2]),
+        ("learners", ["true", "false"][usize::from(script.byte()) % 2]),
+        ("backtrack", ["term_hint", "binary", "one"][usize::from(script.byte()) % 3]),
+        ("max_entries_per_append", ["1", "2", "1024"][usize::from(script.byte()) % 3]),
+    ];
+    for (name, value) in choices.into_iter().chain([("log_keep", "0")]) {
+        rules.set(name, value).expect("these are values of these rules");
     }
-    let _ = raft.status();
+    let Some(mut pool) = Pool::new(&rules, members) else { return };
+    while let Some(act) = script.act(pool.nodes()) {
+        pool.act(act);
+    }
 }
 
 /// Bytes that are read as decisions; 0 once they are used up.
@@ -181,6 +279,94 @@ impl Script<'_> {
         NodeId(u16::from(self.byte() % 6))
     }
 
+    /// What happens next in a cluster of `nodes`.
+    fn act(&mut self, nodes: u16) -> Option<Act> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let kind = self.byte();
+        let id = NodeId(1 + u16::from(self.byte()) % nodes);
+        Some(match kind % 32 {
+            // Mostly what was sent lately.
+            0..11 => Act::Deliver(usize::from(self.byte() % 8)),
+            11 | 12 => Act::Deliver(usize::from(self.byte()) * 7),
+            13..16 => Act::Pass(id, u64::from(self.byte()) * 2),
+            16..19 => Act::Write(id, self.byte()),
+            19 => Act::Read(id),
+            20..27 => Act::Sync(id),
+            27 | 28 => Act::Snapshot(id),
+            29 => Act::Restart(id, Crash::Process, usize::from(self.byte())),
+            30 => Act::Restart(id, Crash::Power, usize::from(self.byte())),
+            _ => Act::Order(id, self.harmless_order()),
+        })
+    }
+
+    /// An order that breaks nothing: `poke` is left out, which makes a leader believe what is not so.
+    fn harmless_order(&mut self) -> Order {
+        match self.order() {
+            Order::Poke(_) => Order::Campaign,
+            order => order,
+        }
+    }
+
+    /// How some work on a snapshot ends: as it should, or not.
+    fn report(&mut self, work: SnapshotWork) -> Option<SnapshotReport> {
+        let fails = self.byte().is_multiple_of(4);
+        Some(match work {
+            SnapshotWork::Take(_) if fails => SnapshotReport::NotTaken("the disk failed".into()),
+            SnapshotWork::Take(take) => {
+                let id = SnapshotId { last: take.last, checksum: take.last.index as u32 };
+                SnapshotReport::Taken(SnapshotMeta { id, size: 100, configuration: take.configuration })
+            }
+            SnapshotWork::Complete(id, _) if fails => SnapshotReport::NotReceived(id, "it differs".into()),
+            SnapshotWork::Complete(id, _) => {
+                SnapshotReport::Received(SnapshotMeta { id, size: self.number(), configuration: None })
+            }
+            SnapshotWork::Send(chunk) if fails => SnapshotReport::NotSent(chunk.to, chunk.id),
+            SnapshotWork::Send(_) | SnapshotWork::Store(_) => return None,
+        })
+    }
+
+    /// A message of any kind with numbers that meet each other; the rest come as encoded bytes.
+    fn message(&mut self) -> Message {
+        let term = self.number();
+        match self.byte() % 12 {
+            0 => Message::TimeoutNow(TimeoutNow { term }),
+            1 => {
+                let is_agreed = self.byte().is_multiple_of(2);
+                Message::StateHash(StateHash { term, index: self.number(), hash: self.number(), is_agreed })
+            }
+            2 => Message::StateHashReply(StateHashReply { term, index: self.number(), hash: self.number() }),
+            3 => Message::ReadIndex(ReadIndex { term, tag: self.number() }),
+            4 => Message::ReadIndexReply(ReadIndexReply { term, tag: self.number(), index: self.number() }),
+            5..8 => Message::InstallSnapshot(InstallSnapshot {
+                term,
+                id: self.snapshot_id(),
+                total: self.number(),
+                offset: self.number(),
+                data: vec![7; usize::from(self.byte() % 32)],
+            }),
+            8 => {
+                let wanted = InstallOutcome::Wanted(self.snapshot_id(), self.number());
+                Message::InstallReply(InstallReply { term, outcome: wanted })
+            }
+            9 => {
+                let outcome = InstallOutcome::Covered(self.number());
+                Message::InstallReply(InstallReply { term, outcome })
+            }
+            10 => Message::Heartbeat(Heartbeat { term, commit: self.number(), round: self.number() }),
+            _ => {
+                let round = self.number();
+                Message::HeartbeatReply(HeartbeatReply { term, round, last_index: self.number() })
+            }
+        }
+    }
+
+    fn snapshot_id(&mut self) -> SnapshotId {
+        let last = Position { index: self.number(), term: self.number() };
+        SnapshotId { last, checksum: u32::from(self.byte() % 4) }
+    }
+
     fn input(&mut self) -> Option<Input> {
         if self.0.is_empty() {
             return None;
@@ -192,7 +378,8 @@ impl Script<'_> {
             2 => Input::Read { request, ask: ReadAsk::default() },
             3..=5 => Input::Persisted(PersistId(self.number())),
             6 => Input::Disk(if self.byte().is_multiple_of(2) { DiskSpace::Full } else { DiskSpace::Free }),
-            7 | 8 => Input::Order { request, order: self.order() },
+            7 => Input::Order { request, order: self.order() },
+            8..11 => Input::Message { from: self.node(), message: self.message() },
             _ => {
                 let from = self.node();
                 match postcard::take_from_bytes::<Message>(self.0) {

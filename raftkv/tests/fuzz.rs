@@ -8,6 +8,8 @@ use raftkv::peers::codec;
 use raftkv::raft::io::{HardState, NodeId, Persist, PersistId};
 use raftkv::raft::log::{Entry, Payload};
 use raftkv::raft::message::*;
+use raftkv::sessions::SessionCall;
+use raftkv::store::{Command, Proposal};
 use raftkv::wal::{self, Sizes, Wal};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -63,8 +65,69 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             script.extend([1, 1, 3, 9, 1, 1]);
             vec![script]
         }
+        "snapshot_file" => {
+            let payloads = snapshot_blocks();
+            let mut file = b"RAFTKVS1".to_vec();
+            let mut behind_lengths = vec![2];
+            for payload in payloads {
+                file.extend((payload.len() as u32).to_le_bytes());
+                file.extend(crc32fast::hash(&payload).to_le_bytes());
+                file.extend(&payload);
+                behind_lengths.extend((payload.len() as u16).to_le_bytes());
+                behind_lengths.extend(payload);
+            }
+            vec![[&[0], &file[..]].concat(), [&[1], &file[..]].concat(), behind_lengths]
+        }
+        "http_request" => [
+            "\x00/kv/a%2Fb?mode=read_index\nraft-session-index:7\n\n",
+            "\x01/kv/k?ttl=2s\nraft-session:1\nraft-seq:2\n\nvalue",
+            "\x02/kv/k/cas\n\n{\"expected\":null,\"new\":\"b\"}",
+            "\x02/kv/k/incr\n\n-3",
+            "\x02/kv/k/lock?ttl=500ms\n\nme",
+            "\x02/control/members\n\n{\"add\":{\"node\":\"n4\",\"address\":\"10.0.0.4\",\"part\":\"learner\"}}",
+            "\x02/control/poke\n\n{\"node\":\"n2\",\"next_index\":5}",
+            "\x01/control/failpoints\n\n{\"point\":\"mid_apply\",\"action\":\"hold\",\"skip\":2}",
+        ]
+        .map(|request| request.as_bytes().to_vec())
+        .to_vec(),
+        "raft_pool" => vec![pool_script(0), pool_script(1), pool_script(2)],
         other => panic!("no seeds for the target {other}: write some"),
     }
+}
+
+/// The payloads of a snapshot: its header, its pieces and its end.
+fn snapshot_blocks() -> Vec<Vec<u8>> {
+    let rules = raftkv::raft::rules::Rules::default();
+    let mut store = raftkv::store::Store::new(&rules);
+    for (index, command) in [
+        Command::Put("k".into(), "v".into()),
+        Command::Add("s".into(), "m".into()),
+        Command::Increment("c".into(), 3),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let session = Some(SessionCall { client: 1, sequence: 1 + index as u64 });
+        store.apply(1 + index as u64, &Proposal { stamp_ms: 1, session, command }.encode());
+    }
+    // See `snapshot/format.rs`: format 1, the entry that it covers, no configuration; the pieces; how many these are.
+    let header = postcard::to_stdvec(&(1_u32, (3_u64, 1_u64), None::<()>)).unwrap();
+    let pieces = store.encode()[4..].to_vec();
+    let end = postcard::to_stdvec(&(store.keys() as u64 + 2)).unwrap();
+    vec![header, pieces, end]
+}
+
+/// A cluster that elects a leader, writes, takes snapshots and loses a node now and then, spoken in acts.
+fn pool_script(kind: u8) -> Vec<u8> {
+    let mut script = vec![2, kind, 1, kind, 1, kind, 2];
+    let mut random = ChaCha8Rng::seed_from_u64(u64::from(kind));
+    // Patience ends at one node; then messages, syncs and writes in turn.
+    script.extend([13, 0, 200]);
+    for _ in 0..400 {
+        let act = [0, 0, 0, 5, 13, 16, 16, 20, 20, 27, 19, 30][random.random_range(0..12)];
+        script.extend([act, random.random_range(0..4), random.random_range(0..40)]);
+    }
+    script
 }
 
 /// A segment file without its blank space, and the same as payloads behind their lengths.

@@ -92,3 +92,17 @@ pub(crate) fn spawn(config: HttpConfig, listener: TcpListener, inbox: Inbox) -> 
     tokio::spawn(serve::run(listener, config, inbox));
     Ok(())
 }
+
+/// Whether a request means anything: its path, its headers, its body and, below `/control/`, its order. For fuzzers; nothing
+/// is carried out.
+pub(crate) fn understands(head: &hyper::http::request::Parts, body: &[u8]) -> bool {
+    match request::route(&head.method, head.uri.path()) {
+        Ok(request::Route::Control(order)) => control::read(&head.method, &order, body).is_ok(),
+        Ok(request::Route::Write(key, verb)) => request::write(key, verb, head, body).is_ok(),
+        Ok(request::Route::Get(key, _)) => {
+            request::read(key, head.uri.query(), &head.headers, "read_index").is_ok()
+        }
+        Ok(_) => true,
+        Err(_) => false,
+    }
+}

@@ -20,6 +20,7 @@ mod membership;
 mod nemesis;
 mod network;
 mod overlap;
+pub(crate) mod pool;
 mod recovery;
 mod snapshot;
 mod storms;

@@ -14,6 +14,7 @@ mod worker;
 
 use std::path::{Path, PathBuf};
 
+use crate::raft::rules::Rules;
 pub use directory::Directory;
 pub(crate) use shards::Shards;
 pub(crate) use worker::{Done, Job, Worker};
@@ -52,6 +53,28 @@ impl SnapshotError {
     fn damaged(path: &Path, what: impl Into<String>) -> Self {
         Self::Damaged { path: path.into(), what: what.into() }
     }
+}
+
+/// Reads the bytes of a file as a start does, and writes what was read again; for fuzzers. Nothing if they are refused.
+pub(crate) fn read_and_write(bytes: &[u8], is_verified: Verified, rules: &Rules) -> Option<(u64, Vec<u8>)> {
+    let blocks = match is_verified {
+        Verified::Yes => format::Blocks::Verified,
+        Verified::No => format::Blocks::Believed,
+    };
+    let loaded = format::read(bytes, bytes.len() as u64, blocks, rules).ok()?;
+    let hash = loaded.store.hash();
+    let mut again = Vec::new();
+    format::write(&mut again, &loaded.header, loaded.store, || {}).expect("memory takes every write");
+    Some((hash, again))
+}
+
+/// Whether the checksums in a file are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verified {
+    /// They are.
+    Yes,
+    /// They are believed.
+    No,
 }
 
 #[cfg(test)]

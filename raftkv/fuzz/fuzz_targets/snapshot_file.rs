@@ -1,0 +1,4 @@
+//! See `raftkv::fuzz::snapshot_file`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| raftkv::fuzz::snapshot_file(bytes));
