@@ -106,7 +106,9 @@ impl Twin {
                 if let Ok(file) = made {
                     self.files.insert(file, vec![Vec::new()]);
                     self.fresh.push(file);
-                    self.rename(|names| drop(names.insert(name, file)));
+                    self.rename(|names| {
+                        let _ = names.insert(name, file);
+                    });
                 }
             }
             Step::Write(name, at, length, byte) => {
@@ -162,7 +164,9 @@ impl Twin {
                 let done = self.store.unlink(directory, text, UNIX_EPOCH);
                 assert_eq!(done.is_ok(), self.find(name).is_some());
                 if done.is_ok() {
-                    self.rename(|names| drop(names.remove(&name)));
+                    self.rename(|names| {
+                        let _ = names.remove(&name);
+                    });
                 }
             }
             Step::Rename(from, to) => {
@@ -191,7 +195,9 @@ impl Twin {
                 let done = self.store.link(file, directory, text, UNIX_EPOCH);
                 assert_eq!(done.is_ok(), self.find(to).is_none());
                 if done.is_ok() {
-                    self.rename(|names| drop(names.insert(to, file)));
+                    self.rename(|names| {
+                        let _ = names.insert(to, file);
+                    });
                 }
             }
         }

@@ -64,7 +64,8 @@ pub(crate) fn read_and_write(bytes: &[u8], is_verified: Verified, rules: &Rules)
     let loaded = format::read(bytes, bytes.len() as u64, blocks, rules).ok()?;
     let hash = loaded.store.hash();
     let mut again = Vec::new();
-    format::write(&mut again, &loaded.header, loaded.store, || {}).expect("memory takes every write");
+    format::write(&mut again, &loaded.header, loaded.store.frozen(), || {})
+        .expect("memory takes every write");
     Some((hash, again))
 }
 
