@@ -160,7 +160,9 @@ fn a_history_and_a_model_that_do_not_fit_are_refused() {
         .exits(USAGE)
         .complains(":write at line 1, and the model is set");
     let transaction = "{:type :invoke, :f :txn, :value [[:r 1 nil]], :process 0}";
-    judge("h.edn", transaction, &["--model", "register"]).exits(USAGE).complains("h.edn:1:1: transactions");
+    judge("h.edn", transaction, &["--model", "register"])
+        .exits(USAGE)
+        .complains("--model list-append or multi-register");
     judge("h.edn", STALE, &["--junit", "x.xml"]).exits(USAGE).complains("--junit");
     let place = Place::new();
     place.write("plan.json", "{}");

@@ -106,6 +106,7 @@ impl World {
             Op::Cas { expected, new, .. } if *expected == now => (new.clone(), Reply::Done),
             Op::Cas { .. } => return Reply::Mismatch((self.below(2) == 0).then_some(now)),
             Op::Append { value, .. } | Op::Add { value, .. } => (collected(items(now), value), Reply::Done),
+            Op::Other { function, .. } => panic!("nobody asks for a {function} here"),
         };
         self.state.insert(op.key().clone(), next);
         reply

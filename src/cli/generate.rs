@@ -63,6 +63,13 @@ enum Model {
     CasRegister,
     Append,
     Set,
+    Counter,
+    FifoQueue,
+    UnorderedQueue,
+    Mutex,
+    OwnerMutex,
+    FencedLock,
+    MultiRegister,
     /// Transactions of appends to lists and reads of them; in EDN only
     ListAppend,
 }
@@ -139,6 +146,13 @@ fn settings(args: &HistoryArgs) -> Settings {
             Model::Register => generate::Model::Register,
             Model::CasRegister => generate::Model::CasRegister,
             Model::Append => generate::Model::Append,
+            Model::Counter => generate::Model::Counter,
+            Model::FifoQueue => generate::Model::FifoQueue,
+            Model::UnorderedQueue => generate::Model::UnorderedQueue,
+            Model::Mutex => generate::Model::Mutex,
+            Model::OwnerMutex => generate::Model::OwnerMutex,
+            Model::FencedLock => generate::Model::FencedLock,
+            Model::MultiRegister => generate::Model::MultiRegister,
             // Transactions have a generator of their own, to which the model means nothing.
             Model::Set | Model::ListAppend => generate::Model::Set,
         },

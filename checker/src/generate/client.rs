@@ -17,11 +17,13 @@ pub(super) struct Client {
     pub(super) open: Option<Open>,
     /// The value that it saw last, and where.
     pub(super) seen: Option<(Key, Value)>,
+    /// The lock that it holds.
+    pub(super) holds: Option<Key>,
 }
 
 impl Client {
     pub(super) fn new(process: ProcessId) -> Self {
-        Client { process, open: None, seen: None }
+        Client { process, open: None, seen: None, holds: None }
     }
 
     pub(super) fn invoke(&mut self, op: Op) {

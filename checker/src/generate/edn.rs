@@ -79,6 +79,7 @@ fn put_argument(line: &mut String, op: &Op, seen: Option<&Value>) {
             put(line, new);
             line.push(']');
         }
+        Op::Other { argument, .. } => put(line, seen.unwrap_or(argument)),
         Op::Members { .. } => {
             if let Some(Value::List(_)) = seen {
                 line.push('#');

@@ -16,6 +16,15 @@
 //!   shows the last places of the two in the opposite order.
 //! * set: an element is added, once in the whole history, and a later read does not show it.
 //!
+//! For the other models a *key* is marked instead: no outcome on it is unknown, and when the violation begins none of its
+//! calls is open. So it is known what is in it:
+//!
+//! * counter: a read that shows less than the sum.
+//! * queues: an element that is taken twice (stale), or is there and not found (lost); first in, first out also one that
+//!   is taken before one that was put before it (reordered).
+//! * locks: acquired by two, with no release between (stale); a token that is smaller than one before it (reordered).
+//! * registers together: like a register, and `reordered` is a read of which one half is old.
+//!
 //! Each is impossible whatever the other calls did. Invariant: the same settings give the same events. There is no random
 //! number crate here, so that a seed means the same history in every version.
 
@@ -31,7 +40,7 @@ mod violation;
 use crate::history::{Event, EventBody, Key, Op, Outcome, ProcessId, Reply, Value};
 use client::Client;
 pub use edn::EdnWriter;
-use random::Random;
+pub(crate) use random::Random;
 use store::Store;
 pub use transactions::transactions;
 
@@ -46,6 +55,48 @@ pub enum Model {
     Append,
     /// Additions to sets, and reads of them.
     Set,
+    /// Additions to counters, and reads of them.
+    Counter,
+    /// Queues that are first in, first out.
+    FifoQueue,
+    /// Queues without an order.
+    UnorderedQueue,
+    /// Locks that anybody may release.
+    Mutex,
+    /// Locks that only their holder releases.
+    OwnerMutex,
+    /// ... and that answer tokens.
+    FencedLock,
+    /// Registers that are read and written together.
+    MultiRegister,
+}
+
+impl Model {
+    /// Whether it is a lock.
+    fn is_lock(self) -> bool {
+        matches!(self, Model::Mutex | Model::OwnerMutex | Model::FencedLock)
+    }
+
+    /// Whether a violation marks a key, on which no outcome is unknown, and not a value.
+    fn marks_keys(self) -> bool {
+        !matches!(self, Model::Register | Model::CasRegister | Model::Append | Model::Set)
+    }
+
+    /// The calls that a violation adds, at most.
+    fn woven(self) -> u64 {
+        if self.is_lock() { 6 } else { 4 }
+    }
+
+    /// Whether a violation of this name means something for it.
+    fn knows(self, violation: Violation) -> bool {
+        match violation {
+            Violation::Stale => true,
+            Violation::Lost => !self.is_lock(),
+            Violation::Reordered => {
+                !matches!(self, Model::Counter | Model::UnorderedQueue | Model::Mutex | Model::OwnerMutex)
+            }
+        }
+    }
 }
 
 /// Which values are written.
@@ -105,9 +156,6 @@ pub struct Truth {
     pub unknown: u64,
 }
 
-/// The calls that a violation adds, at most.
-const WOVEN: u64 = 4;
-
 impl Settings {
     /// Whether such a history exists.
     pub fn check(&self) -> Result<(), Impossible> {
@@ -118,12 +166,20 @@ impl Settings {
         if !(0.0..=1.0).contains(&self.unknown) {
             return refuse("the share of unknown outcomes is from 0% to 100%");
         }
+        match self.violation {
+            Some(violation) if !self.model.knows(violation) => {
+                return refuse("this violation means nothing for this model; try stale");
+            }
+            _ => {}
+        }
         match (self.values, self.violation) {
             (Values::Few(0), _) => refuse("there must be at least one value"),
             (Values::Few(1), Some(_)) => {
                 refuse("a violation needs two values: with one, every read is explained")
             }
-            (_, Some(_)) if self.operations < WOVEN => refuse("a violation needs at least 4 operations"),
+            (_, Some(_)) if self.operations < self.model.woven() => {
+                refuse("a violation needs at least 4 operations, and of a lock 6")
+            }
             _ => Ok(()),
         }
     }
@@ -133,7 +189,7 @@ impl Settings {
 pub fn generate(settings: &Settings, sink: &mut dyn FnMut(&Event)) -> Result<Truth, Impossible> {
     settings.check()?;
     let mut simulation = Simulation::new(settings, sink);
-    let plain = settings.operations - if settings.violation.is_some() { WOVEN } else { 0 };
+    let plain = settings.operations - if settings.violation.is_some() { settings.model.woven() } else { 0 };
     let at = simulation.random.below(plain + 1);
     let mut told = None;
     while simulation.invoked < at {
@@ -163,6 +219,8 @@ struct Simulation<'s> {
     late: Vec<Op>,
     /// The values that no call of unknown outcome puts.
     marked: Vec<Value>,
+    /// The key on which no outcome is unknown.
+    marked_key: Option<Key>,
     /// The values that the calls of a violation put.
     pair: [Value; 2],
     time: u64,
@@ -178,9 +236,16 @@ const LATE: usize = 16;
 impl<'s> Simulation<'s> {
     fn new(settings: &'s Settings, sink: &'s mut dyn FnMut(&Event)) -> Self {
         let clients = u64::from(settings.clients);
+        let mut random = Random::new(settings.seed);
+        let keys: Vec<Key> = (0..settings.keys).map(|key| Key::new(key.to_string())).collect();
+        let marks_key = settings.violation.is_some() && settings.model.marks_keys();
+        let marked_key = marks_key.then(|| keys[random.below(keys.len() as u64) as usize].clone());
         let (marked, other) = match settings.values {
-            // A set shows an element that was added twice once, so its marked ones are of their own.
-            Values::Few(n) if settings.model == Model::Set => (i64::from(n), i64::from(n) + 1),
+            // A set shows an element that was added twice once, so its marked ones are of their own; and so are those of
+            // models where a key is marked.
+            Values::Few(n) if settings.model == Model::Set || settings.model.marks_keys() => {
+                (i64::from(n), i64::from(n) + 1)
+            }
             Values::Few(n) => (i64::from(n) - 1, i64::from(n) - 2),
             Values::Unique => (-1, -2),
         };
@@ -192,13 +257,14 @@ impl<'s> Simulation<'s> {
         Simulation {
             settings,
             sink,
-            random: Random::new(settings.seed),
-            keys: (0..settings.keys).map(|key| Key::new(key.to_string())).collect(),
+            random,
+            keys,
             store: Store::new(settings.model, settings.keys),
             clients: (0..clients).map(|process| Client::new(ProcessId(process))).collect(),
             late: Vec::new(),
             marked: [marked, other].map(Value::Int).into_iter().take(count).collect(),
             pair: [marked, other].map(Value::Int),
+            marked_key,
             time: 0,
             fresh: 0,
             next_process: clients,
@@ -243,9 +309,16 @@ impl<'s> Simulation<'s> {
         if open.reply.is_none() && !open.doomed {
             // A client that is about to give up may do so before its call takes effect.
             let doomed = self.random.chance(self.settings.unknown);
-            if doomed && store::puts(&open.op).is_none_or(|value| !self.marked.contains(value)) {
+            let may_be = store::puts(&open.op).is_none_or(|value| !self.marked.contains(value))
+                && self.marked_key.as_ref() != Some(open.op.key());
+            if doomed && may_be {
                 open.doomed = true;
-                if self.random.chance(0.5) {
+                // A lock that nobody ever gives back would be the end of the history.
+                let (never, at_once) = (open.op.name() == "acquire", open.op.name() == "release");
+                if never {
+                    return;
+                }
+                if at_once || self.random.chance(0.5) {
                     self.store.apply(&open.op);
                 } else if !open.op.is_read() {
                     self.late.push(open.op.clone());
@@ -264,7 +337,17 @@ impl<'s> Simulation<'s> {
 
     fn complete(&mut self, client: usize, reply: Option<Reply>) {
         let process = self.clients[client].process;
+        if let Some(open) = &self.clients[client].open {
+            self.clients[client].holds = match (open.op.name(), &reply) {
+                ("acquire", Some(Reply::Done | Reply::Value(_))) => Some(open.op.key().clone()),
+                _ => None,
+            };
+        }
         let outcome = match reply {
+            // The lock was not free.
+            Some(Reply::Mismatch(_)) if self.settings.model.is_lock() => {
+                Outcome::Failed("not now".to_owned())
+            }
             Some(reply) => {
                 self.clients[client].saw(&reply);
                 Outcome::Ok(reply)
@@ -291,6 +374,9 @@ impl<'s> Simulation<'s> {
     /// The next call of a client.
     fn op(&mut self, client: usize) -> Op {
         let key = self.keys[self.random.below(self.keys.len() as u64) as usize].clone();
+        if self.settings.model.marks_keys() {
+            return self.other(client, key);
+        }
         let kinds = if self.settings.model == Model::CasRegister { 3 } else { 2 };
         let kind = self.random.below(kinds);
         match (self.settings.model, kind) {
@@ -307,6 +393,40 @@ impl<'s> Simulation<'s> {
                 Op::Cas { key, expected, new: self.value() }
             }
             _ => Op::Write { key, value: self.value() },
+        }
+    }
+
+    /// The next call of a client, in a model with words of its own.
+    fn other(&mut self, client: usize, key: Key) -> Op {
+        let call = |function: &str, key, argument| Op::Other { key, function: function.into(), argument };
+        let kind = self.random.below(2);
+        match self.settings.model {
+            Model::Counter if kind == 0 => Op::Read { key },
+            Model::Counter => {
+                let by = match self.settings.values {
+                    Values::Unique => 1,
+                    Values::Few(n) => 1 + self.random.below(u64::from(n)) as i64,
+                };
+                call("add", key, Value::Int(by))
+            }
+            Model::MultiRegister => {
+                let value = self.value();
+                call("txn", key, store::pair_of(kind == 0, &value, &value))
+            }
+            Model::Mutex if self.store.is_held(&key) && kind == 0 => call("release", key, Value::Nil),
+            Model::Mutex => call("acquire", key, Value::Nil),
+            Model::OwnerMutex | Model::FencedLock => {
+                let owner = Value::Int(self.clients[client].process.0 as i64);
+                match self.clients[client].holds.clone() {
+                    Some(held) => call("release", held, owner),
+                    None => call("acquire", key, owner),
+                }
+            }
+            _ if kind == 0 => call("dequeue", key, Value::Nil),
+            _ => {
+                let value = self.value();
+                call("enqueue", key, value)
+            }
         }
     }
 

@@ -1,10 +1,10 @@
 //! A seeded sequence of numbers: SplitMix64 (Steele, Lea & Flood 2014). Not for secrets.
 
 /// See the module.
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Random(seed)
     }
 
@@ -17,12 +17,12 @@ impl Random {
     }
 
     /// A number below `bound`, which is not 0. The bias of the multiplication is below 1 in 2^32 for the bounds used here.
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
     }
 
     /// Whether something of this probability happens.
-    pub(super) fn chance(&mut self, probability: f64) -> bool {
+    pub(crate) fn chance(&mut self, probability: f64) -> bool {
         ((self.next() >> 11) as f64) < probability * (1u64 << 53) as f64
     }
 }

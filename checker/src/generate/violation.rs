@@ -10,11 +10,145 @@ impl Simulation<'_> {
         self.drain_marked();
         let writer = self.random.below(self.clients.len() as u64) as usize;
         let reader = self.random.below(self.clients.len() as u64) as usize;
+        if let Some(key) = self.marked_key.clone() {
+            return self.marked_key(violation, key, writer, reader);
+        }
         let key = self.keys[self.random.below(self.keys.len() as u64) as usize].clone();
         match self.settings.model {
             Model::Register | Model::CasRegister => self.register(violation, key, writer, reader),
             Model::Append => self.list(violation, key, writer, reader),
-            Model::Set => self.set(violation, key, writer, reader),
+            _ => self.set(violation, key, writer, reader),
+        }
+    }
+
+    fn marked_key(&mut self, violation: Violation, key: Key, writer: usize, reader: usize) -> String {
+        for client in 0..self.clients.len() {
+            if self.clients[client].open.as_ref().is_some_and(|open| *open.op.key() == key) {
+                self.finish(client);
+            }
+        }
+        match self.settings.model {
+            Model::Counter => self.counter(violation, key, writer, reader),
+            Model::MultiRegister => self.registers(violation, key, writer, reader),
+            Model::FifoQueue | Model::UnorderedQueue => self.queue(violation, key, writer, reader),
+            _ => self.lock(violation, key, writer, reader),
+        }
+    }
+
+    fn counter(&mut self, violation: Violation, key: Key, writer: usize, reader: usize) -> String {
+        let before = self.store.peek(&key);
+        let add = other("add", &key, Value::Int(1));
+        let lose = violation == Lost;
+        self.call(writer, add, |s, op| if lose { Reply::Done } else { s.store.apply(op) });
+        let seen = before.clone();
+        self.call(reader, Op::Read { key: key.clone() }, move |_, _| Reply::Value(seen));
+        format!("key {key}: an add of 1 to {before}, then a read -> {before}")
+    }
+
+    fn registers(&mut self, violation: Violation, key: Key, writer: usize, reader: usize) -> String {
+        let [old, new] = self.pair.clone();
+        let write = |value: &Value| other("txn", &key, store::pair_of(false, value, value));
+        self.call(writer, write(&old), |s, op| s.store.apply(op));
+        let lose = violation == Lost;
+        self.call(writer, write(&new), |s, op| if lose { Reply::Done } else { s.store.apply(op) });
+        let half = if violation == Reordered { new.clone() } else { old.clone() };
+        let seen = store::pair_seen(&half, &old);
+        self.call(reader, other("txn", &key, store::pair_of(true, &old, &old)), move |_, _| {
+            Reply::Value(seen)
+        });
+        format!("key {key}: both written as {old}, then both as {new}, then read as {half} and {old}")
+    }
+
+    fn queue(&mut self, violation: Violation, key: Key, writer: usize, reader: usize) -> String {
+        let [first, second] = self.pair.clone();
+        let put = |value: &Value| other("enqueue", &key, value.clone());
+        let take = || other("dequeue", &key, Value::Nil);
+        self.call(writer, put(&first), |s, op| s.store.apply(op));
+        match violation {
+            Stale => {
+                for _ in 0..2 {
+                    self.call(reader, take(), |s, op| {
+                        s.store.take(op.key(), &first);
+                        Reply::Value(first.clone())
+                    });
+                }
+                format!("key {key}: {first} was enqueued once and dequeued twice")
+            }
+            Lost => {
+                self.store.take(&key, &first);
+                self.call(reader, take(), |_, _| Reply::Value(Value::Nil));
+                format!("key {key}: {first} was enqueued, and then nothing was found")
+            }
+            Reordered => {
+                self.call(writer, put(&second), |s, op| s.store.apply(op));
+                self.call(reader, take(), |s, op| {
+                    s.store.take(op.key(), &second);
+                    Reply::Value(second.clone())
+                });
+                format!(
+                    "key {key}: {first} was enqueued, then {second}, and {second} was dequeued before {first}"
+                )
+            }
+        }
+    }
+
+    fn lock(&mut self, violation: Violation, key: Key, writer: usize, reader: usize) -> String {
+        // Whoever holds it gives it back first, in the right way.
+        let holder = (0..self.clients.len()).find(|&at| self.clients[at].holds.as_ref() == Some(&key));
+        if self.store.is_held(&key) {
+            let by = holder.unwrap_or(writer);
+            let release = self.turn("release", &key, by);
+            self.call(by, release, |s, op| s.store.apply(op));
+        }
+        self.finish(writer);
+        self.finish(reader);
+        self.set_free(writer);
+        self.set_free(reader);
+        let acquire = self.turn("acquire", &key, writer);
+        let mut token = Value::Nil;
+        self.call(writer, acquire, |s, op| {
+            let reply = s.store.apply(op);
+            if let Reply::Value(told) = &reply {
+                token = told.clone();
+            }
+            reply
+        });
+        if violation == Stale {
+            let acquire = self.turn("acquire", &key, reader);
+            self.call(reader, acquire, |_, _| match token {
+                Value::Int(token) => Reply::Value(Value::Int(token + 1)),
+                _ => Reply::Done,
+            });
+            // It is the first one's alone.
+            if reader != writer {
+                self.clients[reader].holds = None;
+            }
+            return format!("key {key}: acquired, and acquired again, with no release between");
+        }
+        let release = self.turn("release", &key, writer);
+        self.call(writer, release, |s, op| s.store.apply(op));
+        let acquire = self.turn("acquire", &key, reader);
+        self.call(reader, acquire, |s, op| {
+            s.store.apply(op);
+            Reply::Value(token)
+        });
+        format!("key {key}: acquired, released, and acquired again with the token of before")
+    }
+
+    /// An acquire or release by this client.
+    fn turn(&mut self, function: &str, key: &Key, client: usize) -> Op {
+        let owner = match self.settings.model {
+            Model::Mutex => Value::Nil,
+            _ => Value::Int(self.clients[client].process.0 as i64),
+        };
+        other(function, key, owner)
+    }
+
+    /// Lets a client give back the lock that it has.
+    fn set_free(&mut self, client: usize) {
+        if let Some(held) = self.clients[client].holds.clone() {
+            let release = self.turn("release", &held, client);
+            self.call(client, release, |s, op| s.store.apply(op));
         }
     }
 
@@ -114,4 +248,8 @@ impl Simulation<'_> {
         }
         format!("key {key}: add {marked}, then a read that does not show it")
     }
+}
+
+fn other(function: &str, key: &Key, argument: Value) -> Op {
+    Op::Other { key: key.clone(), function: function.into(), argument }
 }

@@ -23,7 +23,7 @@ pub struct Tally {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// By the name of the function ("read", "write", "cas"...).
-    pub by_function: BTreeMap<&'static str, Tally>,
+    pub by_function: BTreeMap<String, Tally>,
 }
 
 impl Tally {
@@ -41,6 +41,13 @@ impl Tally {
 }
 
 impl Counts {
+    fn of(&mut self, name: &str) -> &mut Tally {
+        if !self.by_function.contains_key(name) {
+            self.by_function.insert(name.to_owned(), Tally::default());
+        }
+        self.by_function.entry(name.to_owned()).or_default()
+    }
+
     /// The sum over all functions.
     pub fn all(&self) -> Tally {
         let mut sum = Tally::default();
@@ -52,18 +59,18 @@ impl Counts {
 impl History {
     /// How the operations ended, by function.
     pub fn counts(&self) -> Counts {
-        let mut open: rustc_hash::FxHashMap<ProcessId, &'static str> = Default::default();
+        let mut open: rustc_hash::FxHashMap<ProcessId, &str> = Default::default();
         let mut counts = Counts::default();
         for event in &self.events {
             match &event.body {
                 EventBody::Invoke(op) => {
                     if let Some(name) = open.insert(event.process, op.name()) {
-                        counts.by_function.entry(name).or_default().unknown += 1;
+                        counts.of(name).unknown += 1;
                     }
                 }
                 EventBody::Complete(outcome) => {
                     let Some(name) = open.remove(&event.process) else { continue };
-                    let tally = counts.by_function.entry(name).or_default();
+                    let tally = counts.of(name);
                     match outcome {
                         Outcome::Ok(reply) => {
                             tally.ok += 1;
@@ -76,7 +83,7 @@ impl History {
             }
         }
         for name in open.into_values() {
-            counts.by_function.entry(name).or_default().unknown += 1;
+            counts.of(name).unknown += 1;
         }
         counts
     }

@@ -8,7 +8,8 @@
 //!
 //! `t` is in nanoseconds, `type` is `invoke`, `ok`, `fail` or `info` (unknown), `value` is what is written, the
 //! `[expected, new]` of a CAS, or what an ok read saw. `mismatch` marks a CAS that found another value: that value
-//! (`null` for an absent key), or `true` where the system does not tell. Unknown fields are ignored.
+//! (`null` for an absent key), or `true` where the system does not tell. Of any other function (`enqueue`, `acquire`) the
+//! `value` is its argument in the invocation and its answer in the ok. Unknown fields are ignored.
 //!
 //! Invariant: what [`Writer`] writes, [`read`] gives back, event by event. A file that stops in the middle of its last
 //! line (the recorder was killed) is read up to there; any other damage is an error with line and column. There are no
@@ -83,6 +84,11 @@ fn put_argument(line: &mut String, op: &Op) {
             line.push_str(",\"value\":");
             put_value(line, value);
         }
+        Op::Other { argument: Value::Nil, .. } => {}
+        Op::Other { argument, .. } => {
+            line.push_str(",\"value\":");
+            put_value(line, argument);
+        }
         Op::Cas { expected, new, .. } => {
             line.push_str(",\"value\":[");
             put_value(line, expected);
@@ -108,7 +114,9 @@ fn put_outcome(line: &mut String, op: Option<&Op>, outcome: &Outcome) {
             put_value(line, value);
         }
         Outcome::Ok(reply) => {
-            op.into_iter().for_each(|op| put_argument(line, op));
+            // Of other functions a value in an answer is one that was told.
+            let known = op.into_iter().filter(|op| !matches!(op, Op::Other { .. }));
+            known.for_each(|op| put_argument(line, op));
             if let Reply::Mismatch(seen) = reply {
                 line.push_str(",\"mismatch\":");
                 match seen {
@@ -316,7 +324,10 @@ impl Reader {
             "append" => Op::Append { key, value: value()? },
             "add" => Op::Add { key, value: value()? },
             "members" => Op::Members { key },
-            other => return Err(missing(number, &format!("there is no function {other:?}"))),
+            other => {
+                let argument = line.value.clone().map_or(Value::Nil, |v| v.0);
+                Op::Other { key, function: other.into(), argument }
+            }
         })
     }
 }
@@ -332,6 +343,9 @@ fn outcome(number: usize, kind: Type, op: &Op, line: &Line<'_>) -> Result<Outcom
     Ok(match kind {
         Type::Fail => Outcome::Failed(why()),
         Type::Info => Outcome::Unknown(why()),
+        Type::Ok | Type::Invoke if matches!(op, Op::Other { .. }) => {
+            Outcome::Ok(line.value.as_ref().map_or(Reply::Done, |value| Reply::Value(value.0.clone())))
+        }
         Type::Ok | Type::Invoke => Outcome::Ok(match (&line.mismatch, op.is_read()) {
             (Some(Seen::Told(value)), false) => Reply::Mismatch(Some(value.0.clone())),
             (Some(Seen::Untold), false) => Reply::Mismatch(None),

@@ -69,6 +69,16 @@ pub enum Op {
         /// Which set.
         key: Key,
     },
+    /// Any other function, which a model knows by its name: `enqueue`, `acquire`, one of a model of your own. The reply is
+    /// [`Reply::Value`] where there is something to tell, and [`Reply::Done`] otherwise.
+    Other {
+        /// Which queue, lock...
+        key: Key,
+        /// The name of the function.
+        function: Arc<str>,
+        /// What it was called with; [`Value::Nil`] if with nothing.
+        argument: Value,
+    },
 }
 
 /// What a call that took effect answered.
@@ -111,12 +121,13 @@ impl Op {
             | Op::Delete { key }
             | Op::Append { key, .. }
             | Op::Add { key, .. }
-            | Op::Members { key } => key,
+            | Op::Members { key }
+            | Op::Other { key, .. } => key,
         }
     }
 
     /// The name of the function, as the history file spells it.
-    pub fn name(&self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
             Op::Read { .. } => "read",
             Op::Write { .. } => "write",
@@ -125,6 +136,7 @@ impl Op {
             Op::Append { .. } => "append",
             Op::Add { .. } => "add",
             Op::Members { .. } => "members",
+            Op::Other { function, .. } => function,
         }
     }
 

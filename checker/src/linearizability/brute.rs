@@ -1,4 +1,4 @@
-//! The dumb twin: tries every order. For tests, and for at most some ten calls.
+//! The dumb twin: tries every order. For comparisons, and for at most some ten calls.
 
 use super::{Call, OPEN};
 use crate::model::Model;

@@ -52,7 +52,7 @@ impl<'h> Call<'h> {
             Op::Write { value, .. } | Op::Append { value, .. } | Op::Add { value, .. } => Some(value),
             Op::Cas { new, .. } => Some(new),
             Op::Delete { .. } => Some(NIL),
-            Op::Read { .. } | Op::Members { .. } => None,
+            Op::Read { .. } | Op::Members { .. } | Op::Other { .. } => None,
         }
     }
 }
@@ -75,6 +75,16 @@ pub fn describe(op: &Op, reply: Option<&Reply>) -> String {
         (Op::Append { value, .. }, _) => format!("append {key} += {}", short(value)),
         (Op::Add { value, .. }, _) => format!("add {key} += {}", short(value)),
         (Op::Delete { .. }, _) => format!("delete {key}"),
+        (Op::Other { function, argument, .. }, reply) => {
+            let argument = match argument {
+                Value::Nil => String::new(),
+                told => format!(" {}", short(told)),
+            };
+            match reply {
+                Some(Reply::Value(told)) => format!("{function} {key}{argument} -> {}", short(told)),
+                _ => format!("{function} {key}{argument}"),
+            }
+        }
         (Op::Cas { expected, new, .. }, reply) => {
             let call = format!("cas {key} {} -> {}", short(expected), short(new));
             match reply {

@@ -1,33 +1,42 @@
 //! Whether there is one order of all operations that respects real time and that a sequential store could have
 //! answered (Herlihy & Wing 1990), decided key by key.
 //!
-//! The order of attack per key: an exact polynomial rule where the values are unique ([`unique`], [`lists`],
-//! [`sets`]); then for lists and sets the search of Wing & Gong with Lowe's memo ([`search`]); for registers a cheap
-//! contradiction ([`sources`]), a little of that search, the pruned frontier ([`frontier`]), and the rest of the
-//! search where that is beyond the frontier ([`register`]). Invariant: "holds" rests on a witness order that [`witness::replay`]
-//! accepted, "violated" on a complete argument; whatever ran out of budget is inconclusive.
+//! The order of attack per key: the exact rule of its model, where it covers the calls ([`unique`], [`lists`], [`sets`],
+//! [`queues`], [`locks`], [`turns`], [`counters`], [`projections`]); then the search of Wing & Gong with Lowe's memo
+//! ([`search`]), which the classes of any model prune; for registers a cheap contradiction ([`sources`]), a little of that
+//! search, the pruned frontier ([`frontier`]), and the rest of the search where that is beyond the frontier ([`register`]).
+//! [`kinds`] says which rule and which search belong to which model. Invariant: "holds" rests on a witness order that
+//! [`witness::replay`] accepted, "violated" on a complete argument; whatever ran out of budget is inconclusive.
 //! A violation of one key outweighs an inconclusive other, because locality makes each key's verdict final; so every key
 //! gets a small part of the budget before any gets a large one.
 //!
-//! Deliberately lacking: models that span keys.
+//! Deliberately lacking: models that span keys (make them one key with a larger state).
 
 mod calls;
+mod counters;
 mod frontier;
+mod kinds;
 mod lists;
+mod locks;
 mod orders;
+mod parts;
 mod placement;
 mod power;
+mod projections;
+mod queues;
 mod ration;
 mod register;
 mod search;
 mod sets;
 mod shrink;
 mod sources;
+mod turns;
+#[doc(hidden)]
+pub mod twin;
 mod unique;
 mod witness;
 mod zones;
 
-#[cfg(test)]
 mod brute;
 #[cfg(test)]
 mod tests;
@@ -36,14 +45,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rustc_hash::FxHashMap;
 
+use kinds::{Against, Kind, OfModel};
 use ration::with_ration;
 
 pub use calls::describe;
 pub(crate) use calls::{Call, OPEN};
 pub use orders::{Break, Order, order};
 
-use crate::history::{History, Key, Op, Operation, Reply, Value};
-use crate::model::{GrowSet, List, Register};
+use crate::history::formats::Specification;
+use crate::history::{History, Key, Operation, Reply};
+use crate::model::Model;
 use crate::verdict::{Budget, Cause, Counterexample, Coverage, Evidence, Power, Verdict};
 
 /// What a CAS that found another value says.
@@ -54,34 +65,6 @@ pub enum FailedCas {
     Observe,
     /// Nothing, as in Knossos.
     Drop,
-}
-
-/// The specification that the operations on one key call for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Register,
-    List,
-    Set,
-}
-
-impl Kind {
-    /// Its exact rule.
-    fn rule(self, calls: &[Call<'_>], budget: &Budget<'_>) -> Ruling {
-        match self {
-            Kind::Register => unique::judge(calls, budget),
-            Kind::List => lists::judge(calls),
-            Kind::Set => sets::judge(calls),
-        }
-    }
-
-    /// Its search, for what the rule does not cover.
-    fn search(self, calls: &[Call<'_>], budget: &Budget<'_>) -> search::Found {
-        match self {
-            Kind::Register => register::decide(calls, budget),
-            Kind::List => search::search(calls, &List, budget),
-            Kind::Set => search::search(calls, &GrowSet, budget),
-        }
-    }
 }
 
 /// What one key turned out to be.
@@ -106,10 +89,39 @@ pub(crate) struct Contradiction {
     pub(crate) why: String,
 }
 
-/// Judges a whole history.
+/// Judges a whole history of a key-value store: what each key is (a register, a list, a set) is told by its operations.
 pub fn check(history: &History, failed_cas: FailedCas, budget: &Budget<'_>) -> Verdict {
+    judge_history(history, Against::Store, failed_cas, budget)
+}
+
+/// Judges a history against a specification that was named, or found in it.
+pub fn check_specification(
+    history: &History,
+    specification: Specification,
+    failed_cas: FailedCas,
+    budget: &Budget<'_>,
+) -> Verdict {
+    let against = Kind::of(specification).map_or(Against::Store, Against::Kind);
+    judge_history(history, against, failed_cas, budget)
+}
+
+/// Judges a history against a model, also one of your own, key by key. See the [crate](crate) for an example.
+///
+/// The classes that the model gives to its operations choose what the search may leave out; the exact rules apply to the
+/// models of this crate. A CAS that found another value is an observation. The verdict is inconclusive where the budget ends
+/// first, or where the model does not know an operation.
+pub fn check_against<M: Model>(history: &History, model: &M, budget: &Budget<'_>) -> Verdict {
+    judge_history(history, Against::Model(&OfModel(model)), FailedCas::Observe, budget)
+}
+
+fn judge_history(
+    history: &History,
+    against: Against<'_>,
+    failed_cas: FailedCas,
+    budget: &Budget<'_>,
+) -> Verdict {
     match history.operations() {
-        Ok(operations) => check_operations(&operations, failed_cas, budget),
+        Ok(operations) => judge_operations(&operations, against, failed_cas, budget).0,
         Err(malformed) => {
             Verdict::Inconclusive(Cause::Evidence { reason: format!("the history is damaged: {malformed}") })
         }
@@ -136,11 +148,20 @@ pub fn check_with_witness<'h>(
     failed_cas: FailedCas,
     budget: &Budget<'_>,
 ) -> (Verdict, Option<Witness<'h>>) {
+    judge_operations(operations, Against::Store, failed_cas, budget)
+}
+
+fn judge_operations<'h>(
+    operations: &[Operation<'h>],
+    against: Against<'_>,
+    failed_cas: FailedCas,
+    budget: &Budget<'_>,
+) -> (Verdict, Option<Witness<'h>>) {
     let mut keys = split(operations, failed_cas);
     // The largest first: it is the one that a budget would hit.
     keys.sort_by_key(|(key, calls)| (std::cmp::Reverse(calls.len()), (*key).clone()));
     let (mut undecided, mut witness) = (None, Witness::default());
-    for ((key, calls), ruling) in keys.iter().zip(judge_keys(&keys, budget)) {
+    for ((key, calls), ruling) in keys.iter().zip(judge_keys(&keys, against, budget)) {
         match ruling {
             Ruling::Holds(order) => {
                 let origins = order.into_iter().map(|at| calls[at].origin as usize).collect();
@@ -160,7 +181,10 @@ pub fn check_with_witness<'h>(
         Some(cause) => (Verdict::Inconclusive(cause), None),
         None => {
             let examined = operations.len() as u64;
-            let power = power_of(&keys);
+            let power = match against {
+                Against::Store => power_of(&keys),
+                _ => None,
+            };
             (Verdict::Holds(Coverage { examined, unit: "operations".to_owned(), power }), Some(witness))
         }
     }
@@ -186,7 +210,7 @@ const ROUNDS: [u64; 3] = [64, 64 * 16, 64 * 256];
 ///
 /// No key can hide the violation of another by its difficulty: all are judged with a small ration first, then those
 /// that are left with larger and larger ones.
-fn judge_keys(keys: &[(&Key, Vec<Call<'_>>)], budget: &Budget<'_>) -> Vec<Ruling> {
+fn judge_keys(keys: &[(&Key, Vec<Call<'_>>)], against: Against<'_>, budget: &Budget<'_>) -> Vec<Ruling> {
     let mut rulings: Vec<Ruling> = keys.iter().map(|_| Ruling::NotCovered).collect();
     let mut left: Vec<usize> = (0..keys.len()).collect();
     for round in 0..=ROUNDS.len() {
@@ -195,12 +219,12 @@ fn judge_keys(keys: &[(&Key, Vec<Call<'_>>)], budget: &Budget<'_>) -> Vec<Ruling
             Some(&looks) if left.len() > 1 => Some(looks),
             _ => None,
         };
-        for (at, decision) in decide_all(keys, &left, ration, budget) {
+        for (at, decision) in decide_all(keys, against, &left, ration, budget) {
             rulings[at] = match decision {
                 Decision::Undecided(cause) => Ruling::Undecided(cause),
                 Decision::Holds(order) => Ruling::Holds(order),
                 violated => {
-                    rulings[at] = explained(&keys[at].1, violated, budget);
+                    rulings[at] = explained(&keys[at].1, violated, against, budget);
                     rulings.truncate(at + 1);
                     return rulings;
                 }
@@ -222,6 +246,7 @@ fn judge_keys(keys: &[(&Key, Vec<Call<'_>>)], budget: &Budget<'_>) -> Vec<Ruling
 /// which thread is faster.
 fn decide_all(
     keys: &[(&Key, Vec<Call<'_>>)],
+    against: Against<'_>,
     which: &[usize],
     ration: Option<u64>,
     budget: &Budget<'_>,
@@ -238,10 +263,10 @@ fn decide_all(
             let Some(&at) = which.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
             let calls = &keys[at].1;
             let decision = match ration {
-                Some(looks) => with_ration(&budget, looks, |budget| decide(calls, budget)),
-                None => decide(calls, &budget),
+                Some(looks) => with_ration(&budget, looks, |budget| decide(calls, against, budget)),
+                None => decide(calls, against, &budget),
             };
-            if matches!(decision, Decision::Contradicted(..) | Decision::Unexplained(_)) {
+            if matches!(decision, Decision::Contradicted(_) | Decision::Unexplained) {
                 found.store(true, Ordering::Relaxed);
             }
             decisions.push((at, decision));
@@ -265,54 +290,62 @@ fn decide_all(
 enum Decision {
     Holds(Vec<usize>),
     /// Violated, as the exact rule says.
-    Contradicted(Kind, Contradiction),
+    Contradicted(Contradiction),
     /// Violated, as a search says.
-    Unexplained(Kind),
+    Unexplained,
     Undecided(Cause),
 }
 
 /// Decides one key: the exact rule first, the search where it does not apply.
 pub(crate) fn judge_key(calls: &[Call<'_>], budget: &Budget<'_>) -> Ruling {
-    explained(calls, decide(calls, budget), budget)
+    explained(calls, decide(calls, Against::Store, budget), Against::Store, budget)
 }
 
-fn decide(calls: &[Call<'_>], budget: &Budget<'_>) -> Decision {
-    let kind = match kind_of(calls) {
-        Ok(kind) => kind,
+fn decide(calls: &[Call<'_>], against: Against<'_>, budget: &Budget<'_>) -> Decision {
+    let judge = match against.judge(calls) {
+        Ok(judge) => judge,
         Err(reason) => return Decision::Undecided(Cause::Model { reason }),
     };
-    match kind.rule(calls, budget) {
-        Ruling::Holds(order) if replays(kind, calls, &order) => Decision::Holds(order),
-        Ruling::Violated(found) => Decision::Contradicted(kind, found),
-        _ => match kind.search(calls, budget) {
-            search::Found::Holds(order) if replays(kind, calls, &order) => Decision::Holds(order),
+    match judge.rule(calls, budget) {
+        Ruling::Holds(order) if judge.replays(calls, &order) => Decision::Holds(order),
+        Ruling::Violated(found) => Decision::Contradicted(found),
+        _ => match judge.search(calls, budget) {
+            search::Found::Holds(order) if judge.replays(calls, &order) => Decision::Holds(order),
             search::Found::Holds(_) => {
                 let reason = "the order that a search found does not replay; please report this".to_owned();
                 Decision::Undecided(Cause::Evidence { reason })
             }
-            search::Found::Violated => Decision::Unexplained(kind),
+            search::Found::Violated => Decision::Unexplained,
             search::Found::Undecided(cause) => Decision::Undecided(cause),
         },
     }
 }
 
 /// Makes a violation small and says what it is.
-fn explained(calls: &[Call<'_>], decision: Decision, budget: &Budget<'_>) -> Ruling {
+fn explained(calls: &[Call<'_>], decision: Decision, against: Against<'_>, budget: &Budget<'_>) -> Ruling {
+    let judge = match against.judge(calls) {
+        Ok(judge) => judge,
+        Err(reason) => return Ruling::Undecided(Cause::Model { reason }),
+    };
     match decision {
         Decision::Holds(order) => Ruling::Holds(order),
         Decision::Undecided(cause) => Ruling::Undecided(cause),
-        Decision::Contradicted(kind, found) => {
-            Ruling::Violated(shrink::sharpen(calls, found, &|calls| kind.rule(calls, budget), budget))
+        // The other rules name no call that could be left out.
+        Decision::Contradicted(found) if !judge.shows_values() => Ruling::Violated(found),
+        Decision::Contradicted(found) => {
+            Ruling::Violated(shrink::sharpen(calls, found, &|calls| judge.rule(calls, budget), budget))
         }
-        Decision::Unexplained(kind) => {
-            let found = if kind == Kind::Register { register::explain(calls, budget) } else { None };
-            if let Some(found) = found {
+        Decision::Unexplained => {
+            if let Some(found) = judge.explain(calls, budget) {
                 return Ruling::Violated(found);
             }
-            let core = shrink::shrink(calls, &|calls, budget| kind.search(calls, budget), budget);
+            let core = match judge.shows_values() {
+                true => shrink::shrink(calls, &|calls, budget| judge.search(calls, budget), budget),
+                false => parts::shrink(calls, judge, budget),
+            };
             let small: Vec<Call<'_>> = core.iter().map(|s| s.call).collect();
             // The few that are left often have unique values, and then the exact rule knows why.
-            let why = match explain(&small, budget) {
+            let why = match explain(&small, against, budget) {
                 Some(why) => why,
                 None => format!(
                     "no order of these {} operations that respects their times explains what they saw",
@@ -324,49 +357,10 @@ fn explained(calls: &[Call<'_>], decision: Decision, budget: &Budget<'_>) -> Rul
     }
 }
 
-fn explain(calls: &[Call<'_>], budget: &Budget<'_>) -> Option<String> {
-    match kind_of(calls).ok()?.rule(calls, budget) {
+fn explain(calls: &[Call<'_>], against: Against<'_>, budget: &Budget<'_>) -> Option<String> {
+    match against.judge(calls).ok()?.rule(calls, budget) {
         Ruling::Violated(contradiction) => Some(contradiction.why),
         _ => None,
-    }
-}
-
-fn replays(kind: Kind, calls: &[Call<'_>], order: &[usize]) -> bool {
-    match kind {
-        Kind::Register => witness::replay(calls, &Register, order),
-        Kind::List => witness::replay(calls, &List, order),
-        Kind::Set => witness::replay(calls, &GrowSet, order),
-    }
-}
-
-fn kind_of(calls: &[Call<'_>]) -> Result<Kind, String> {
-    let (mut list, mut set, mut scalar) = (None, None, None);
-    for call in calls {
-        match call.op {
-            Op::Append { .. } => list = list.or(Some(call)),
-            Op::Add { .. } | Op::Members { .. } => set = set.or(Some(call)),
-            Op::Write { value: Value::Int(_) | Value::Text(_), .. } | Op::Cas { .. } => {
-                scalar = scalar.or(Some(call))
-            }
-            Op::Write { .. } | Op::Delete { .. } | Op::Read { .. } => {}
-        }
-    }
-    let mixed =
-        |a: &Call<'_>, b: &Call<'_>| Err(format!("{} and {} share a key, and no model knows both", a, b));
-    match (list, set, scalar) {
-        (Some(a), Some(b), _) | (Some(a), None, Some(b)) | (None, Some(b), Some(a)) => mixed(a, b),
-        (Some(_), None, None) => Ok(Kind::List),
-        (None, Some(set), None) => {
-            match calls.iter().find(|c| !matches!(c.op, Op::Add { .. } | Op::Members { .. })) {
-                Some(other) => mixed(set, other),
-                None => Ok(Kind::Set),
-            }
-        }
-        // Of a key that was only read, the reads alone tell: an empty list is what a list holds at first.
-        (None, None, None) if calls.iter().any(|c| matches!(c.observes(), Some(Value::List(_)))) => {
-            Ok(Kind::List)
-        }
-        (None, None, _) => Ok(Kind::Register),
     }
 }
 

@@ -4,6 +4,7 @@
 //! prefixes (Herlihy & Wing 1990), so the longest beginning of a history that has an order is found by halving. Lacks
 //! histories of transactions.
 
+use super::kinds::Against;
 use super::{Call, Decision, FailedCas, OPEN, decide, split};
 use crate::history::{Key, Operation};
 use crate::verdict::Budget;
@@ -44,10 +45,10 @@ pub fn order(
     let origin = |order: Vec<usize>, calls: &[Call<'_>]| {
         order.into_iter().map(|at| own[calls[at].origin as usize]).collect()
     };
-    match decide(&calls, budget) {
+    match decide(&calls, Against::Store, budget) {
         Decision::Holds(order) => Some(Order { operations: origin(order, &calls), breaks_at: None }),
         Decision::Undecided(_) => None,
-        Decision::Contradicted(..) | Decision::Unexplained(_) => {
+        Decision::Contradicted(..) | Decision::Unexplained => {
             let (order, kept, cut) = longest(&calls, budget)?;
             let broken = calls.iter().find(|call| call.ret == cut)?;
             // Instants count from 1.
@@ -67,13 +68,13 @@ fn longest<'h>(calls: &[Call<'h>], budget: &Budget<'_>) -> Option<(Vec<usize>, V
     while bad - good > 1 {
         let middle = good + (bad - good) / 2;
         let beginning = until(calls, returns[middle - 1]);
-        match decide(&beginning, budget) {
+        match decide(&beginning, Against::Store, budget) {
             Decision::Holds(order) => {
                 good = middle;
                 best = (order, beginning);
             }
             Decision::Undecided(_) => return None,
-            Decision::Contradicted(..) | Decision::Unexplained(_) => bad = middle,
+            Decision::Contradicted(..) | Decision::Unexplained => bad = middle,
         }
     }
     Some((best.0, best.1, *returns.get(bad.checked_sub(1)?)?))

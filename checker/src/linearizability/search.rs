@@ -3,7 +3,7 @@
 //! Depth first over the calls that may come next; a configuration (which calls are placed, and the state) that once
 //! led nowhere is never entered again. Against the blow-up of the textbook version: a configuration holds only the
 //! window of calls around the first one that is not placed, so memory does not grow with the square of the history;
-//! read-only calls that are legal are placed at once; calls of unknown outcome are counted per class of identical
+//! read-only calls that are legal are placed at once; of calls that are alike the one that returns first goes first; calls of unknown outcome are counted per class of identical
 //! ones, are used only where they change the state, and not at all where nobody could ever see what they put there.
 //!
 //! Two cheaper questions come first. May every class of unknown calls be used without limit ([`Unknowns::Unlimited`])?
@@ -17,6 +17,7 @@ use std::hash::Hash;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{Call, OPEN, witness};
+use crate::history::formats::Specification;
 use crate::model::{Class, Model};
 use crate::verdict::{Budget, Cause};
 
@@ -63,7 +64,6 @@ pub(super) enum Unknowns {
 }
 
 /// The search without a limit on unknown calls, by itself.
-#[cfg(test)]
 pub(super) fn relaxed<M: Model>(calls: &[Call<'_>], model: &M, budget: &Budget<'_>) -> Found {
     let plan = Plan::new(calls, model);
     let unknowns = if plan.can_relax(model) { Unknowns::Unlimited } else { Unknowns::Counted };
@@ -71,7 +71,6 @@ pub(super) fn relaxed<M: Model>(calls: &[Call<'_>], model: &M, budget: &Budget<'
 }
 
 /// The exact search by itself.
-#[cfg(test)]
 pub(super) fn exact<M: Model>(calls: &[Call<'_>], model: &M, budget: &Budget<'_>) -> Found {
     explore(&Plan::new(calls, model), model, Unknowns::Counted, budget)
 }
@@ -110,6 +109,8 @@ struct Plan<'c, 'h> {
     /// Completed calls, by the instant of their call.
     done: Vec<usize>,
     read_only: Vec<bool>,
+    /// By place in `done`: equal calls that answered the same have the same number.
+    alike: Vec<u32>,
     /// Unknown calls: classes of identical ones, each by the instant of its call.
     classes: Vec<Vec<usize>>,
 }
@@ -118,10 +119,7 @@ impl<'c, 'h> Plan<'c, 'h> {
     fn new<M: Model>(calls: &'c [Call<'h>], model: &M) -> Self {
         let mut done: Vec<usize> = (0..calls.len()).filter(|&at| calls[at].ret != OPEN).collect();
         done.sort_by_key(|&at| (calls[at].call, calls[at].ret));
-        let read_only = done
-            .iter()
-            .map(|&at| calls[at].is_read_only() || model.class(calls[at].op) == Some(Class::ReadOnly))
-            .collect();
+        let read_only = done.iter().map(|&at| model.is_read_only(calls[at].op, calls[at].reply)).collect();
         let mut classes: Vec<Vec<usize>> = Vec::new();
         let mut class_of = FxHashMap::default();
         for at in useful_unknowns(calls, model) {
@@ -132,7 +130,15 @@ impl<'c, 'h> Plan<'c, 'h> {
             classes[class].push(at);
         }
         classes.iter_mut().for_each(|class| class.sort_by_key(|&at| calls[at].call));
-        Plan { calls, done, read_only, classes }
+        let mut numbers = FxHashMap::default();
+        let alike = done
+            .iter()
+            .map(|&at| {
+                let fresh = numbers.len() as u32;
+                *numbers.entry((calls[at].op, calls[at].reply)).or_insert(fresh)
+            })
+            .collect();
+        Plan { calls, done, read_only, alike, classes }
     }
 }
 
@@ -155,10 +161,10 @@ impl Plan<'_, '_> {
 pub(super) fn useful_unknowns<M: Model>(calls: &[Call<'_>], model: &M) -> Vec<usize> {
     let unknown: Vec<usize> =
         (0..calls.len()).filter(|&at| calls[at].ret == OPEN && !calls[at].is_read_only()).collect();
-    let register = calls.iter().all(|call| {
-        matches!(model.class(call.op), Some(Class::ReadOnly | Class::Blind | Class::Conditional))
-    });
-    if !register || calls.iter().any(|call| call.differs_from().is_some()) {
+    // Another model may see something else in a value.
+    if model.specification() != Some(Specification::Register)
+        || calls.iter().any(|call| call.differs_from().is_some())
+    {
         return unknown;
     }
     let mut wanted: FxHashSet<_> =
@@ -400,7 +406,10 @@ impl<M: Model> Search<'_, '_, '_, '_, '_, M> {
         }
         // The earliest return is tried first, that is, stands last; what is known to have happened before the unknown.
         open.sort_by_key(|&call| std::cmp::Reverse(plan.calls[plan.done[call]].ret));
-        for call in open {
+        // Of calls that are alike the one that returns first may as well be the first: the others can take its place later.
+        let first =
+            |at: usize| !open[at + 1..].iter().any(|&later| plan.alike[later] == plan.alike[open[at]]);
+        for call in (0..open.len()).filter(|&at| first(at)).map(|at| open[at]) {
             let next = self.states.step(at.state, &plan.calls[plan.done[call]]);
             moves.extend(next.map(|next| Move::Done(call, next)));
         }

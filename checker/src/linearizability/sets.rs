@@ -11,10 +11,11 @@ use super::lists::Layers;
 use super::{Call, Contradiction, OPEN, Ruling};
 use crate::history::{Op, Reply, Value};
 
-/// An add and the rank of the first read (by size) that shows its element.
+/// An add, and the ranks of the first and the last read (by size) that show its element.
 struct Added {
     at: usize,
     rank: Option<usize>,
+    last: Option<usize>,
 }
 
 /// Judges the calls of one key.
@@ -24,7 +25,7 @@ pub(super) fn judge(calls: &[Call<'_>]) -> Ruling {
     for (at, call) in calls.iter().enumerate() {
         match (call.op, call.reply) {
             (Op::Add { value, .. }, None | Some(Reply::Done)) => {
-                if adds.insert(value, Added { at, rank: None }).is_some() {
+                if adds.insert(value, Added { at, rank: None, last: None }).is_some() {
                     return Ruling::NotCovered;
                 }
             }
@@ -61,14 +62,14 @@ fn grow<'h>(
                 let why = format!("{} contains {item}, which nobody ever tried to add", calls[at]);
                 return Err(Contradiction { calls: vec![at], why });
             };
+            if added.last.replace(rank) == Some(rank) {
+                let why = format!("{} contains {item} twice", calls[at]);
+                return Err(Contradiction { calls: vec![added.at, at], why });
+            }
             match added.rank {
                 None => {
                     added.rank = Some(rank);
                     fresh.push(added.at);
-                }
-                Some(first) if first == rank => {
-                    let why = format!("{} contains {item} twice", calls[at]);
-                    return Err(Contradiction { calls: vec![added.at, at], why });
                 }
                 Some(_) => known += 1,
             }

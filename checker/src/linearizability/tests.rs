@@ -3,10 +3,11 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::kinds::Judge;
 use super::search::Found;
 use super::*;
-use crate::history::{Event, EventBody, Outcome, ProcessId};
-use crate::model::Model;
+use crate::history::{Event, EventBody, Op, Outcome, ProcessId, Value};
+use crate::model::{GrowSet, List, Model, Register};
 
 pub(super) const KEY: &str = "k";
 const HISTORIES: usize = 120_000;
@@ -196,7 +197,7 @@ fn compare<M: Model>(flavour: Flavour, model: &M, kind: Kind) {
             }
             Found::Undecided(cause) => panic!("{cause:?}, {}", context()),
         }
-        let whole = matches!(decide(&calls, &unlimited()), Decision::Holds(_));
+        let whole = matches!(decide(&calls, Against::Store, &unlimited()), Decision::Holds(_));
         assert_eq!(whole, truth, "the whole is wrong, {}", context());
         match truth {
             true => held += 1,

@@ -1,7 +1,15 @@
 //! A key that holds a list: append and read of the whole list, beside all that a [`Register`] does. Initially nil,
 //! which reads as the empty list too.
+//!
+//! | function | legal | then |
+//! |---|---|---|
+//! | `append` of `v` | always | `v` is the last |
+//! | `read`, `get` -> `[a b c]` | while these are in it, in this order | - |
+//!
+//! The models `append` and, with appends, `kv` are this one. An append of unknown outcome may have taken effect.
 
 use super::{Class, Model, Register};
+use crate::history::formats::Specification;
 use crate::history::{Op, Reply, Value};
 
 /// See the module.
@@ -40,5 +48,9 @@ impl Model for List {
             }
             _ => Register.step(state, op, reply),
         }
+    }
+
+    fn specification(&self) -> Option<Specification> {
+        Some(Specification::Append)
     }
 }

@@ -1,6 +1,19 @@
 //! A register with read, write, compare-and-swap and delete: one key of a key-value store. Initially nil.
+//!
+//! | function | legal | then |
+//! |---|---|---|
+//! | `read`, `get` -> `v` | while it holds `v`; nil where it is absent | - |
+//! | `write`, `put` of `v` | always | it holds `v` |
+//! | `cas` of `[u v]` | while it holds `u` | it holds `v` |
+//! | `cas` of `[u v]` that was refused | while it does not hold `u` | - |
+//! | `delete` | always | it is nil |
+//!
+//! The models `register`, `cas-register` and, without appends, `kv` are this one. What a failed CAS and a read of nil say
+//! is for the reader of a history to decide. A change of unknown outcome may have taken effect.
+//! Reference: `knossos.model/cas-register`.
 
 use super::{Class, Model};
+use crate::history::formats::Specification;
 use crate::history::{Op, Reply, Value};
 
 /// See the module.
@@ -19,7 +32,7 @@ impl Model for Register {
             Op::Read { .. } => Some(Class::ReadOnly),
             Op::Write { .. } | Op::Delete { .. } => Some(Class::Blind),
             Op::Cas { .. } => Some(Class::Conditional),
-            Op::Append { .. } | Op::Add { .. } | Op::Members { .. } => None,
+            Op::Append { .. } | Op::Add { .. } | Op::Members { .. } | Op::Other { .. } => None,
         }
     }
 
@@ -39,5 +52,9 @@ impl Model for Register {
             }
             _ => None,
         }
+    }
+
+    fn specification(&self) -> Option<Specification> {
+        Some(Specification::Register)
     }
 }

@@ -1,8 +1,17 @@
 //! A grow-only set: add one element, read all members. Initially empty; the order of members means nothing.
+//!
+//! | function | legal | then |
+//! |---|---|---|
+//! | `add` of `v` | always | `v` is a member |
+//! | `read`, `members` -> `#{a b}` | while these are the members | - |
+//!
+//! An add of unknown outcome may have taken effect. This is stricter than Jepsen's `checker/set`, which looks at the last
+//! read only. Reference: `knossos.model/set`.
 
 use std::collections::BTreeSet;
 
 use super::{Class, Model};
+use crate::history::formats::Specification;
 use crate::history::{Op, Reply, Value};
 
 /// See the module.
@@ -41,5 +50,9 @@ impl Model for GrowSet {
             (Op::Members { .. }, None) => Some(state.clone()),
             _ => None,
         }
+    }
+
+    fn specification(&self) -> Option<Specification> {
+        Some(Specification::Set)
     }
 }

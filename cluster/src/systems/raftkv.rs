@@ -330,6 +330,7 @@ fn request(base: &str, op: &Op) -> Result<Request, String> {
         Op::Append { key, value } => Request::new(Method::POST, format!("{}/append", kv(key)), text(value)?),
         Op::Add { key, value } => Request::new(Method::POST, set(key), text(value)?),
         Op::Members { key } => Request::new(Method::GET, set(key), Vec::new()),
+        Op::Other { function, .. } => return Err(format!("the store has no {function}")),
         Op::Cas { key, expected, new } => {
             let expected = if *expected == Value::Nil { Json::Null } else { text(expected)?.into() };
             let body = json!({ "expected": expected, "new": text(new)? });
@@ -413,6 +414,7 @@ fn success(op: &Op, body: &Json) -> Meaning {
             Some(members) => Meaning::Done(Reply::Value(members)),
             None => unreadable(),
         },
+        Op::Other { .. } => unreadable(),
     }
 }
 

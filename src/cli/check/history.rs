@@ -5,8 +5,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use checker::history::formats::{self, CasFailure, Clock, Format, Reading, Recorded, Specification};
-use checker::history::{Event, EventBody, Key, Op, Outcome, ProcessId, Reply, Tally, Value};
+use checker::history::formats::{self, CasFailure, Clock, Format, Misfit, Reading, Recorded, Specification};
+use checker::history::{Event, EventBody, Key, Outcome, ProcessId, Reply, Tally, Value};
 use checker::linearizability::{self, FailedCas};
 use checker::verdict::{Budget, Evidence, Verdict};
 
@@ -83,15 +83,17 @@ fn check(file: &Path, options: &Options) -> Result<Shown, String> {
         )
     })?;
     let reading = options.reading(format);
-    let recorded = formats::read(format, &text, &reading)
+    let mut recorded = formats::read(format, &text, &reading)
         .map_err(|error| format!("{name}:{}:{}: {}", error.line, error.column, error.problem))?;
     drop(text);
     let specification = match options.specification() {
         Some(named) => named.fits(&recorded.functions).map(|()| named),
-        None => Specification::detect(&recorded.functions),
+        None => Specification::detect(&recorded),
     };
-    let specification = specification
-        .map_err(|misfit| format!("{name}:{}:{}: {misfit}", misfit.function.line, misfit.function.column))?;
+    let place =
+        |misfit: Misfit| format!("{name}:{}:{}: {misfit}", misfit.function.line, misfit.function.column);
+    let specification = specification.map_err(place)?;
+    specification.settle(&mut recorded, reading.nil_reads).map_err(place)?;
     let initial = match &options.initial {
         None => Value::Nil,
         Some(typed) => initial(typed, specification, &recorded, format)?,
@@ -111,7 +113,6 @@ struct Terms {
 
 fn judge(file: String, mut recorded: Recorded, terms: Terms, options: &Options) -> Result<Judged, String> {
     let Terms { format, specification, reading, initial, begun } = terms;
-    specification.settle(&mut recorded);
     let calls = recorded.history.counts().all();
     let keys: BTreeSet<Key> = recorded
         .history
@@ -122,7 +123,7 @@ fn judge(file: String, mut recorded: Recorded, terms: Terms, options: &Options) 
             EventBody::Complete(_) => None,
         })
         .collect();
-    let before = Before::put(&mut recorded, &keys, &initial);
+    let before = Before::put(&mut recorded, specification, &keys, &initial);
     let timeout = options.timeout.unwrap_or(TIMEOUT);
     let expired = || begun.elapsed() > timeout;
     let budget = Budget { expired: &expired, memory_bytes: options.memory.unwrap_or(MEMORY) };
@@ -130,19 +131,19 @@ fn judge(file: String, mut recorded: Recorded, terms: Terms, options: &Options) 
         CasFailure::NothingHappened => FailedCas::Drop,
         CasFailure::Mismatch => FailedCas::Observe,
     };
-    let mut verdict = linearizability::check(&recorded.history, failed_cas, &budget);
+    let mut verdict =
+        linearizability::check_specification(&recorded.history, specification, failed_cas, &budget);
     before.take_out(&mut verdict);
-    if specification == Specification::Mutex {
-        in_words_of_a_mutex(&mut verdict);
-    }
-    let mut remarks = Vec::new();
+    let detected = options.specification().is_none();
+    let mut remarks: Vec<String> =
+        specification.stricter().filter(|_| detected).map(str::to_owned).into_iter().collect();
     if let Some(line) = recorded.cut_off {
         remarks
             .push(format!("line {line} is cut off and was left out: the recorder ended while it wrote it"));
     }
     let exit = match &verdict {
         Verdict::Violated(_) => {
-            let known = matches!(specification, Specification::Set | Specification::Mutex)
+            let known = specification.starts_empty()
                 || matches!(format, Format::Raftcheck | Format::PorcupineEtcd | Format::PorcupineKv);
             if options.initial.is_none() && !known {
                 remarks.push(
@@ -177,7 +178,7 @@ fn judge(file: String, mut recorded: Recorded, terms: Terms, options: &Options) 
         file,
         format,
         specification,
-        detected: options.specification().is_none(),
+        detected,
         reading,
         initial,
         clock: recorded.clock,
@@ -189,20 +190,6 @@ fn judge(file: String, mut recorded: Recorded, terms: Terms, options: &Options) 
         explained,
         exit,
     })
-}
-
-/// The judge knows a mutex as a register; its reader does not have to.
-fn in_words_of_a_mutex(verdict: &mut Verdict) {
-    let Verdict::Violated(counterexample) = verdict else { return };
-    for evidence in &mut counterexample.evidence {
-        let words: Vec<&str> = evidence.what.split_whitespace().collect();
-        let (word, key, rest) = match words.as_slice() {
-            ["cas", key, "nil", "->", "\"locked\"", rest @ ..] => ("acquire", key, rest),
-            ["cas", key, "\"locked\"", "->", "nil", rest @ ..] => ("release", key, rest),
-            _ => continue,
-        };
-        evidence.what = format!("{word} {key} {}", rest.join(" ")).trim_end().to_owned();
-    }
 }
 
 fn bytes(file: &Path) -> std::io::Result<Vec<u8>> {
@@ -236,7 +223,12 @@ struct Before {
 }
 
 impl Before {
-    fn put(recorded: &mut Recorded, keys: &BTreeSet<Key>, initial: &Value) -> Before {
+    fn put(
+        recorded: &mut Recorded,
+        specification: Specification,
+        keys: &BTreeSet<Key>,
+        initial: &Value,
+    ) -> Before {
         let events = &mut recorded.history.events;
         let used: BTreeSet<u64> = events.iter().map(|event| event.process.0).collect();
         let process = ProcessId((0..).find(|id| !used.contains(id)).unwrap_or(u64::MAX));
@@ -246,7 +238,7 @@ impl Before {
         let time = events.first().map_or(0, |event| event.time);
         let event = |body| Event { time, process, node: None, body };
         let writes = keys.iter().flat_map(|key| {
-            let op = Op::Write { key: key.clone(), value: initial.clone() };
+            let op = specification.before(key, initial);
             [event(EventBody::Invoke(op)), event(EventBody::Complete(Outcome::Ok(Reply::Done)))]
         });
         let writes: Vec<Event> = writes.collect();

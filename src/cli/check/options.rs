@@ -41,8 +41,20 @@ pub(super) enum Model {
     Append,
     /// A grow-only set: add, and read of the whole
     Set,
-    /// Acquire and release
+    /// Add an integer, and read the sum
+    Counter,
+    /// Enqueue, and dequeue of what was enqueued first
+    FifoQueue,
+    /// Enqueue, and dequeue of anything that is there
+    UnorderedQueue,
+    /// Acquire and release, by whomever
     Mutex,
+    /// Acquire, and release by the holder
+    OwnerMutex,
+    /// Acquire, which answers larger and larger tokens, and release by the holder
+    FencedLock,
+    /// Several registers that are read and written together
+    MultiRegister,
     /// Transactions of appends to lists and reads of them
     ListAppend,
 }
@@ -244,7 +256,13 @@ impl Options {
             Model::Kv => Some(Specification::Kv),
             Model::Append => Some(Specification::Append),
             Model::Set => Some(Specification::Set),
+            Model::Counter => Some(Specification::Counter),
+            Model::FifoQueue => Some(Specification::FifoQueue),
+            Model::UnorderedQueue => Some(Specification::UnorderedQueue),
             Model::Mutex => Some(Specification::Mutex),
+            Model::OwnerMutex => Some(Specification::OwnerMutex),
+            Model::FencedLock => Some(Specification::FencedLock),
+            Model::MultiRegister => Some(Specification::MultiRegister),
             Model::ListAppend => None,
         }
     }

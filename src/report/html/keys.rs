@@ -255,6 +255,8 @@ fn label(op: &Op, reply: Option<&Reply>) -> String {
         (Op::Delete { .. }, _) => "delete".to_owned(),
         (Op::Cas { expected, new, .. }, Some(Reply::Mismatch(_))) => format!("cas {expected}→{new} ✗"),
         (Op::Cas { expected, new, .. }, _) => format!("cas {expected}→{new}"),
+        (Op::Other { function, .. }, Some(Reply::Value(told))) => format!("{function} → {told}"),
+        (Op::Other { function, argument, .. }, _) => format!("{function} {argument}"),
     }
 }
 

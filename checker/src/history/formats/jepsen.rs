@@ -3,14 +3,14 @@
 //! Operations of processes that are no number (`:nemesis`) are left out. Where there is no `:time`, the number of the line
 //! is the time. A completion of a call that failed or is unknown carries no value that counts.
 
+use std::sync::Arc;
+
 use rustc_hash::FxHashMap;
 
 use super::edn::{Edn, Reader};
 use super::{CasFailure, Clock, FormatError, Function, Keys, NilReads, Reading, Recorded};
 use crate::history::{Event, EventBody, History, Key, Op, Outcome, ProcessId, Reply, Value};
 
-/// What a held mutex holds.
-pub(super) const LOCKED: &str = "locked";
 /// What becomes of a read of nil that is not to count.
 pub(super) const SAYS_NOTHING: &str = "a read of nil, which says nothing";
 /// The key of a history that has one only.
@@ -89,14 +89,16 @@ pub(super) struct Builder<'r> {
     functions: Vec<Function>,
     open: FxHashMap<ProcessId, Open>,
     keys: FxHashMap<Box<str>, Key>,
+    /// The names of functions that only some models know.
+    names: Vec<Arc<str>>,
     latest: u64,
 }
 
 impl<'r> Builder<'r> {
     pub(super) fn new(reading: &'r Reading, clock: Clock) -> Self {
         let (history, functions, latest) = (History::default(), Vec::new(), 0);
-        let (open, keys) = (FxHashMap::default(), FxHashMap::default());
-        Builder { reading, clock, history, functions, open, keys, latest }
+        let (open, keys, names) = (FxHashMap::default(), FxHashMap::default(), Vec::new());
+        Builder { reading, clock, history, functions, open, keys, names, latest }
     }
 
     pub(super) fn finish(self) -> Recorded {
@@ -172,15 +174,7 @@ impl<'r> Builder<'r> {
             "append" => Op::Append { key, value: value()? },
             "add" => Op::Add { key, value: value()? },
             "members" => Op::Members { key },
-            "acquire" => Op::Cas { key, expected: Value::Nil, new: Value::Text(LOCKED.into()) },
-            "release" => Op::Cas { key, expected: Value::Text(LOCKED.into()), new: Value::Nil },
-            "txn" => {
-                return Err(
-                    "transactions (:txn) are what --model list-append judges, this one single operations"
-                        .to_owned(),
-                );
-            }
-            other => return Err(format!("no model knows the function :{other}")),
+            other => Op::Other { key, function: self.function(other), argument: value()? },
         })
     }
 
@@ -205,6 +199,10 @@ impl<'r> Builder<'r> {
                     }
                     seen => Outcome::Ok(Reply::Value(seen)),
                 }
+            }
+            "ok" if matches!(op, Op::Other { .. }) => {
+                let (_, told) = self.key_and_value(entry)?;
+                Outcome::Ok(Reply::Value(value(told)?))
             }
             "ok" => Outcome::Ok(Reply::Done),
             "fail" => match (op, self.reading.cas_failure) {
@@ -236,6 +234,15 @@ impl<'r> Builder<'r> {
         }
     }
 
+    /// The name of a function, one allocation for all its operations.
+    fn function(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.names.iter().find(|known| &***known == name) {
+            return known.clone();
+        }
+        self.names.push(name.into());
+        self.names[self.names.len() - 1].clone()
+    }
+
     /// The key of this name, one allocation for all its operations.
     fn named(&mut self, name: &str) -> Key {
         if let Some(key) = self.keys.get(name) {
@@ -254,6 +261,8 @@ fn refuse_pairs(f: &str, argument: &Edn<'_>) -> Result<(), String> {
     let suspicious = match (f, pair.as_slice()) {
         ("cas", [_, Edn::List(inner)]) => inner.len() == 2,
         ("cas", _) => false,
+        // The steps of a transaction: no key is a list.
+        (_, [Edn::List(_), _]) => false,
         (_, [_, _]) => true,
         _ => false,
     };
@@ -274,6 +283,12 @@ pub(super) fn value(edn: &Edn<'_>) -> Result<Value, String> {
         Edn::Text(text) => Value::Text(text.as_str().into()),
         Edn::Keyword(word) | Edn::Word(word) => Value::Text((*word).into()),
         Edn::List(items) => Value::List(items.iter().map(value).collect::<Result<_, _>>()?),
-        Edn::Map(_) => return Err("a map is no value of any model".to_owned()),
+        // Its entries in an order that does not depend on how it was printed.
+        Edn::Map(entries) => {
+            let entry = |(key, held): &(Edn<'_>, Edn<'_>)| Ok(Value::List(vec![value(key)?, value(held)?]));
+            let mut entries = entries.iter().map(entry).collect::<Result<Vec<_>, String>>()?;
+            entries.sort();
+            Value::List(entries)
+        }
     })
 }

@@ -1,9 +1,9 @@
 //! Histories that other tools recorded, and our own: one door for all formats.
 //!
 //! Each reader turns text into a [`History`] of our own vocabulary and nothing else; what cannot be expressed in it is an
-//! error with line and column, never a guess. A mutex is a register here: to acquire is a CAS from nil to `locked`, to
-//! release the CAS back. There are no files here; the caller hands in the bytes. Transactions
-//! are read elsewhere, in `crate::transactions`.
+//! error with line and column, never a guess. What only some models
+//! know is [`Op::Other`](super::Op), and [`Specification::settle`] spells it as its model does. There are no files here; the
+//! caller hands in the bytes. Transactions of lists are read elsewhere, in `crate::transactions`.
 
 mod detect;
 pub(crate) mod edn;
@@ -11,6 +11,7 @@ mod jepsen;
 mod lines;
 mod own;
 mod porcupine;
+mod settle;
 mod specification;
 #[cfg(test)]
 mod tests;

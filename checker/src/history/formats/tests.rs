@@ -54,8 +54,16 @@ fn random_damage_never_panics() {
                 Err(error) => assert!((1..=lines).contains(&error.line) && error.column > 0, "{error}"),
                 Ok(mut recorded) => {
                     assert!(recorded.history.operations().is_ok(), "{}", String::from_utf8_lossy(&text));
-                    if let Ok(specification) = Specification::detect(&recorded.functions) {
-                        specification.settle(&mut recorded);
+                    for specification in Specification::ALL {
+                        let mut recorded = recorded.clone();
+                        if specification.fits(&recorded.functions).is_ok()
+                            && specification.settle(&mut recorded, NilReads::Exact).is_ok()
+                        {
+                            assert!(recorded.history.operations().is_ok());
+                        }
+                    }
+                    if let Ok(specification) = Specification::detect(&recorded) {
+                        let _ = specification.settle(&mut recorded, NilReads::Ignored);
                     }
                 }
             }
@@ -130,14 +138,14 @@ fn damage_is_named_and_nothing_panics() {
     assert!(read(Format::JepsenEdn, deep.as_bytes(), &Reading::default()).is_err());
     let discards = "#_".repeat(100_000);
     assert!(read(Format::JepsenEdn, discards.as_bytes(), &Reading::default()).is_err());
-    let text = "{:process 0, :type :invoke, :f :read}\n  {:process 0, :type :ok, :f :read, :value {}}";
+    let text = "{:process 0, :type :invoke, :f :read}\n  {:process 0, :type :never, :f :read, :value {}}";
     let error = read(Format::JepsenEdn, text.as_bytes(), &Reading::default()).unwrap_err();
     assert_eq!((error.line, error.column), (2, 3), "{error}");
 }
 
 fn spec(text: &str) -> Result<Specification, Misfit> {
     let recorded = read(detect(text.as_bytes()).expect("a format"), text.as_bytes(), &Reading::default());
-    Specification::detect(&recorded.unwrap_or_else(|error| panic!("{text}: {error}")).functions)
+    Specification::detect(&recorded.unwrap_or_else(|error| panic!("{text}: {error}")))
 }
 
 #[test]

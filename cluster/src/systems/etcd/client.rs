@@ -86,6 +86,9 @@ impl Call<'_> {
                 let found = self.range(&gateway::range_prefix(&set(key))).await?;
                 Ok(Reply::Value(Value::List(found.iter().map(|kv| value(&kv.value)).collect())))
             }
+            Op::Other { function, .. } => {
+                Err(Ending::NoEffect(format!("etcd is not asked for a {function} here")))
+            }
         }
     }
 

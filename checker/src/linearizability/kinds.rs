@@ -1,0 +1,288 @@
+//! Which rule and which search decide the calls of one key.
+//!
+//! Invariant: every judge answers for one sequential specification only, and `replays` asks its model and nothing else.
+//! Of a key-value store the operations tell what a key is; of everything else the model was named.
+
+use super::search::{self, Found};
+use super::{
+    Call, Contradiction, Ruling, counters, lists, locks, projections, queues, register, sets, turns, unique,
+    witness,
+};
+use crate::history::formats::Specification;
+use crate::history::{Op, Value};
+use crate::model::{
+    Counter, FencedLock, FifoQueue, GrowSet, List, Model, MultiRegister, Mutex, OwnerMutex, Register,
+    UnorderedQueue,
+};
+use crate::verdict::Budget;
+
+/// How the calls of one key are decided.
+pub(super) trait Judge: Sync {
+    /// The exact rule.
+    fn rule(&self, calls: &[Call<'_>], budget: &Budget<'_>) -> Ruling;
+
+    /// The search, for what the rule does not cover.
+    fn search(&self, calls: &[Call<'_>], budget: &Budget<'_>) -> Found;
+
+    /// Whether this order is one that the model allows.
+    fn replays(&self, calls: &[Call<'_>], order: &[usize]) -> bool;
+
+    /// See [`Model::part`].
+    fn part(&self, call: &Call<'_>) -> Option<Value>;
+
+    /// See [`Model::is_read_only`].
+    fn is_read_only(&self, call: &Call<'_>) -> bool;
+
+    /// Why calls that the search found violated are, where there is a better way to tell than to leave out what one can.
+    fn explain(&self, calls: &[Call<'_>], budget: &Budget<'_>) -> Option<Contradiction>;
+
+    /// Whether what a call put is there until it is replaced, and seen as such, as in registers, lists and sets: then the
+    /// values tell what may be left out of a violation.
+    fn shows_values(&self) -> bool;
+}
+
+/// The specifications that have a judge here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Register,
+    List,
+    Set,
+    Counter,
+    FifoQueue,
+    UnorderedQueue,
+    Mutex,
+    OwnerMutex,
+    FencedLock,
+    MultiRegister,
+}
+
+/// Does something with the model of a kind.
+macro_rules! with_model {
+    ($kind:expr, $model:ident => $body:expr) => {
+        match $kind {
+            Kind::Register => {
+                let $model = &Register;
+                $body
+            }
+            Kind::List => {
+                let $model = &List;
+                $body
+            }
+            Kind::Set => {
+                let $model = &GrowSet;
+                $body
+            }
+            Kind::Counter => {
+                let $model = &Counter;
+                $body
+            }
+            Kind::FifoQueue => {
+                let $model = &FifoQueue;
+                $body
+            }
+            Kind::UnorderedQueue => {
+                let $model = &UnorderedQueue;
+                $body
+            }
+            Kind::Mutex => {
+                let $model = &Mutex;
+                $body
+            }
+            Kind::OwnerMutex => {
+                let $model = &OwnerMutex;
+                $body
+            }
+            Kind::FencedLock => {
+                let $model = &FencedLock;
+                $body
+            }
+            Kind::MultiRegister => {
+                let $model = &MultiRegister;
+                $body
+            }
+        }
+    };
+}
+
+impl Kind {
+    /// `None` if what a key is depends on its operations.
+    pub(super) fn of(specification: Specification) -> Option<Kind> {
+        match specification {
+            Specification::Register
+            | Specification::CasRegister
+            | Specification::Kv
+            | Specification::Append => None,
+            Specification::MultiRegister => Some(Kind::MultiRegister),
+            Specification::Set => Some(Kind::Set),
+            Specification::Counter => Some(Kind::Counter),
+            Specification::FifoQueue => Some(Kind::FifoQueue),
+            Specification::UnorderedQueue => Some(Kind::UnorderedQueue),
+            Specification::Mutex => Some(Kind::Mutex),
+            Specification::OwnerMutex => Some(Kind::OwnerMutex),
+            Specification::FencedLock => Some(Kind::FencedLock),
+        }
+    }
+
+    fn as_judge(self) -> &'static dyn Judge {
+        match self {
+            Kind::Register => &Kind::Register,
+            Kind::List => &Kind::List,
+            Kind::Set => &Kind::Set,
+            Kind::Counter => &Kind::Counter,
+            Kind::FifoQueue => &Kind::FifoQueue,
+            Kind::UnorderedQueue => &Kind::UnorderedQueue,
+            Kind::Mutex => &Kind::Mutex,
+            Kind::OwnerMutex => &Kind::OwnerMutex,
+            Kind::FencedLock => &Kind::FencedLock,
+            Kind::MultiRegister => &Kind::MultiRegister,
+        }
+    }
+}
+
+impl Judge for Kind {
+    fn rule(&self, calls: &[Call<'_>], budget: &Budget<'_>) -> Ruling {
+        match self {
+            Kind::Register => unique::judge(calls, budget),
+            Kind::List => lists::judge(calls),
+            Kind::Set => sets::judge(calls),
+            Kind::Counter => counters::judge(calls),
+            Kind::FifoQueue => queues::fifo(calls),
+            Kind::UnorderedQueue => queues::unordered(calls),
+            Kind::Mutex => turns::judge(calls),
+            Kind::OwnerMutex => locks::owned(calls),
+            Kind::FencedLock => locks::fenced(calls),
+            Kind::MultiRegister => projections::judge(calls, budget),
+        }
+    }
+
+    fn search(&self, calls: &[Call<'_>], budget: &Budget<'_>) -> Found {
+        match self {
+            Kind::Register => register::decide(calls, budget),
+            kind => with_model!(kind, model => search::search(calls, model, budget)),
+        }
+    }
+
+    fn replays(&self, calls: &[Call<'_>], order: &[usize]) -> bool {
+        with_model!(self, model => witness::replay(calls, model, order))
+    }
+
+    fn part(&self, call: &Call<'_>) -> Option<Value> {
+        with_model!(self, model => model.part(call.op, call.reply))
+    }
+
+    fn is_read_only(&self, call: &Call<'_>) -> bool {
+        with_model!(self, model => model.is_read_only(call.op, call.reply))
+    }
+
+    fn explain(&self, calls: &[Call<'_>], budget: &Budget<'_>) -> Option<Contradiction> {
+        match self {
+            Kind::Register => register::explain(calls, budget),
+            _ => None,
+        }
+    }
+
+    fn shows_values(&self) -> bool {
+        matches!(self, Kind::Register | Kind::List | Kind::Set)
+    }
+}
+
+/// A model that somebody brought along.
+pub(super) struct OfModel<'m, M>(pub(super) &'m M);
+
+impl<M: Model> OfModel<'_, M> {
+    /// The kind that it is by its own word.
+    fn kind(&self) -> Option<Kind> {
+        match self.0.specification()? {
+            Specification::Register | Specification::CasRegister => Some(Kind::Register),
+            Specification::Append | Specification::Kv => Some(Kind::List),
+            other => Kind::of(other),
+        }
+    }
+}
+
+impl<M: Model> Judge for OfModel<'_, M> {
+    fn rule(&self, calls: &[Call<'_>], budget: &Budget<'_>) -> Ruling {
+        self.kind().map_or(Ruling::NotCovered, |kind| kind.rule(calls, budget))
+    }
+
+    fn search(&self, calls: &[Call<'_>], budget: &Budget<'_>) -> Found {
+        match self.kind() {
+            Some(kind) => kind.search(calls, budget),
+            None => search::search(calls, self.0, budget),
+        }
+    }
+
+    fn replays(&self, calls: &[Call<'_>], order: &[usize]) -> bool {
+        witness::replay(calls, self.0, order)
+    }
+
+    fn part(&self, call: &Call<'_>) -> Option<Value> {
+        self.0.part(call.op, call.reply)
+    }
+
+    fn is_read_only(&self, call: &Call<'_>) -> bool {
+        self.0.is_read_only(call.op, call.reply)
+    }
+
+    fn explain(&self, calls: &[Call<'_>], budget: &Budget<'_>) -> Option<Contradiction> {
+        self.kind()?.explain(calls, budget)
+    }
+
+    fn shows_values(&self) -> bool {
+        self.kind().is_some_and(|kind| kind.shows_values())
+    }
+}
+
+/// What the keys of a history are judged against.
+#[derive(Clone, Copy)]
+pub(super) enum Against<'m> {
+    /// Each against what its operations call for.
+    Store,
+    /// All against the same of ours.
+    Kind(Kind),
+    /// All against the same of somebody else's.
+    Model(&'m dyn Judge),
+}
+
+impl<'m> Against<'m> {
+    /// The judge of these calls, or why there is none.
+    pub(super) fn judge(self, calls: &[Call<'_>]) -> Result<&'m dyn Judge, String> {
+        match self {
+            Against::Store => kind_of(calls).map(Kind::as_judge),
+            Against::Kind(kind) => Ok(kind.as_judge()),
+            Against::Model(judge) => Ok(judge),
+        }
+    }
+}
+
+fn kind_of(calls: &[Call<'_>]) -> Result<Kind, String> {
+    let (mut list, mut set, mut scalar) = (None, None, None);
+    for call in calls {
+        match call.op {
+            Op::Append { .. } => list = list.or(Some(call)),
+            Op::Add { .. } | Op::Members { .. } => set = set.or(Some(call)),
+            Op::Write { value: Value::Int(_) | Value::Text(_), .. } | Op::Cas { .. } => {
+                scalar = scalar.or(Some(call))
+            }
+            Op::Write { .. } | Op::Delete { .. } | Op::Read { .. } => {}
+            Op::Other { .. } => return Err(format!("{call} is no operation of a key-value store")),
+        }
+    }
+    let mixed =
+        |a: &Call<'_>, b: &Call<'_>| Err(format!("{} and {} share a key, and no model knows both", a, b));
+    match (list, set, scalar) {
+        (Some(a), Some(b), _) | (Some(a), None, Some(b)) | (None, Some(b), Some(a)) => mixed(a, b),
+        (Some(_), None, None) => Ok(Kind::List),
+        (None, Some(set), None) => {
+            match calls.iter().find(|c| !matches!(c.op, Op::Add { .. } | Op::Members { .. })) {
+                Some(other) => mixed(set, other),
+                None => Ok(Kind::Set),
+            }
+        }
+        // Of a key that was only read, the reads alone tell: an empty list is what a list holds at first.
+        (None, None, None) if calls.iter().any(|c| matches!(c.observes(), Some(Value::List(_)))) => {
+            Ok(Kind::List)
+        }
+        (None, None, _) => Ok(Kind::Register),
+    }
+}
