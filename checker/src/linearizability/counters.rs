@@ -56,12 +56,10 @@ impl<'c, 'h> Counter<'c, 'h> {
 
     /// A read of less than there must have been, or of more than there can have been.
     fn out_of_bounds(&self) -> Option<Contradiction> {
-        let (mut ended, mut begun): (Vec<(u32, i128)>, Vec<(u32, i128)>) = (Vec::new(), Vec::new());
-        for &(at, by) in &self.adds {
-            ended.push((self.calls[at].ret, by));
-            begun.push((self.calls[at].call, by));
-        }
-        let (ended, begun) = (Sums::new(ended), Sums::new(begun));
+        let changes = |instant: &dyn Fn(&Call<'_>) -> u32| {
+            self.adds.iter().map(|&(at, by)| (instant(&self.calls[at]), by)).collect()
+        };
+        let (ended, begun) = (Sums::new(changes(&|call| call.ret)), Sums::new(changes(&|call| call.call)));
         self.reads.iter().find_map(|&(at, seen)| {
             let call = &self.calls[at];
             let (up, down) = ended.before(call.call);
