@@ -25,6 +25,7 @@ use crate::disk::{Disk, DiskEdit, DiskState, DiskTrouble, EditError, Metadata};
 use crate::hosts::Hosts;
 use crate::levers::{LeverError, Levers, Link, LinkRule, LinkStats, NodeSignal, ProcessState, no_disk};
 use crate::logs;
+use crate::order::Order;
 use crate::process::{NodeProcess, Place};
 use crate::switch::{Switch, SwitchTroubles};
 use crate::system::{BoxFuture, FileEdit, NodeId, NodeSpec, System, View};
@@ -154,6 +155,9 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(10);
 /// How often a starting node is asked whether it is there, and how long it may take over the answer.
 const READY_INTERVAL: Duration = Duration::from_millis(5);
 const READY_ANSWER_LIMIT: Duration = Duration::from_millis(250);
+
+/// How long a node may take to answer an order.
+const ORDER_LIMIT: Duration = Duration::from_secs(2);
 
 impl Cluster {
     /// Starts a cluster and waits until every node answers. Called inside the sandbox, within a tokio runtime.
@@ -473,6 +477,13 @@ impl Levers for Cluster {
         seed: u64,
     ) -> BoxFuture<'_, Result<String, LeverError>> {
         Box::pin(async move { self.edit_the_disk(node, &edit, seed).await })
+    }
+
+    fn order(&self, node: NodeId, order: Order) -> BoxFuture<'_, Result<String, LeverError>> {
+        Box::pin(async move {
+            let spec = &self.node(node)?.spec;
+            self.system.order(spec, order, ORDER_LIMIT).await
+        })
     }
 }
 

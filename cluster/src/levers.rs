@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{DiskEdit, DiskState, DiskTrouble};
+use crate::order::Order;
 use crate::system::{BoxFuture, FileEdit, NodeId};
 
 /// An end of a link: a node's host, or the host that all clients live on.
@@ -176,6 +177,9 @@ pub trait Levers: Send + Sync {
 
     /// Edits the files of a node that is down and returns the proof that it did something.
     fn edit(&self, node: NodeId, edit: FileEdit) -> BoxFuture<'_, Result<String, LeverError>>;
+
+    /// Asks a running node for something that it offers to its operators, and returns what it answered.
+    fn order(&self, node: NodeId, order: Order) -> BoxFuture<'_, Result<String, LeverError>>;
 
     /// Replaces what is wrong with a node's disk, and returns the instant from which on it is. Requests that wait are let
     /// go if nothing has to wait any more.

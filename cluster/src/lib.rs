@@ -10,6 +10,7 @@ pub mod hosts;
 pub mod levers;
 mod logs;
 mod netlink;
+pub mod order;
 pub mod process;
 mod procfs;
 pub mod sandbox;

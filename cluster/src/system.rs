@@ -12,6 +12,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::client::Client;
+use crate::levers::LeverError;
+use crate::order::{Order, OrderKind};
 
 /// A future that can be boxed into a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -64,6 +66,8 @@ pub struct Capabilities {
     pub edits: bool,
     /// Whether [`System::observe`] tells roles, so that `leader` can be aimed at.
     pub roles: bool,
+    /// What [`System::order`] can ask its nodes for.
+    pub orders: &'static [OrderKind],
 }
 
 /// The role that a node believes it has.
@@ -148,4 +152,17 @@ pub trait System: Send + Sync {
     /// Asks one node about itself, over the control link that no fault ever cuts. `None` if it does not answer within
     /// `timeout`.
     fn observe<'a>(&'a self, node: &'a NodeSpec, timeout: Duration) -> BoxFuture<'a, Option<View>>;
+
+    /// Asks a running node for something, over the control link that no fault ever cuts. `Ok` is what it answered, in
+    /// words, once it has begun; [`LeverError::WrongState`] means that it did nothing.
+    fn order<'a>(
+        &'a self,
+        node: &'a NodeSpec,
+        order: Order,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<String, LeverError>> {
+        let _ = (node, timeout);
+        let why = format!("{} cannot be told to {order}", self.name());
+        Box::pin(async move { Err(LeverError::Unsupported(why)) })
+    }
 }

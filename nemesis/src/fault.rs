@@ -8,6 +8,7 @@ use std::time::Instant;
 use checker::params::{Params, Setting};
 use cluster::cluster::FailingDisk;
 use cluster::levers::Levers;
+use cluster::order::OrderKind;
 use cluster::system::{BoxFuture, Capabilities};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,8 @@ pub struct Needs {
     pub roles: bool,
     /// Its nodes' data must lie on disks that can fail, made like this.
     pub disk: Option<FailingDisk>,
+    /// Its nodes must know how to be told to do this.
+    pub order: Option<OrderKind>,
 }
 
 /// One fault, ready to be injected any number of times.
@@ -87,13 +90,16 @@ pub struct Installed {
 
 impl Needs {
     /// What this system lacks, in words; empty if nothing.
-    pub fn missing(&self, capabilities: &Capabilities) -> Vec<&'static str> {
+    pub fn missing(&self, capabilities: &Capabilities) -> Vec<String> {
         let mut missing = Vec::new();
         if self.edits && !capabilities.edits {
-            missing.push("raftcheck does not know how to edit the files of its stopped nodes");
+            missing.push("raftcheck does not know how to edit the files of its stopped nodes".to_owned());
         }
         if self.roles && !capabilities.roles {
-            missing.push("it does not tell which node leads");
+            missing.push("it does not tell which node leads".to_owned());
+        }
+        if let Some(order) = self.order.filter(|order| !capabilities.orders.contains(order)) {
+            missing.push(format!("its nodes cannot be told to {order}"));
         }
         missing
     }

@@ -10,7 +10,7 @@ use cluster::levers::{LeverError, Levers, NodeSignal, ProcessState};
 use cluster::system::{BoxFuture, FileEdit, NodeId};
 
 use crate::fault::{Injection, Installed};
-use crate::target::{DiskEdited, DiskTroubled};
+use crate::target::{DiskEdited, DiskTroubled, Target};
 
 /// Runs all of these at the same time and returns their results in their order.
 pub(crate) async fn together<T: Send>(futures: Vec<BoxFuture<'_, T>>) -> Vec<T> {
@@ -128,6 +128,34 @@ pub(crate) fn trouble_disks(troubled: &DiskTroubled, levers: &dyn Levers) -> Inj
     }
     let proof = format!("the disks of {} obey", list(&troubled.nodes));
     Injection::Installed(Installed { proof, effective })
+}
+
+/// Tells the nodes of an order to carry it out. It has begun where a node said so; nothing was done where all refused.
+pub(crate) async fn order(target: &Target, levers: &dyn Levers) -> Injection {
+    let Target::Ordered(ordered) = target else {
+        return Injection::Skipped(format!("{} is no order", target.describe()));
+    };
+    let asked = ordered.nodes.iter().map(|node| levers.order(*node, ordered.order)).collect();
+    let results = together(asked).await;
+    let untouched = |result: &Result<String, LeverError>| {
+        matches!(result, Err(LeverError::WrongState(_) | LeverError::Unsupported(_)))
+    };
+    let (nothing, all) = (results.iter().all(untouched), results.iter().all(Result::is_ok));
+    let answers: Vec<String> = ordered
+        .nodes
+        .iter()
+        .zip(results)
+        .map(|(node, result)| match result {
+            Ok(answer) => format!("{node}: {answer}"),
+            Err(error) => format!("{node}: {error}"),
+        })
+        .collect();
+    let answers = answers.join("; ");
+    match (all, nothing) {
+        (true, _) => Injection::installed(answers),
+        (false, true) => Injection::Skipped(answers),
+        (false, false) => Injection::Indeterminate(answers),
+    }
 }
 
 /// "n1 n2 n5".

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use cluster::disk::{DiskEdit, DiskState, DiskTrouble};
 use cluster::levers::{LeverError, Levers, Link, LinkRule, LinkStats, NodeSignal, ProcessState};
+use cluster::order::Order;
 use cluster::system::{BoxFuture, FileEdit, NodeId};
 
 use crate::baseline::{Difference, verify_baseline};
@@ -334,5 +335,9 @@ impl Levers for Shared<'_> {
         seed: u64,
     ) -> BoxFuture<'_, Result<String, LeverError>> {
         self.nemesis.levers.edit_disk(node, edit, seed)
+    }
+
+    fn order(&self, node: NodeId, order: Order) -> BoxFuture<'_, Result<String, LeverError>> {
+        self.nemesis.levers.order(node, order)
     }
 }

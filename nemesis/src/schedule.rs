@@ -17,6 +17,8 @@ use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 use crate::claims::FaultId;
+use crate::fault::FaultKind;
+use crate::faults;
 use crate::settings;
 use crate::stream::stream;
 
@@ -88,7 +90,7 @@ pub fn draw(mix: &Mix, duration_ns: u64, seed: u64) -> Result<Vec<Planned>, Stri
             break;
         }
         let entry = pick(&mix.entries, ticket).ok_or("the mix has no entry with a weight")?;
-        let (low, high) = settings::for_range(&entry.params)?;
+        let (low, high) = lasts(entry)?;
         let for_ns = scale(fraction, low, high).min(duration_ns - at_ns);
         if for_ns >= low {
             let (kind, params) = (entry.kind.clone(), entry.params.clone());
@@ -117,9 +119,9 @@ fn check(mix: &Mix, duration_ns: u64) -> Result<(), String> {
     if let Some(entry) = mix.entries.iter().find(|entry| entry.weight > WEIGHT_MAX) {
         return Err(format!("`{}`: the weight {} is above {WEIGHT_MAX}", entry.kind, entry.weight));
     }
-    mix.entries.iter().try_for_each(|entry| {
-        settings::for_range(&entry.params).map(|_| ()).map_err(|why| format!("`{}`: {why}", entry.kind))
-    })
+    mix.entries
+        .iter()
+        .try_for_each(|entry| lasts(entry).map(|_| ()).map_err(|why| format!("`{}`: {why}", entry.kind)))
 }
 
 /// The entry that this random number falls on.
@@ -132,6 +134,16 @@ fn pick(entries: &[MixEntry], ticket: u64) -> Option<&MixEntry> {
         rest = rest.saturating_sub(weight);
         hit
     })
+}
+
+/// The bounds of how long a fault of this entry lasts, in nanoseconds. One whose kind has no `for` is over at once.
+fn lasts(entry: &MixEntry) -> Result<(u64, u64), String> {
+    let has_no_end = |kind: &FaultKind| kind.settings.iter().all(|setting| setting.name != "for");
+    if faults::find(&entry.kind).is_some_and(has_no_end) {
+        Ok((0, 0))
+    } else {
+        settings::for_range(&entry.params)
+    }
 }
 
 /// Maps a random number evenly to `low..=high`.

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use cluster::disk::{DiskEdit, DiskStats, DiskTrouble, Survival, Wait};
 use cluster::levers::{LeverError, Levers, Link, LinkRule, LinkStats, NodeSignal, ProcessState};
+use cluster::order::Order;
 use cluster::system::{BoxFuture, FileEdit, NodeId};
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,8 @@ pub enum Target {
     DiskEdited(DiskEdited),
     /// Nodes whose disks are in trouble while they run. The trouble may end a node.
     DiskTroubled(DiskTroubled),
+    /// Nodes that are asked for something.
+    Ordered(Ordered),
 }
 
 /// Links and the rules that a fault puts on them.
@@ -68,6 +71,15 @@ pub struct DiskTroubled {
     pub trouble: DiskTrouble,
 }
 
+/// Something that nodes are asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ordered {
+    /// Which nodes.
+    pub nodes: Vec<NodeId>,
+    /// For what.
+    pub order: Order,
+}
+
 /// What undoing did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Undone {
@@ -97,7 +109,8 @@ impl Target {
     /// The nodes whose processes it touches.
     pub fn processes(&self) -> &[NodeId] {
         match self {
-            Target::Links(_) => &[],
+            // An order leaves the process as it was, whoever else holds it.
+            Target::Links(_) | Target::Ordered(_) => &[],
             Target::Down(nodes) | Target::Paused(nodes) => nodes,
             Target::Edited(edited) => &edited.nodes,
             Target::DiskEdited(edited) => &edited.nodes,
@@ -111,6 +124,7 @@ impl Target {
             Target::Links(cut) => cut.what.clone(),
             Target::Down(nodes) => format!("{} down", list(nodes)),
             Target::Paused(nodes) => format!("{} paused", list(nodes)),
+            Target::Ordered(Ordered { nodes, order }) => format!("{} told to {order}", list(nodes)),
             Target::Edited(Edited { nodes, edit: FileEdit::TruncateLog { entries } }) => {
                 format!("{} without the last {entries} log entries", list(nodes))
             }
@@ -134,6 +148,8 @@ pub fn undo<'a>(target: &'a Target, levers: &'a dyn Levers) -> BoxFuture<'a, Res
     Box::pin(async move {
         match target {
             Target::Links(cut) => undo_links(cut, levers),
+            // What was begun takes its course.
+            Target::Ordered(_) => Ok(Undone { done: "nothing to undo".to_owned(), effective: None }),
             Target::Down(nodes) => bring_back(nodes, AfterExit::Start, levers).await,
             Target::Edited(edited) => bring_back(&edited.nodes, AfterExit::Start, levers).await,
             Target::Paused(nodes) => bring_back(nodes, AfterExit::Leave, levers).await,
@@ -161,6 +177,7 @@ pub fn before(target: &Target, levers: &dyn Levers) -> Before {
 pub fn effect(target: &Target, before: &Before, levers: &dyn Levers) -> Effect {
     match target {
         Target::Links(cut) => frames_touched(cut, before, &frames(target, levers)),
+        Target::Ordered(_) => Effect::Seen("begun when it was ordered".to_owned()),
         Target::Paused(nodes) => still_in(nodes, ProcessState::Paused, levers),
         Target::Down(nodes) => still_in(nodes, ProcessState::Down, levers),
         Target::Edited(edited) => still_in(&edited.nodes, ProcessState::Down, levers),
@@ -269,7 +286,8 @@ fn frames(target: &Target, levers: &dyn Levers) -> Vec<LinkStats> {
         | Target::Paused(_)
         | Target::Edited(_)
         | Target::DiskEdited(_)
-        | Target::DiskTroubled(_) => Vec::new(),
+        | Target::DiskTroubled(_)
+        | Target::Ordered(_) => Vec::new(),
     }
 }
 

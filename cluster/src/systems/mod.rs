@@ -4,6 +4,7 @@
 
 pub mod etcd;
 mod http;
+mod orders;
 pub mod raftkv;
 mod route;
 #[cfg(test)]

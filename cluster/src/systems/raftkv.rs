@@ -21,11 +21,14 @@ use serde_json::{Value as Json, json};
 
 use crate::client::{Client, Completion};
 use crate::hosts::CONTROL;
+use crate::levers::LeverError;
+use crate::order::{Order, OrderKind};
 use crate::system::{
     BoxFuture, Capabilities, FileEdit, NodeCommand, NodeId, NodeSpec, Role, System, Unavailable, View,
 };
 
 use super::http::{Answer, Http, Request, Trouble};
+use super::orders::{own_url, told};
 use super::route::{Route, Tour};
 use super::{SystemKind, SystemOptions};
 
@@ -73,6 +76,7 @@ impl System for RaftKv {
             trace: true,
             edits: true,
             roles: true,
+            orders: &[OrderKind::Campaign, OrderKind::Transfer, OrderKind::Snapshot],
         }
     }
 
@@ -109,6 +113,7 @@ impl System for RaftKv {
         if first_start {
             args.push("--bootstrap".into());
         }
+        args.push("--control".into());
         NodeCommand { program: self.program.clone(), args, env: Vec::new() }
     }
 
@@ -138,6 +143,24 @@ impl System for RaftKv {
                 return None;
             }
             serde_json::from_slice(&answer.body).ok().map(|status| view(&status))
+        })
+    }
+
+    fn order<'a>(
+        &'a self,
+        node: &'a NodeSpec,
+        order: Order,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<String, LeverError>> {
+        Box::pin(async move {
+            let url = format!("{}/control/", own_url(node, CLIENT_PORT)?);
+            let (path, body) = match order {
+                Order::Campaign => ("campaign", json!({})),
+                Order::Transfer { to } => ("transfer", json!({ "to": to.to_string() })),
+                Order::Snapshot => ("snapshot", json!({})),
+            };
+            let request = Request::new(Method::POST, url + path, body.to_string());
+            told(order, self.observer.send(request, Instant::now() + timeout).await)
         })
     }
 }

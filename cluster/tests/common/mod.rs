@@ -182,7 +182,7 @@ impl System for Sleeper {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { ops: &[], trace: false, edits: false, roles: false }
+        Capabilities { ops: &[], trace: false, edits: false, roles: false, orders: &[] }
     }
 
     fn probe(&self) -> Result<String, Unavailable> {
@@ -212,7 +212,7 @@ impl System for Script {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { ops: &[], trace: false, edits: true, roles: false }
+        Capabilities { ops: &[], trace: false, edits: true, roles: false, orders: &[] }
     }
 
     fn probe(&self) -> Result<String, Unavailable> {

@@ -1,5 +1,6 @@
 //! The registry: one file and one line for each kind of fault.
 
+mod campaign;
 mod disk_damage;
 mod disk_error;
 mod disk_full;
@@ -11,6 +12,8 @@ mod partition;
 mod pause;
 mod power_failure;
 mod stop;
+mod take_snapshot;
+mod transfer_leader;
 mod truncate_log;
 
 use crate::fault::FaultKind;
@@ -30,6 +33,9 @@ pub fn registry() -> &'static [FaultKind] {
         disk_damage::KIND,
         truncate_log::KIND,
         lose_vote::KIND,
+        campaign::KIND,
+        transfer_leader::KIND,
+        take_snapshot::KIND,
     ]
 }
 

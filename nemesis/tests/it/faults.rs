@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cluster::disk::{DiskEdit, Survival};
-use cluster::levers::{Endpoint, LinkRule, ProcessState};
+use cluster::levers::{Endpoint, LeverError, LinkRule, ProcessState};
+use cluster::order::Order;
 use cluster::system::{FileEdit, NodeId};
 use nemesis::baseline::{Difference, verify_baseline};
 use nemesis::claims::{Claims, FaultId};
@@ -374,4 +375,47 @@ fn a_bad_network_is_that_of_the_target_in_the_direction_asked_for() {
         panic!("no links")
     };
     assert_eq!(cut.what, "40 ms delay ±1500 ms, 2.5% loss in rows of 3, 64 kbit/s to and from n2");
+}
+
+#[tokio::test]
+async fn orders_go_to_their_nodes_and_are_over_at_once() {
+    let three = [
+        ("campaign: { target: n2 }", (NodeId(2), Order::Campaign)),
+        ("transfer-leader: { target: n3 }", (NodeId(1), Order::Transfer { to: NodeId(3) })),
+        ("take-snapshot: { target: leader }", (NodeId(1), Order::Snapshot)),
+    ];
+    for (entry, expected) in three {
+        let (model, nemesis) = nemesis(3);
+        let proof = proof(install(entry, &model, &nemesis).await);
+        assert_eq!(proof, format!("{}: begun", expected.0));
+        assert_eq!(model.state().orders, [expected]);
+        let ended = nemesis.undo(ONE).await.expect("undone");
+        assert_eq!(
+            (seen(&ended), ended.undone.done.as_str()),
+            ("begun when it was ordered", "nothing to undo")
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_order_that_every_node_refused_is_skipped_and_one_without_an_answer_is_not() {
+    let (model, nemesis) = nemesis(3);
+    let refusal = LeverError::WrongState("PreVote forbids it".to_owned());
+    model.state().refusals.insert(NodeId(2), refusal);
+    let injection = install("campaign: { target: n2 }", &model, &nemesis).await;
+    assert_eq!(injection, Injection::Skipped("n2: PreVote forbids it".to_owned()));
+    assert!(nemesis.active().is_empty());
+    model.state().refusals.insert(NodeId(2), LeverError::Failed("no answer in time".to_owned()));
+    let injection = install("campaign: { target: n2 }", &model, &nemesis).await;
+    assert_eq!(injection, Injection::Indeterminate("n2: no answer in time".to_owned()));
+}
+
+#[test]
+fn leadership_is_not_handed_to_whoever_has_it() {
+    let model = Model::new(3);
+    let why = match choose("transfer-leader: { target: n1 }", &model, Claims::default(), 7) {
+        Choice::Skipped(why) => why,
+        Choice::Target(target) => panic!("{target:?}"),
+    };
+    assert_eq!(why, "n1 leads already");
 }

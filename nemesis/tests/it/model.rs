@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use cluster::disk::{DiskEdit, DiskState, DiskTrouble};
 use cluster::levers::{LeverError, Levers, Link, LinkRule, LinkStats, NodeSignal, ProcessState};
+use cluster::order::Order;
 use cluster::system::{BoxFuture, FileEdit, NodeId, Role, View};
 use nemesis::baseline::all_links;
 use nemesis::claims::Claims;
@@ -28,6 +29,10 @@ pub(crate) struct State {
     pub(crate) disk_edits: Vec<(NodeId, DiskEdit, u64)>,
     /// Disks in trouble.
     pub(crate) disks: BTreeMap<NodeId, DiskState>,
+    /// The orders given so far.
+    pub(crate) orders: Vec<(NodeId, Order)>,
+    /// How nodes answer orders, if not that they have begun.
+    pub(crate) refusals: BTreeMap<NodeId, LeverError>,
     /// Nodes that ignore SIGTERM.
     pub(crate) stubborn: BTreeSet<NodeId>,
     /// How many of the next starts of a node fail.
@@ -223,5 +228,14 @@ impl Levers for Model {
         seed: u64,
     ) -> BoxFuture<'_, Result<String, LeverError>> {
         Box::pin(async move { self.state().perform(|state| state.edit_disk(node, edit, seed)) })
+    }
+
+    fn order(&self, node: NodeId, order: Order) -> BoxFuture<'_, Result<String, LeverError>> {
+        Box::pin(async move {
+            self.state().perform(|state| {
+                state.orders.push((node, order));
+                state.refusals.get(&node).cloned().map_or(Ok("begun".to_owned()), Err)
+            })
+        })
     }
 }

@@ -19,11 +19,14 @@ use serde_json::{Value as Json, json};
 
 use crate::client::Client;
 use crate::hosts::CONTROL;
+use crate::levers::LeverError;
+use crate::order::{Order, OrderKind};
 use crate::system::{
     BoxFuture, Capabilities, FileEdit, NodeCommand, NodeId, NodeSpec, Role, System, Unavailable, View,
 };
 
 use super::http::{Http, Request};
+use super::orders::{own_url, told};
 use super::{SystemKind, SystemOptions};
 use client::EtcdClient;
 
@@ -101,6 +104,7 @@ impl System for Etcd {
             trace: false,
             edits: false,
             roles: true,
+            orders: &[OrderKind::Transfer],
         }
     }
 
@@ -177,6 +181,36 @@ impl System for Etcd {
             let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
             Some(view(&status, node.id, &mut names))
         })
+    }
+
+    fn order<'a>(
+        &'a self,
+        node: &'a NodeSpec,
+        order: Order,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<String, LeverError>> {
+        Box::pin(async move {
+            let Order::Transfer { to } = order else {
+                return Err(LeverError::Unsupported(format!("etcd cannot be told to {order}")));
+            };
+            let target = self.number_of(to).ok_or_else(|| {
+                LeverError::WrongState(format!(
+                    "{to} has not told its number yet, and etcd knows it by no other name"
+                ))
+            })?;
+            let url = format!("{}/v3/maintenance/transfer-leadership", own_url(node, CLIENT_PORT)?);
+            let body = json!({ "targetID": target.to_string() }).to_string();
+            let request = Request::new(reqwest::Method::POST, url, body);
+            told(order, self.observer.send(request, Instant::now() + timeout).await)
+        })
+    }
+}
+
+impl Etcd {
+    /// etcd's own number for a member.
+    fn number_of(&self, node: NodeId) -> Option<u64> {
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.iter().find(|(_, name)| **name == node).map(|(number, _)| *number)
     }
 }
 
