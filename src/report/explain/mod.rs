@@ -110,10 +110,6 @@ fn violated(property: &str, counterexample: &Counterexample, material: &Material
     let cycle = cycle::arrows(counterexample);
     let points = match property {
         "linearizable" => operations::points(&actors, complete, material),
-        _ if !cycle.is_empty() => vec![Point::new(
-            "What would make it hold",
-            vec!["any one of these dependencies less: then the transactions have an order".to_owned()],
-        )],
         _ => Vec::new(),
     };
     Explanation {
