@@ -5,8 +5,9 @@
 //! ```
 //!
 //! It is what a node does whose clock ran ahead or whose network was gone for a moment. With PreVote or leader stickiness the
-//! others refuse while they hear a leader; without them the cluster changes its leader each time. Neither is unsafe. It is
-//! over as soon as the node has begun, so it takes no `for`.
+//! others refuse while they hear a leader; without them the cluster changes its leader each time. Neither is unsafe. A node that
+//! has promised its leader not to elect another one yet (a lease) refuses, and the fault is skipped. It is over as soon as the
+//! node has begun, so it takes no `for`.
 //!
 //! The reader sees that the node began; who led afterwards stands in the traces.
 
