@@ -7,6 +7,7 @@
 //! Reference: section 5.2 and 5.4.1 of the paper; section 4.2.3, 6.2 and 9.6 of the thesis for stickiness,
 //! the check of the quorum and pre-vote.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::io::{Micros, NodeId, PersistId, Refusal};
@@ -209,8 +210,15 @@ impl Raft {
     }
 
     pub(super) fn on_vote_request(&mut self, now: Micros, from: NodeId, request: &VoteRequest) {
+        // The term of the request may have come before it, with another message: stickiness then has nothing to keep the node
+        // in any more, and its promise to the leader still holds.
+        let is_ignored = match request.term.cmp(&self.term) {
+            Ordering::Greater => self.is_loyal(now),
+            Ordering::Equal => self.is_bound(now),
+            Ordering::Less => false,
+        };
         // A leader that hands over has released its voters.
-        if request.term > self.term && request.occasion == Occasion::Timeout && self.is_loyal(now) {
+        if is_ignored && request.occasion == Occasion::Timeout {
             return;
         }
         let admission = self.admit_request(now, request.term);

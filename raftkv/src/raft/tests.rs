@@ -3,7 +3,7 @@
 use super::control::OrderOutcome;
 use super::io::RequestId;
 use super::log::Payload;
-use super::message::{AppendEntries, TimeoutNow};
+use super::message::{AppendEntries, Ballot, Heartbeat, Occasion, TimeoutNow, VoteReply, VoteRequest};
 use super::snapshot::SnapshotId;
 use super::*;
 
@@ -115,4 +115,27 @@ fn an_order_is_not_held_up_by_a_batch() {
     let effects = raft.steps(NOW.plus_millis(1000), &mut inputs);
     assert!(inputs.is_empty(), "nothing was promised, so nothing has to wait");
     assert_eq!(effects.ordered, [(RequestId(1), OrderOutcome::Done(None))]);
+}
+
+#[test]
+fn a_promise_outlives_the_term_also_if_the_term_comes_before_the_candidate() {
+    let granted = |elapsed_ms: u64| {
+        let mut raft =
+            node(&[("read_mode", "lease")], None, vec![Entry { index: 1, term: 1, payload: Payload::Noop }]);
+        let mut step = |now, from, message| {
+            let mut inputs = VecDeque::from([Input::Message { from: NodeId(from), message }]);
+            raft.steps(now, &mut inputs)
+        };
+        step(NOW.plus_millis(500), 2, Message::Heartbeat(Heartbeat { term: 1, round: 1, commit: 1 }));
+        let later = NOW.plus_millis(500 + elapsed_ms);
+        let refusal = VoteReply { term: 2, ballot: Ballot::PreVote, granted: false };
+        step(later, 3, Message::VoteReply(refusal));
+        let request = VoteRequest { term: 2, last_index: 1, last_term: 1, occasion: Occasion::Timeout };
+        let effects = step(later, 3, Message::RequestVote(request));
+        let is_vote =
+            |(_, message): &(NodeId, Message)| matches!(message, Message::VoteReply(reply) if reply.granted);
+        effects.send_durable.iter().any(is_vote)
+    };
+    assert!(!granted(2), "the leader of term 1 counts on this node");
+    assert!(granted(1000), "the promise is over");
 }
