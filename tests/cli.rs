@@ -48,7 +48,7 @@ fn every_list_has_entries_and_every_entry_a_page() {
             assert!(page.stdout.lines().count() >= 3, "{page}");
         }
     }
-    for fault in ["partition", "kill", "stop", "pause", "truncate-log", "lose-vote"] {
+    for fault in ["partition", "kill", "stop", "pause", "clock", "truncate-log", "lose-vote"] {
         assert!(names("faults").iter().any(|name| name == fault), "{fault}");
     }
     typed(&["list", "faults", "partion"]).exits(USAGE).complains("did you mean `partition`?");

@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::client::Client;
+use crate::clock::{ClockFamily, ClockSetting, ClockState, NodeClock};
 use crate::disk::{Disk, DiskEdit, DiskState, DiskTrouble, EditError, Metadata};
 use crate::hosts::Hosts;
 use crate::levers::{LeverError, Levers, Link, LinkRule, LinkStats, NodeSignal, ProcessState, no_disk};
@@ -74,6 +75,16 @@ pub enum Past {
     Remembered,
 }
 
+/// Which clocks the nodes go by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Clocks {
+    /// Those of the host.
+    #[default]
+    Host,
+    /// Each by clocks of its own, which [`Levers::set_clock`] changes. Its processes then run under a tracer.
+    PerNode,
+}
+
 /// What to start.
 pub struct ClusterOptions {
     /// The store.
@@ -84,6 +95,8 @@ pub struct ClusterOptions {
     pub run_dir: PathBuf,
     /// What the data directories lie on.
     pub medium: Medium,
+    /// Which clocks the nodes go by.
+    pub clocks: Clocks,
     /// The seed that the nodes' own seeds are derived from.
     pub seed: u64,
     /// How long the nodes may take until all of them answer.
@@ -145,6 +158,8 @@ struct Node {
     place: Place,
     mounted: bool,
     disk: Option<Disk>,
+    /// Its clocks, if it does not go by the host's.
+    clock: Option<NodeClock>,
     process: Mutex<Option<Arc<NodeProcess>>>,
     /// Held while the node is started or its files are edited.
     changing: tokio::sync::Mutex<()>,
@@ -284,7 +299,8 @@ impl Cluster {
         let command = self.system.command(&node.spec);
         let failed = |error| StartError::Spawn(id, command.program.display().to_string(), error);
         let netns = self.hosts.node(id).ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))?;
-        let process = NodeProcess::spawn(&command, netns, &node.place).map_err(failed)?;
+        let process =
+            NodeProcess::spawn(&command, netns, &node.place, node.clock.as_ref()).map_err(failed)?;
         tracing::debug!(node = %id, pid = process.id(), "started");
         let errors = node.disk_errors();
         let watched = (Arc::clone(&self.nodes), id);
@@ -485,6 +501,21 @@ impl Levers for Cluster {
             self.system.order(spec, order, ORDER_LIMIT).await
         })
     }
+
+    fn set_clock(
+        &self,
+        node: NodeId,
+        family: ClockFamily,
+        setting: &ClockSetting,
+    ) -> Result<Instant, LeverError> {
+        let clock = self.node(node)?.clock.as_ref();
+        let host = || LeverError::Unsupported(format!("{node} goes by the clocks of the host"));
+        clock.ok_or_else(host)?.set(family, setting)
+    }
+
+    fn clock(&self, node: NodeId, family: ClockFamily) -> Option<ClockState> {
+        self.node(node).ok()?.clock.as_ref().map(|clock| clock.state(family))
+    }
 }
 
 impl Node {
@@ -517,8 +548,12 @@ impl Node {
         };
         let place =
             Place { stdout: directory.join("stdout.log"), stderr: directory.join("stderr.log"), directory };
-        let changing = tokio::sync::Mutex::default();
-        Ok(Self { spec, place, mounted, disk, process: Mutex::default(), changing })
+        let clock = match options.clocks {
+            Clocks::Host => None,
+            Clocks::PerNode => Some(NodeClock::new()?),
+        };
+        let (process, changing) = (Mutex::default(), tokio::sync::Mutex::default());
+        Ok(Self { spec, place, mounted, disk, clock, process, changing })
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Arc<NodeProcess>>> {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::{ClockFamily, ClockSetting, ClockState};
 use crate::disk::{DiskEdit, DiskState, DiskTrouble};
 use crate::order::Order;
 use crate::system::{BoxFuture, FileEdit, NodeId};
@@ -204,6 +205,22 @@ pub trait Levers: Send + Sync {
     ) -> BoxFuture<'_, Result<String, LeverError>> {
         let _ = (edit, seed);
         Box::pin(async move { Err(no_disk(node)) })
+    }
+
+    /// Changes a family of the node's clocks, also while the node is down, and returns the instant from which on every
+    /// process of the node sees the change.
+    fn set_clock(
+        &self,
+        _node: NodeId,
+        _family: ClockFamily,
+        _setting: &ClockSetting,
+    ) -> Result<Instant, LeverError> {
+        Err(LeverError::Unsupported("the nodes of this cluster have no clocks of their own".to_owned()))
+    }
+
+    /// What a family of the node's clocks does; `None` if the node goes by the host's clocks.
+    fn clock(&self, _node: NodeId, _family: ClockFamily) -> Option<ClockState> {
+        None
     }
 }
 

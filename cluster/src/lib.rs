@@ -4,6 +4,7 @@
 //! the run and dies with it. Knows nothing of suites, faults or verdicts.
 
 pub mod client;
+pub mod clock;
 pub mod cluster;
 pub mod disk;
 pub mod hosts;

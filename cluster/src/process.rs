@@ -21,6 +21,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 
+use crate::clock::{Door, NodeClock, StoppedThreads, Tracer};
 use crate::hosts::Netns;
 use crate::levers::{NodeSignal, ProcessState};
 use crate::procfs;
@@ -47,6 +48,8 @@ pub struct NodeProcess {
     leader: i32,
     network: u64,
     inner: Mutex<Inner>,
+    /// If it runs under a tracer, which stops threads for moments: how many are stopped for longer.
+    traced: Option<StoppedThreads>,
     exit: watch::Sender<Option<ExitStatus>>,
 }
 
@@ -63,9 +66,19 @@ struct Inner {
 impl NodeProcess {
     /// Starts `command` on the host `netns` and watches it. Called within a tokio runtime; blocks until the program is
     /// loaded.
-    pub fn spawn(command: &NodeCommand, netns: &Netns, place: &Place) -> io::Result<Arc<Self>> {
+    ///
+    /// With `clock` it and whatever it starts go by these clocks, not by the host's.
+    pub fn spawn(
+        command: &NodeCommand,
+        netns: &Netns,
+        place: &Place,
+        clock: Option<&NodeClock>,
+    ) -> io::Result<Arc<Self>> {
         let network = File::from(netns.as_fd().try_clone_to_owned()?).metadata()?.ino();
-        let mut child = prepare(command, netns, place)?.spawn()?;
+        let mut tracer = clock.map(NodeClock::tracer).transpose()?;
+        let door = tracer.as_ref().and_then(Tracer::door);
+        let mut child = prepare(command, netns, place, door)?.spawn()?;
+        tracer.iter_mut().for_each(Tracer::close_door);
         let leader = child.id() as i32;
         let pidfd = match open_pidfd(leader) {
             Ok(pidfd) => pidfd,
@@ -76,8 +89,9 @@ impl NodeProcess {
             }
         };
         let (exit, _) = watch::channel(None);
-        let process = Arc::new(Self { leader, network, inner: Mutex::default(), exit });
-        tokio::spawn(Arc::clone(&process).watch(pidfd));
+        let traced = tracer.as_ref().map(Tracer::stopped);
+        let process = Arc::new(Self { leader, network, inner: Mutex::default(), traced, exit });
+        tokio::spawn(Arc::clone(&process).watch(pidfd, tracer));
         Ok(process)
     }
 
@@ -115,9 +129,13 @@ impl NodeProcess {
             return ProcessState::Down;
         }
         match procfs::process(self.leader) {
-            Some(stat) if is_stopped(stat.state) || (inner.paused && is_held(stat.state)) => {
+            // A tracer stops a thread for moments, and a stopped one under a tracer looks the same.
+            Some(stat)
+                if is_stopped(stat.state) && (inner.paused || self.traced.is_none() || stat.state == 'T') =>
+            {
                 ProcessState::Paused
             }
+            Some(stat) if inner.paused && is_held(stat.state) => ProcessState::Paused,
             Some(stat) if !is_dead(stat.state) => ProcessState::Running,
             _ => ProcessState::Down,
         }
@@ -156,7 +174,11 @@ impl NodeProcess {
             }
             let states = self.group_states();
             let there = match wanted {
-                ProcessState::Paused => states.iter().all(|state| is_stopped(*state) || is_held(*state)),
+                ProcessState::Paused => {
+                    let stopped = states.iter().filter(|state| is_stopped(**state)).count();
+                    let for_good = self.traced.as_ref().is_none_or(|threads| threads.count() >= stopped);
+                    for_good && states.iter().all(|state| is_stopped(*state) || is_held(*state))
+                }
                 ProcessState::Running => !states.iter().any(|state| is_stopped(*state)),
                 ProcessState::Down => false,
             };
@@ -193,7 +215,7 @@ impl NodeProcess {
         threads.map(|thread| thread.state).filter(|state| !is_dead(*state)).collect()
     }
 
-    async fn watch(self: Arc<Self>, pidfd: AsyncFd<OwnedFd>) {
+    async fn watch(self: Arc<Self>, pidfd: AsyncFd<OwnedFd>, mut tracer: Option<Tracer>) {
         let status = loop {
             // An error means that the runtime is going away, and the sandbox with it.
             let Ok(mut ready) = pidfd.readable().await else { return };
@@ -204,7 +226,7 @@ impl NodeProcess {
         };
         drop(pidfd);
         let mut killed = Vec::new();
-        while !self.sweep(&mut killed) {
+        while !self.sweep(&mut killed) || !tracer.as_mut().is_none_or(Tracer::has_ended) {
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
         self.exit.send_replace(Some(status));
@@ -303,7 +325,7 @@ fn reap(child: i32) -> Option<ExitStatus> {
 }
 
 /// The command with nothing of the harness in it but its place.
-fn prepare(command: &NodeCommand, netns: &Netns, place: &Place) -> io::Result<Command> {
+fn prepare(command: &NodeCommand, netns: &Netns, place: &Place, tracer: Option<Door>) -> io::Result<Command> {
     let append = |path: &PathBuf| OpenOptions::new().create(true).append(true).open(path);
     let mut prepared = Command::new(&command.program);
     prepared
@@ -333,7 +355,7 @@ fn prepare(command: &NodeCommand, netns: &Netns, place: &Place) -> io::Result<Co
             libc::signal(libc::SIGTTOU, libc::SIG_DFL);
             libc::signal(libc::SIGTTIN, libc::SIG_DFL);
         }
-        Ok(())
+        tracer.map_or(Ok(()), Door::enter)
     };
     // SAFETY: the closure allocates nothing and takes no lock.
     unsafe { prepared.pre_exec(enter_host) };

@@ -1,10 +1,11 @@
 //! The state of an unharmed cluster, and what differs from it.
 //!
 //! Baseline: every link between two nodes, and between a node and the clients, passes; every node's process runs; every
-//! disk is sound.
+//! disk is sound; every clock goes as the true one.
 
 use std::fmt;
 
+use cluster::clock::{ClockFamily, ClockState, TRUE_SPEED_PPM};
 use cluster::disk::DiskTrouble;
 use cluster::levers::{Endpoint, Levers, Link, LinkRule, ProcessState};
 use cluster::system::NodeId;
@@ -18,6 +19,8 @@ pub enum Difference {
     Process(NodeId, ProcessState),
     /// This node's disk is in trouble.
     Disk(NodeId, DiskTrouble),
+    /// This clock of this node does not go as the true one. A monotonic clock may be ahead or behind.
+    Clock(NodeId, ClockFamily, ClockState),
 }
 
 impl fmt::Display for Difference {
@@ -28,6 +31,9 @@ impl fmt::Display for Difference {
             }
             Difference::Disk(node, trouble) => write!(f, "the disk of {node} is in trouble: {trouble:?}"),
             Difference::Process(node, ProcessState::Down) => write!(f, "{node} is down"),
+            Difference::Clock(node, family, state) => {
+                write!(f, "the {family:?} clock of {node} is not true: {state:?}")
+            }
             Difference::Process(node, state) => write!(f, "{node} is {state:?}"),
         }
     }
@@ -44,7 +50,18 @@ pub fn verify_baseline(levers: &dyn Levers) -> Vec<Difference> {
     let processes = processes.map(|(node, state)| Difference::Process(node, state));
     let disks = nodes.iter().filter_map(|node| Some((*node, levers.disk(*node)?.trouble)));
     let disks = disks.filter(|(_, trouble)| *trouble != DiskTrouble::default());
-    links.chain(processes).chain(disks.map(|(node, trouble)| Difference::Disk(node, trouble))).collect()
+    let disks = disks.map(|(node, trouble)| Difference::Disk(node, trouble));
+    let clocks = nodes.iter().flat_map(|node| untrue_clocks(*node, levers));
+    links.chain(processes).chain(disks).chain(clocks).collect()
+}
+
+fn untrue_clocks(node: NodeId, levers: &dyn Levers) -> impl Iterator<Item = Difference> {
+    [ClockFamily::Wall, ClockFamily::Monotonic].into_iter().filter_map(move |family| {
+        let state = levers.clock(node, family)?;
+        let off = family == ClockFamily::Wall && state.offset_ns != 0;
+        let untrue = off || state.strobing || state.speed_ppm != TRUE_SPEED_PPM;
+        untrue.then_some(Difference::Clock(node, family, state))
+    })
 }
 
 /// Every directed link of a cluster of these nodes and the clients' host.

@@ -47,6 +47,8 @@ pub struct Needs {
     pub disk: Option<FailingDisk>,
     /// Its nodes must know how to be told to do this.
     pub order: Option<OrderKind>,
+    /// Its nodes must go by clocks of their own. Any system can; its nodes are then started so.
+    pub clocks: bool,
 }
 
 /// One fault, ready to be injected any number of times.

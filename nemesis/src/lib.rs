@@ -24,5 +24,6 @@ pub mod shape;
 pub mod stream;
 pub mod target;
 
+mod clocks;
 mod disk_faults;
 mod moves;

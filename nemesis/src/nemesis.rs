@@ -10,6 +10,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use cluster::clock::{ClockFamily, ClockSetting, ClockState};
 use cluster::disk::{DiskEdit, DiskState, DiskTrouble};
 use cluster::levers::{LeverError, Levers, Link, LinkRule, LinkStats, NodeSignal, ProcessState};
 use cluster::order::Order;
@@ -339,5 +340,18 @@ impl Levers for Shared<'_> {
 
     fn order(&self, node: NodeId, order: Order) -> BoxFuture<'_, Result<String, LeverError>> {
         self.nemesis.levers.order(node, order)
+    }
+
+    fn set_clock(
+        &self,
+        node: NodeId,
+        family: ClockFamily,
+        setting: &ClockSetting,
+    ) -> Result<Instant, LeverError> {
+        self.nemesis.levers.set_clock(node, family, setting)
+    }
+
+    fn clock(&self, node: NodeId, family: ClockFamily) -> Option<ClockState> {
+        self.nemesis.levers.clock(node, family)
     }
 }

@@ -5,12 +5,14 @@
 
 use std::time::Instant;
 
+use cluster::clock::{ClockFamily, ClockSetting};
 use cluster::disk::{DiskEdit, DiskStats, DiskTrouble, Survival, Wait};
 use cluster::levers::{LeverError, Levers, Link, LinkRule, LinkStats, NodeSignal, ProcessState};
 use cluster::order::Order;
 use cluster::system::{BoxFuture, FileEdit, NodeId};
 use serde::{Deserialize, Serialize};
 
+use crate::clocks;
 use crate::moves::{list, together};
 
 /// What a fault is done to.
@@ -31,6 +33,8 @@ pub enum Target {
     DiskTroubled(DiskTroubled),
     /// Nodes that are asked for something.
     Ordered(Ordered),
+    /// Nodes whose clocks are moved.
+    Clocks(Moved),
 }
 
 /// Links and the rules that a fault puts on them.
@@ -80,6 +84,19 @@ pub struct Ordered {
     pub order: Order,
 }
 
+/// A change of the clocks of nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// Which nodes.
+    pub nodes: Vec<NodeId>,
+    /// Which of their clocks.
+    pub families: Vec<ClockFamily>,
+    /// The change.
+    pub setting: ClockSetting,
+    /// What it is, for people: "clocks 20% fast".
+    pub what: String,
+}
+
 /// What undoing did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Undone {
@@ -115,6 +132,7 @@ impl Target {
             Target::Edited(edited) => &edited.nodes,
             Target::DiskEdited(edited) => &edited.nodes,
             Target::DiskTroubled(troubled) => &troubled.nodes,
+            Target::Clocks(moved) => &moved.nodes,
         }
     }
 
@@ -135,6 +153,7 @@ impl Target {
             Target::DiskTroubled(troubled) => {
                 format!("{}: {}", list(&troubled.nodes), trouble_in_words(&troubled.trouble))
             }
+            Target::Clocks(moved) => format!("{} with {}", list(&moved.nodes), moved.what),
         }
     }
 }
@@ -143,7 +162,8 @@ impl Target {
 ///
 /// Links go back to `Pass`; where faults overlap, the [`crate::nemesis::Nemesis`] hands in levers that keep what the others
 /// still ask for. Nodes that are down are started, paused ones resumed. A paused node that is gone is left alone: no
-/// pause ends a process, so its exit is something to be found, not to be repaired.
+/// pause ends a process, so its exit is something to be found, not to be repaired. Clocks go at the true speed again: a wall
+/// clock back to the true time, a monotonic one from where it is, because it must not go back.
 pub fn undo<'a>(target: &'a Target, levers: &'a dyn Levers) -> BoxFuture<'a, Result<Undone, String>> {
     Box::pin(async move {
         match target {
@@ -155,6 +175,7 @@ pub fn undo<'a>(target: &'a Target, levers: &'a dyn Levers) -> BoxFuture<'a, Res
             Target::Paused(nodes) => bring_back(nodes, AfterExit::Leave, levers).await,
             Target::DiskEdited(edited) => bring_back(&edited.nodes, AfterExit::Start, levers).await,
             Target::DiskTroubled(troubled) => undo_trouble(&troubled.nodes, levers).await,
+            Target::Clocks(moved) => clocks::undo(moved, levers),
         }
     })
 }
@@ -187,6 +208,7 @@ pub fn effect(target: &Target, before: &Before, levers: &dyn Levers) -> Effect {
             let waiting = troubled.nodes.iter().map(waiting).sum();
             trouble_seen(before, &disks(target, levers), waiting)
         }
+        Target::Clocks(moved) => clocks::effect(moved, levers),
     }
 }
 
@@ -287,7 +309,8 @@ fn frames(target: &Target, levers: &dyn Levers) -> Vec<LinkStats> {
         | Target::Edited(_)
         | Target::DiskEdited(_)
         | Target::DiskTroubled(_)
-        | Target::Ordered(_) => Vec::new(),
+        | Target::Ordered(_)
+        | Target::Clocks(_) => Vec::new(),
     }
 }
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use checker::params::Params;
-use cluster::cluster::{Cluster, ClusterOptions, Medium};
+use cluster::clock::NodeClock;
+use cluster::cluster::{Clocks, Cluster, ClusterOptions, Medium};
 use cluster::levers::{Endpoint, Levers, Link, LinkRule, NodeSignal, ProcessState};
 use cluster::sandbox::{self, Entered};
 use cluster::system::{NodeId, System};
@@ -138,6 +139,7 @@ async fn cluster_trial(report: &dyn Fn(&Finding)) -> Result<(), String> {
         nodes: 3,
         run_dir: directory.path().to_owned(),
         medium: Medium::Memory,
+        clocks: Clocks::Host,
         seed: 1,
         ready_timeout: Duration::from_secs(20),
     };
@@ -148,8 +150,14 @@ async fn cluster_trial(report: &dyn Fn(&Finding)) -> Result<(), String> {
     report(&Finding::new("network cuts", true, cut(&cluster).await));
     report(&Finding::new("pause and resume", true, pause(&cluster).await));
     report(&Finding::new("kill and restart", true, kill(&cluster).await));
+    report(&Finding::new("clocks of a node's own (ptrace, vDSO, seccomp)", false, clocks()));
     cluster.stop_all(Duration::from_secs(1)).await;
     Ok(())
+}
+
+/// Clocks of a node's own, on a program that only ends.
+fn clocks() -> Result<String, String> {
+    NodeClock::trial().map(|trial| trial.to_string())
 }
 
 fn bundled() -> Result<Arc<dyn System>, String> {

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::cluster::{Cluster, ClusterOptions, Medium};
+use cluster::clock::NodeClock;
+use cluster::cluster::{Clocks, Cluster, ClusterOptions, Medium};
 use cluster::levers::Levers;
 use cluster::sandbox::{self, Entered};
 use cluster::system::{NodeId, System};
@@ -25,7 +26,7 @@ use crate::exit::Exit;
 use crate::plan::Plan;
 use crate::recorder::HistoryFile;
 use crate::rundir::{EndRecord, RunDir, RunRecord};
-use crate::suite::{DataPlace, Suite};
+use crate::suite::{DataPlace, FaultUse, Suite};
 use clock::Clock;
 use timeline::{Incoming, Record, State, Timeline};
 
@@ -106,6 +107,14 @@ async fn run(args: &Args, outside: u32) -> Result<(), String> {
         output::event(&RunEvent::Unavailable { message });
         return Ok(());
     }
+    let clocks = clocks(&plan.suite);
+    if clocks == Clocks::PerNode
+        && let Err(why) = NodeClock::trial()
+    {
+        let message = format!("this host does not let nodes have clocks of their own: {why}");
+        output::event(&RunEvent::Unavailable { message });
+        return Ok(());
+    }
     let system = system(&plan.suite)?;
     let options = ClusterOptions {
         system,
@@ -116,6 +125,7 @@ async fn run(args: &Args, outside: u32) -> Result<(), String> {
             (None, DataPlace::Disk) => Medium::Disk,
             (None, DataPlace::Memory) => Medium::Memory,
         },
+        clocks,
         seed: plan.streams.nodes,
         ready_timeout: READY_TIMEOUT,
     };
@@ -260,6 +270,15 @@ fn forward_exits(
             }
         }
     });
+}
+
+/// Which clocks the nodes of a suite go by: their own only where a fault moves them, because those cost something.
+fn clocks(suite: &Suite) -> Clocks {
+    let mix = suite.faults.iter().flat_map(|faults| &faults.mix);
+    let moves_clocks = |fault: &FaultUse| {
+        nemesis::faults::find(&fault.fault).is_some_and(|kind| (kind.needs)(&fault.settings).clocks)
+    };
+    if mix.into_iter().any(moves_clocks) { Clocks::PerNode } else { Clocks::Host }
 }
 
 /// The system of a suite, ready to be started.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cluster::client::Client;
-use cluster::cluster::{Cluster, ClusterOptions, Medium};
+use cluster::cluster::{Clocks, Cluster, ClusterOptions, Medium};
 use cluster::sandbox::{self, Entered};
 use cluster::system::{
     BoxFuture, Capabilities, FileEdit, NodeCommand, NodeId, NodeSpec, System, Unavailable, View,
@@ -251,6 +251,7 @@ pub(crate) fn scripts(script: &'static str, nodes: u16, directory: &Path) -> Clu
         nodes,
         run_dir: directory.join("run"),
         medium: Medium::Disk,
+        clocks: Clocks::Host,
         seed: 1,
         ready_timeout: Duration::from_secs(20),
     }

@@ -1,6 +1,7 @@
 //! The registry: one file and one line for each kind of fault.
 
 mod campaign;
+mod clock;
 mod disk_damage;
 mod disk_error;
 mod disk_full;
@@ -31,6 +32,7 @@ pub fn registry() -> &'static [FaultKind] {
         disk_full::KIND,
         disk_slow::KIND,
         disk_damage::KIND,
+        clock::KIND,
         truncate_log::KIND,
         lose_vote::KIND,
         campaign::KIND,

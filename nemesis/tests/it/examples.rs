@@ -124,4 +124,10 @@ fn needs_follow_from_the_settings() {
     assert_eq!(disk("disk-full: {}"), Some((Metadata::Journal, Past::Forgotten)));
     assert_eq!(disk("power-failure: { directories: strict }"), Some((Metadata::Strict, Past::Forgotten)));
     assert_eq!(disk("disk-damage: { how: rollback }"), Some((Metadata::Journal, Past::Remembered)));
+    assert_eq!(needs("clock: { target: leader }"), (true, false));
+    let clocks = |entry: &str| {
+        let (kind, params) = read(entry);
+        (kind.needs)(&params).clocks
+    };
+    assert!(clocks("clock: {}") && !clocks("pause: {}"));
 }

@@ -1,5 +1,6 @@
 //! The faults on a model of a cluster: no processes, no network, every state deterministic.
 
+mod clocks;
 mod crash;
 mod examples;
 mod faults;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use cluster::clock::{ClockFamily, ClockSetting, ClockShift, ClockState, TRUE_SPEED_PPM};
 use cluster::disk::{DiskEdit, DiskState, DiskTrouble};
 use cluster::levers::{LeverError, Levers, Link, LinkRule, LinkStats, NodeSignal, ProcessState};
 use cluster::order::Order;
@@ -39,6 +40,10 @@ pub(crate) struct State {
     pub(crate) failing_starts: BTreeMap<NodeId, u32>,
     /// Nodes whose files cannot be edited.
     pub(crate) unreadable: BTreeSet<NodeId>,
+    /// Clocks that were moved.
+    pub(crate) clocks: BTreeMap<(NodeId, ClockFamily), ClockState>,
+    /// Whether nodes never look at their clocks.
+    pub(crate) timeless: bool,
     /// How many levers have moved.
     pub(crate) moves: u64,
     /// The harness dies with this move, before or after the move had its effect.
@@ -152,6 +157,22 @@ impl State {
         Ok("some pages were lost".to_owned())
     }
 
+    fn clock(&self, node: NodeId, family: ClockFamily) -> ClockState {
+        let still = ClockState { offset_ns: 0, speed_ppm: TRUE_SPEED_PPM, strobing: false, read: false };
+        self.clocks.get(&(node, family)).copied().unwrap_or(still)
+    }
+
+    fn set_clock(&mut self, node: NodeId, family: ClockFamily, setting: &ClockSetting) {
+        let offset_ns = match setting.shift {
+            ClockShift::None => self.clock(node, family).offset_ns,
+            ClockShift::By(ns) => self.clock(node, family).offset_ns + ns,
+            ClockShift::ToTrue => 0,
+        };
+        let (speed_ppm, strobing) = (setting.speed_ppm, setting.strobe.is_some());
+        let state = ClockState { offset_ns, speed_ppm, strobing, read: !self.timeless };
+        self.clocks.insert((node, family), state);
+    }
+
     fn edit(&mut self, node: NodeId, edit: FileEdit) -> Result<String, LeverError> {
         if self.processes.get(&node) != Some(&ProcessState::Down) {
             return Err(LeverError::WrongState(format!("{node} is not down")));
@@ -217,6 +238,21 @@ impl Levers for Model {
         })
     }
 
+    fn set_clock(
+        &self,
+        node: NodeId,
+        family: ClockFamily,
+        setting: &ClockSetting,
+    ) -> Result<Instant, LeverError> {
+        if let Some(objection) = setting.objection(family) {
+            return Err(LeverError::Unsupported(objection.to_owned()));
+        }
+        self.state().perform(|state| {
+            state.set_clock(node, family, setting);
+            Ok(Instant::now())
+        })
+    }
+
     fn disk(&self, node: NodeId) -> Option<DiskState> {
         Some(self.state().disks.get(&node).copied().unwrap_or_default())
     }
@@ -237,5 +273,9 @@ impl Levers for Model {
                 state.refusals.get(&node).cloned().map_or(Ok("begun".to_owned()), Err)
             })
         })
+    }
+
+    fn clock(&self, node: NodeId, family: ClockFamily) -> Option<ClockState> {
+        Some(self.state().clock(node, family))
     }
 }

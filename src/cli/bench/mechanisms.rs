@@ -3,13 +3,14 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use cluster::clock::NodeClock;
 use cluster::hosts::Hosts;
 use cluster::levers::{Endpoint, Link, LinkRule};
 use cluster::sandbox::{self, Entered};
 use cluster::switch::Switch;
 use cluster::system::NodeId;
 
-use super::{CUT, SANDBOX, SYNC, Sample};
+use super::{CLOCK, CUT, PATCH, SANDBOX, SYNC, Sample};
 use crate::exit::Exit;
 use crate::session;
 
@@ -48,7 +49,11 @@ pub(super) fn inside() -> Exit {
             return Exit::Unavailable;
         }
     }
-    match switch_figures(begun) {
+    let figures = switch_figures(begun).map(|mut samples| {
+        samples.extend(clock_figures());
+        samples
+    });
+    match figures {
         Ok(samples) => {
             for sample in samples {
                 println!("{}", serde_json::to_string(&sample).unwrap_or_default());
@@ -88,6 +93,14 @@ fn switch_figures(begun: Instant) -> Result<Vec<Sample>, String> {
         samples.push(Sample { figure: SYNC.to_owned(), value });
     }
     Ok(samples)
+}
+
+/// None where this host has no moved clocks; `raftcheck doctor` says why.
+fn clock_figures() -> Vec<Sample> {
+    let sample = |figure: &str, value: f64| Sample { figure: figure.to_owned(), value };
+    let reading = cluster::clock::reading_cost_ns().ok().map(|(plain, moved)| sample(CLOCK, moved - plain));
+    let patch = NodeClock::trial().ok().map(|trial| sample(PATCH, trial.patch.as_secs_f64() * 1e6));
+    reading.into_iter().chain(patch).collect()
 }
 
 fn all_links() -> Vec<Link> {

@@ -59,17 +59,21 @@ const SANDBOX: &str = "sandbox, 5 hosts and switch ready";
 const CUT: &str = "cut of all links of 5 nodes in effect";
 const SYNC: &str = "write and fdatasync on a disk that can fail";
 const LEADER: &str = "first leader of 5 nodes after `run` started";
+const CLOCK: &str = "a moved clock beside the kernel's, per reading";
+const PATCH: &str = "clocks of its own for a starting program";
 const RATE: &str = "operations recorded per second, 3 nodes";
 const END: &str = "from the last operation to the verdict";
 const INSIDE_MEMORY: &str = "memory of the recording process";
 const OUTSIDE_MEMORY: &str = "memory of the judging process";
 
 /// Figure, unit and bar, in the order of the table.
-const FIGURES: [(&str, &str, &str); 8] = [
+const FIGURES: [(&str, &str, &str); 10] = [
     (SANDBOX, "ms", "<= 50"),
     (LEADER, "ms", "<= 500"),
     (CUT, "us", "<= 1000"),
     (SYNC, "us", "<= 20"),
+    (CLOCK, "ns", "<= 25"),
+    (PATCH, "us", "<= 1000"),
     (RATE, "/s", ">= 10000"),
     (END, "s", "<= 2"),
     (INSIDE_MEMORY, "MiB", "<= 200"),
