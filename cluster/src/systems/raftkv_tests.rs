@@ -321,7 +321,7 @@ fn a_node_gets_its_rules_as_text() {
     assert_eq!(
         line(system.command(&spec)),
         "node --id n1 --members n1=10.77.0.1,n2=10.77.0.2 --data-dir /d --trace /t --seed 9 --preset textbook --rule \
-         read_mode=local --bootstrap"
+         read_mode=local --bootstrap --control"
     );
     let trace = std::env::current_exe().unwrap();
     let later = line(system.command(&NodeSpec { trace_file: trace, ..spec.clone() }));
