@@ -90,14 +90,14 @@ impl NodeClock {
         Err(LeverError::WrongState("the host is too busy to change a clock at an exact instant".to_owned()))
     }
 
-    /// What a family of clocks does now.
+    /// What a family of clocks does since the last change, which may be a fraction of a millisecond ahead: whoever has made
+    /// it sees what he made.
     pub fn state(&self, family: ClockFamily) -> ClockState {
         let book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
         let first = clocks(family)[0];
         let record = &book.records[first];
-        let real = now(CLOCKS[first]);
-        let since = real.wrapping_sub(record.boundary) as i64;
-        let speed = if since < 0 { record.speed_before } else { record.speed_after };
+        let real = now(CLOCKS[first]).max(record.boundary);
+        let speed = record.speed_after;
         let version = book.versions[family as usize];
         ClockState {
             offset_ns: record.steady(real).wrapping_sub(real) as i64,
