@@ -22,6 +22,7 @@ use common::{Play, Scene, block_on, eventually, scripts, start};
 const N1: NodeId = NodeId(1);
 const N2: NodeId = NodeId(2);
 const SECOND: i64 = 1_000_000_000;
+const MS: i64 = SECOND / 1_000;
 
 fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some("--probe") {
@@ -187,7 +188,16 @@ fn parse(line: &str) -> Option<Reading> {
 
 /// The next reading that was begun after this call.
 fn next(directory: &Path, node: NodeId) -> Reading {
-    let from = raw();
+    begun_after(directory, node, raw())
+}
+
+/// A reading that was begun at least so many nanoseconds of true time after another, to tell a speed from both.
+fn later(directory: &Path, node: NodeId, than: Reading, by: i64) -> Reading {
+    begun_after(directory, node, than.raw + by)
+}
+
+/// A reading that was begun after this true time.
+fn begun_after(directory: &Path, node: NodeId, from: i64) -> Reading {
     let mut found = None;
     eventually("a reading", || {
         // A reading in the middle of which the probe was off the processor says nothing exact.
@@ -256,8 +266,7 @@ fn readings_follow(directory: &Path) {
         near(one.day - one.wall, 0, CLOSE);
         assert!(cluster.clock(N1, ClockFamily::Wall).unwrap().read);
         assert!(cluster.clock(N1, ClockFamily::Monotonic).unwrap().read);
-        std::thread::sleep(Duration::from_millis(100));
-        let two = next(directory, N1);
+        let two = later(directory, N1, one, 100 * MS);
         for of in [|reading: &Reading| reading.mono, |reading: &Reading| reading.boot] {
             let found = speed(one, two, of);
             assert!((2.9..3.1).contains(&found), "{found}");
@@ -490,8 +499,7 @@ touch $1/ready; exec java -Xint $1/P.java";
             set(&cluster, N1, ClockFamily::Monotonic, setting(ClockShift::None, 2.0));
             let one = next(directory, N1);
             near(one.wall - one.raw, first.wall - first.raw + 9 * SECOND, CLOSE);
-            std::thread::sleep(Duration::from_millis(50));
-            let found = speed(one, next(directory, N1), |reading| reading.mono);
+            let found = speed(one, later(directory, N1, one, 50 * MS), |reading| reading.mono);
             assert!((1.8..2.2).contains(&found), "{found}");
             cluster.signal(N1, NodeSignal::Kill).await.unwrap();
         } else {
