@@ -137,7 +137,7 @@ fn search(directory: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
         let path = entry?.path();
         if path.is_dir() {
             search(&path, found)?;
-        } else if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
+        } else if suite::is_suite(&path) {
             found.push(path);
         }
     }

@@ -22,6 +22,8 @@ mod vocabulary;
 #[cfg(test)]
 mod tests;
 
+use std::path::Path;
+
 pub use diagnostics::{Colour, Diagnostic, Located, Origin, Place, Problems};
 pub use model::{
     CheckUse, Comparison, DataPlace, Expect, FaultPlan, FaultUse, RuleUse, Suite, SystemUse, Threshold,
@@ -35,6 +37,14 @@ pub use vocabulary::{
 };
 
 use diagnostics::Diagnostics;
+
+/// Whether a YAML file that was found in a folder of suites is one. What lies beside the suites of `suites/questions` is data
+/// of the catalogue: the answers in words, and the list of questions that no suite decides yet.
+pub fn is_suite(path: &Path) -> bool {
+    let of_catalogue = path.file_name().is_some_and(|name| name == "index-not-yet.yaml")
+        || path.parent().is_some_and(|folder| folder.ends_with("questions/texts"));
+    !of_catalogue && path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+}
 
 /// The longest suite file.
 const BYTES_MAX: usize = 1 << 20;

@@ -4,14 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::schema::{invalid, yaml};
-use crate::suite::{Suite, read, schema, vocabulary};
+use crate::suite::{Suite, is_suite, read, schema, vocabulary};
 
 fn suites(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).expect("the suites can be listed") {
         let path = entry.expect("the suites can be listed").path();
         if path.is_dir() {
             suites(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "yaml") {
+        } else if is_suite(&path) {
             found.push(path);
         }
     }
