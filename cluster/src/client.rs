@@ -2,6 +2,8 @@
 
 use checker::history::{Op, Outcome, ProcessId};
 
+use serde::{Deserialize, Serialize};
+
 use crate::system::{BoxFuture, NodeId};
 
 /// How a call ended, and at whom.
@@ -11,6 +13,15 @@ pub struct Completion {
     pub outcome: Outcome,
     /// The node that the last request went to.
     pub node: Option<NodeId>,
+}
+
+/// Under which number a write is sent, so that a store can tell a repetition from a new write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Place {
+    /// The session. Clients number theirs from 1 on; whoever chooses one takes it far from there.
+    pub session: u64,
+    /// The number in the session: from 1 on, never falling.
+    pub sequence: u64,
 }
 
 /// One client of a store. It has at most one call open.
@@ -24,4 +35,11 @@ pub trait Client: Send + Sync {
     /// Performs one call and says how it ended. Returns within the operation timeout of the client plus a few
     /// milliseconds.
     fn call<'a>(&'a self, process: ProcessId, op: &'a Op) -> BoxFuture<'a, Completion>;
+
+    /// The same under this place, which is how a call is repeated, here or through another client. A store that has no
+    /// sessions cannot tell the difference.
+    fn call_as<'a>(&'a self, process: ProcessId, op: &'a Op, place: Place) -> BoxFuture<'a, Completion> {
+        let _ = place;
+        self.call(process, op)
+    }
 }

@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{ClockFamily, ClockSetting, ClockState};
 use crate::disk::{DiskEdit, DiskState, DiskTrouble};
+use crate::edit::{DataEdit, FileEdit};
 use crate::order::Order;
-use crate::system::{BoxFuture, FileEdit, NodeId};
+use crate::start::{StartAs, StartOutcome};
+use crate::system::{BoxFuture, NodeId};
 
 /// An end of a link: a node's host, or the host that all clients live on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -153,8 +155,13 @@ pub enum LeverError {
 
 /// The levers on one running cluster.
 pub trait Levers: Send + Sync {
-    /// All nodes, in the order of their ids.
+    /// The nodes of the initial cluster, in the order of their ids.
     fn nodes(&self) -> Vec<NodeId>;
+
+    /// The spare hosts, in the order of their ids. Every lever that takes a node takes them as well.
+    fn spares(&self) -> Vec<NodeId> {
+        Vec::new()
+    }
 
     /// Replaces the rules of these links, all at one instant, and returns that instant: every frame that the switch
     /// takes up after it obeys all of the new rules. Links that are not listed keep theirs.
@@ -175,6 +182,25 @@ pub trait Levers: Send + Sync {
 
     /// Starts a node that is down, on its old data directory.
     fn start(&self, node: NodeId) -> BoxFuture<'_, Result<(), LeverError>>;
+
+    /// Starts a node that is down otherwise than before, or a spare one, and waits until it answers, or ends, or `patience`
+    /// is over.
+    fn start_as(
+        &self,
+        node: NodeId,
+        how: StartAs,
+        patience: Duration,
+    ) -> BoxFuture<'_, Result<StartOutcome, LeverError>> {
+        let _ = (how, patience);
+        let why = format!("{node} cannot be started otherwise than before");
+        Box::pin(async move { Err(LeverError::Unsupported(why)) })
+    }
+
+    /// Edits the data of a node that is down by its files alone and returns the proof that it did something.
+    fn edit_data(&self, node: NodeId, edit: DataEdit) -> BoxFuture<'_, Result<String, LeverError>> {
+        let why = format!("{node} cannot be changed to one {edit}");
+        Box::pin(async move { Err(LeverError::Unsupported(why)) })
+    }
 
     /// Edits the files of a node that is down and returns the proof that it did something.
     fn edit(&self, node: NodeId, edit: FileEdit) -> BoxFuture<'_, Result<String, LeverError>>;

@@ -22,6 +22,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 
 use crate::clock::{Door, NodeClock, StoppedThreads, Tracer};
+use crate::cluster::Answered;
 use crate::hosts::Netns;
 use crate::levers::{NodeSignal, ProcessState};
 use crate::procfs;
@@ -61,6 +62,10 @@ struct Inner {
     asked: Option<NodeSignal>,
     /// Whether the last of `Pause` and `Resume` was a `Pause`.
     paused: bool,
+    /// How many failpoints it was told to crash at.
+    crashes: u32,
+    /// Whether it ever answered.
+    answered: bool,
 }
 
 impl NodeProcess {
@@ -117,9 +122,33 @@ impl NodeProcess {
         *self.exit.borrow()
     }
 
-    /// The lever that was asked to end it, if any.
+    /// The lever that was asked to end it, if any. A SIGKILL that it may have sent itself, because it was told to, counts as
+    /// asked for.
     pub fn asked(&self) -> Option<NodeSignal> {
-        self.lock().asked
+        let inner = self.lock();
+        let killed = inner.reaped.is_some_and(|status| status.signal() == Some(libc::SIGKILL));
+        inner.asked.or((killed && inner.crashes > 0).then_some(NodeSignal::Kill))
+    }
+
+    /// It is about to be told to kill itself at some point.
+    pub(crate) fn may_crash(&self) {
+        self.lock().crashes += 1;
+    }
+
+    /// It was not told so after all.
+    pub(crate) fn may_not_crash(&self) {
+        let mut inner = self.lock();
+        inner.crashes = inner.crashes.saturating_sub(1);
+    }
+
+    /// It has answered.
+    pub(crate) fn has_answered(&self) {
+        self.lock().answered = true;
+    }
+
+    /// Whether it ever answered.
+    pub fn answered(&self) -> Answered {
+        if self.lock().answered { Answered::Once } else { Answered::Never }
     }
 
     /// What the kernel says of its leader.

@@ -13,7 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::client::Client;
 use crate::levers::LeverError;
-use crate::order::{Order, OrderKind};
+use crate::order::{Failpoint, Order, OrderKind};
+
+pub use crate::edit::FileEdit;
+pub use crate::view::{Role, View};
 
 /// A future that can be boxed into a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -32,16 +35,66 @@ impl fmt::Display for NodeId {
 /// Everything about one node that a system needs in order to start it and to talk to it.
 #[derive(Clone, Debug)]
 pub struct NodeSpec {
-    /// Which node.
+    /// Which node. A twin has the id of another one.
     pub id: NodeId,
-    /// All members of the initial cluster with their addresses, this node among them, in the order of their ids.
+    /// The address of the host that it runs on.
+    pub address: IpAddr,
+    /// All members of the initial cluster with their addresses, in the order of their ids.
     pub members: Vec<(NodeId, IpAddr)>,
+    /// All hosts with their addresses: those of the members, and the spare ones behind them.
+    pub hosts: Vec<(NodeId, IpAddr)>,
     /// The directory that survives a restart of the node. Exists.
     pub data_dir: PathBuf,
     /// Where the node writes its trace, if the system writes one.
     pub trace_file: PathBuf,
     /// A number that differs between runs and nodes, for the node's own randomness.
     pub seed: u64,
+    /// What is particular about its start.
+    pub start: Start,
+}
+
+/// What is particular about one start of one node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Start {
+    /// Rules of this node alone. They come after those of the suite, and the last of a name counts.
+    pub rules: Vec<(String, String)>,
+    /// Failpoints that are armed before the node serves anybody.
+    pub failpoints: Vec<Failpoint>,
+    /// Whether an empty data directory is no loss.
+    pub bootstrap: Bootstrap,
+    /// How it comes to be a member.
+    pub entry: Entry,
+}
+
+impl Start {
+    /// Whether every system can do this.
+    pub fn is_plain(&self) -> bool {
+        self.rules.is_empty() && self.failpoints.is_empty() && self.bootstrap == Bootstrap::AtFirstStart
+    }
+}
+
+/// Whether a node is told that an empty data directory is no loss.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bootstrap {
+    /// At the first start of the node in this run.
+    #[default]
+    AtFirstStart,
+    /// At this start.
+    Announced,
+    /// Not at this start.
+    NotAnnounced,
+}
+
+/// How a node comes to be a member.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Entry {
+    /// It is one of the initial members.
+    #[default]
+    Initial,
+    /// It waits until the cluster adds it.
+    Joins,
 }
 
 /// A program to start, before any sandbox detail.
@@ -68,48 +121,34 @@ pub struct Capabilities {
     pub roles: bool,
     /// What [`System::order`] can ask its nodes for.
     pub orders: &'static [OrderKind],
+    /// Whether a node can be started with rules and failpoints of its own, and without the announcement of its first start.
+    pub starts: bool,
 }
 
-/// The role that a node believes it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Follower, or learner.
-    Follower,
-    /// Pre-candidate or candidate.
-    Candidate,
-    /// Leader.
-    Leader,
+/// How a client of one node turns to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Direct {
+    /// The longest that one call may take until its outcome is unknown.
+    pub op_timeout: Duration,
+    /// How its reads are answered.
+    pub read_mode: ReadMode,
 }
 
-/// What one node says of itself, as far as its system tells.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct View {
-    /// Its role.
-    pub role: Option<Role>,
-    /// Its current term.
-    pub term: Option<u64>,
-    /// Whom it takes for the leader.
-    pub leader: Option<NodeId>,
-    /// The highest index that it knows to be committed.
-    pub commit_index: Option<u64>,
-    /// The highest index that it has applied.
-    pub last_applied: Option<u64>,
-    /// The last index of its log.
-    pub last_log_index: Option<u64>,
-}
-
-/// A change to the files of a stopped node, by no code path that an honest node ever takes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How a read is answered, where the one who asks may choose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum FileEdit {
-    /// Remove the last `entries` entries of the log.
-    TruncateLog {
-        /// How many.
-        entries: u64,
-    },
-    /// Forget whom the node voted for; the term stays.
-    LoseVote,
+pub enum ReadMode {
+    /// As the rules of the node say.
+    #[default]
+    ByRules,
+    /// Through the log, as a write.
+    Log,
+    /// The leader asks a majority whether it still leads (thesis, section 6.4).
+    ReadIndex,
+    /// The leader answers by its lease (thesis, section 6.4.1).
+    Lease,
+    /// The node answers what it has.
+    Local,
 }
 
 /// Why a system cannot be run on this host.
@@ -133,7 +172,8 @@ pub trait System: Send + Sync {
     /// Looks for its programs; called before the sandbox is entered. Returns the version, for `env.json`.
     fn probe(&self) -> Result<String, Unavailable>;
 
-    /// The command that starts this node, on its first start and on every later one.
+    /// The command that starts this node, on its first start and on every later one. A start that is not plain is asked
+    /// for only where [`Capabilities::starts`] says so.
     fn command(&self, node: &NodeSpec) -> NodeCommand;
 
     /// The command that edits the files of this stopped node and prints one line of proof ("removed 3 entries,
@@ -148,6 +188,14 @@ pub trait System: Send + Sync {
     /// A client that lives on the clients' host. `home` is the node that it turns to first, `op_timeout` the longest
     /// that one call may take until its outcome is unknown.
     fn connect(&self, members: &[(NodeId, IpAddr)], home: NodeId, op_timeout: Duration) -> Arc<dyn Client>;
+
+    /// A client that turns to this node alone and follows no redirect. An answer that it does not lead is a failure where
+    /// that proves that nothing was done. `Err` if the system has no such client, or no such reads.
+    fn connect_to(&self, node: &NodeSpec, direct: Direct) -> Result<Arc<dyn Client>, LeverError> {
+        let _ = (node, direct);
+        let why = format!("{} has no clients that turn to one node alone", self.name());
+        Err(LeverError::Unsupported(why))
+    }
 
     /// Asks one node about itself, over the control link that no fault ever cuts. `None` if it does not answer within
     /// `timeout`.

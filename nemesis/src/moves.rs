@@ -135,7 +135,7 @@ pub(crate) async fn order(target: &Target, levers: &dyn Levers) -> Injection {
     let Target::Ordered(ordered) = target else {
         return Injection::Skipped(format!("{} is no order", target.describe()));
     };
-    let asked = ordered.nodes.iter().map(|node| levers.order(*node, ordered.order)).collect();
+    let asked = ordered.nodes.iter().map(|node| levers.order(*node, ordered.order.clone())).collect();
     let results = together(asked).await;
     let untouched = |result: &Result<String, LeverError>| {
         matches!(result, Err(LeverError::WrongState(_) | LeverError::Unsupported(_)))

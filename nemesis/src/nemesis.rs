@@ -12,9 +12,11 @@ use std::time::{Duration, Instant};
 
 use cluster::clock::{ClockFamily, ClockSetting, ClockState};
 use cluster::disk::{DiskEdit, DiskState, DiskTrouble};
+use cluster::edit::{DataEdit, FileEdit};
 use cluster::levers::{LeverError, Levers, Link, LinkRule, LinkStats, NodeSignal, ProcessState};
 use cluster::order::Order;
-use cluster::system::{BoxFuture, FileEdit, NodeId};
+use cluster::start::{StartAs, StartOutcome};
+use cluster::system::{BoxFuture, NodeId};
 
 use crate::baseline::{Difference, verify_baseline};
 use crate::claims::{Claims, FaultId, stronger};
@@ -315,6 +317,23 @@ impl Levers for Shared<'_> {
 
     fn start(&self, node: NodeId) -> BoxFuture<'_, Result<(), LeverError>> {
         self.nemesis.levers.start(node)
+    }
+
+    fn spares(&self) -> Vec<NodeId> {
+        self.nemesis.levers.spares()
+    }
+
+    fn start_as(
+        &self,
+        node: NodeId,
+        how: StartAs,
+        patience: Duration,
+    ) -> BoxFuture<'_, Result<StartOutcome, LeverError>> {
+        self.nemesis.levers.start_as(node, how, patience)
+    }
+
+    fn edit_data(&self, node: NodeId, edit: DataEdit) -> BoxFuture<'_, Result<String, LeverError>> {
+        self.nemesis.levers.edit_data(node, edit)
     }
 
     fn edit(&self, node: NodeId, edit: FileEdit) -> BoxFuture<'_, Result<String, LeverError>> {

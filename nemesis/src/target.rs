@@ -143,12 +143,7 @@ impl Target {
             Target::Down(nodes) => format!("{} down", list(nodes)),
             Target::Paused(nodes) => format!("{} paused", list(nodes)),
             Target::Ordered(Ordered { nodes, order }) => format!("{} told to {order}", list(nodes)),
-            Target::Edited(Edited { nodes, edit: FileEdit::TruncateLog { entries } }) => {
-                format!("{} without the last {entries} log entries", list(nodes))
-            }
-            Target::Edited(Edited { nodes, edit: FileEdit::LoseVote }) => {
-                format!("{} without the vote of its term", list(nodes))
-            }
+            Target::Edited(Edited { nodes, edit }) => format!("{} {edit}", list(nodes)),
             Target::DiskEdited(edited) => format!("{}: {}", list(&edited.nodes), edit_in_words(&edited.edit)),
             Target::DiskTroubled(troubled) => {
                 format!("{}: {}", list(&troubled.nodes), trouble_in_words(&troubled.trouble))

@@ -137,6 +137,8 @@ async fn cluster_trial(report: &dyn Fn(&Finding)) -> Result<(), String> {
     let options = ClusterOptions {
         system: bundled()?,
         nodes: 3,
+        spares: 0,
+        rules: Vec::new(),
         run_dir: directory.path().to_owned(),
         medium: Medium::Memory,
         clocks: Clocks::Host,

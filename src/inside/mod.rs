@@ -119,6 +119,8 @@ async fn run(args: &Args, outside: u32) -> Result<(), String> {
     let options = ClusterOptions {
         system,
         nodes: plan.suite.system.nodes,
+        spares: 0,
+        rules: Vec::new(),
         run_dir: dir.path().to_owned(),
         medium: match (disk, plan.suite.system.data) {
             (Some(disk), _) => Medium::Failing(disk),

@@ -2,8 +2,6 @@
 //!
 //! Invariant: "did nothing" is said only where the node said so, or the request never left.
 
-use std::net::IpAddr;
-
 use crate::levers::LeverError;
 use crate::order::Order;
 use crate::system::NodeSpec;
@@ -11,16 +9,16 @@ use crate::system::NodeSpec;
 use super::http::{Answer, Trouble};
 
 /// The root of a node's own HTTP interface at this port.
-pub(super) fn own_url(node: &NodeSpec, port: u16) -> Result<String, LeverError> {
-    let own: Option<IpAddr> = node.members.iter().find(|(id, _)| *id == node.id).map(|(_, address)| *address);
-    let own = own.ok_or_else(|| LeverError::WrongState(format!("{} has no address", node.id)))?;
-    Ok(format!("http://{own}:{port}"))
+pub(super) fn own_url(node: &NodeSpec, port: u16) -> String {
+    format!("http://{}:{port}", node.address)
 }
 
 /// What became of an order.
-pub(super) fn told(order: Order, answer: Result<Answer, Trouble>) -> Result<String, LeverError> {
+pub(super) fn told(order: &Order, answer: Result<Answer, Trouble>) -> Result<String, LeverError> {
     match answer {
-        Ok(answer) if answer.status == 200 => Ok(format!("told to {order}, which it has begun")),
+        Ok(answer) if answer.status == 200 => {
+            Ok(format!("told to {order}, which it has begun{}", details(&answer)))
+        }
         // 403: it takes no orders; 409: it refuses this one; 412: etcd's word for a target that cannot lead.
         Ok(answer) if matches!(answer.status, 400 | 403 | 404 | 409 | 412) => {
             Err(LeverError::WrongState(format!("told to {order}, it refused: {}", said(&answer))))
@@ -36,6 +34,18 @@ pub(super) fn told(order: Order, answer: Result<Answer, Trouble>) -> Result<Stri
         Err(Trouble::Unclear(why)) => {
             Err(LeverError::Failed(format!("told to {order}, it gave no answer: {why}")))
         }
+    }
+}
+
+/// What an answer says beside yes.
+fn details(answer: &Answer) -> String {
+    match serde_json::from_slice(&answer.body) {
+        Ok(serde_json::Value::Object(details)) if details.values().any(serde_json::Value::is_number) => {
+            let details = details.iter().filter(|(_, value)| value.is_number());
+            let details: Vec<String> = details.map(|(name, value)| format!("{name} {value}")).collect();
+            format!(" ({})", details.join(", "))
+        }
+        _ => String::new(),
     }
 }
 
@@ -58,8 +68,9 @@ mod tests {
 
     #[test]
     fn only_a_refusal_and_a_lost_request_did_nothing() {
-        let order = Order::Transfer { to: NodeId(2) };
-        assert!(told(order, answer(200, "{}")).is_ok());
+        let order = &Order::Transfer { to: Some(NodeId(2)) };
+        assert!(told(order, answer(200, "{}")).unwrap().ends_with("begun"));
+        assert!(told(order, answer(200, r#"{"index":7}"#)).unwrap().ends_with("begun (index 7)"));
         let refused = told(order, answer(409, r#"{"error":"refused","reason":"n2 lags"}"#));
         assert!(
             matches!(&refused, Err(LeverError::WrongState(why)) if why.contains("n2 lags")),

@@ -182,7 +182,7 @@ impl System for Sleeper {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { ops: &[], trace: false, edits: false, roles: false, orders: &[] }
+        Capabilities { ops: &[], trace: false, edits: false, roles: false, orders: &[], starts: false }
     }
 
     fn probe(&self) -> Result<String, Unavailable> {
@@ -212,7 +212,7 @@ impl System for Script {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { ops: &[], trace: false, edits: true, roles: false, orders: &[] }
+        Capabilities { ops: &[], trace: false, edits: true, roles: false, orders: &[], starts: false }
     }
 
     fn probe(&self) -> Result<String, Unavailable> {
@@ -249,6 +249,8 @@ pub(crate) fn scripts(script: &'static str, nodes: u16, directory: &Path) -> Clu
     ClusterOptions {
         system: Arc::new(Script(script)),
         nodes,
+        spares: 0,
+        rules: Vec::new(),
         run_dir: directory.join("run"),
         medium: Medium::Disk,
         clocks: Clocks::Host,

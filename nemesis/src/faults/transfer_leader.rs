@@ -67,7 +67,7 @@ impl TransferLeader {
         if to == leader {
             return Err(format!("{to} leads already"));
         }
-        Ok(Ordered { nodes: vec![leader], order: Order::Transfer { to } })
+        Ok(Ordered { nodes: vec![leader], order: Order::Transfer { to: Some(to) } })
     }
 }
 

@@ -381,7 +381,7 @@ fn a_bad_network_is_that_of_the_target_in_the_direction_asked_for() {
 async fn orders_go_to_their_nodes_and_are_over_at_once() {
     let three = [
         ("campaign: { target: n2 }", (NodeId(2), Order::Campaign)),
-        ("transfer-leader: { target: n3 }", (NodeId(1), Order::Transfer { to: NodeId(3) })),
+        ("transfer-leader: { target: n3 }", (NodeId(1), Order::Transfer { to: Some(NodeId(3)) })),
         ("take-snapshot: { target: leader }", (NodeId(1), Order::Snapshot)),
     ];
     for (entry, expected) in three {

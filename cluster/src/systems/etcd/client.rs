@@ -22,7 +22,17 @@ use super::gateway::{self, Expected, KeyValue, Refusal};
 pub(super) struct EtcdClient {
     http: Http,
     route: Route,
+    reads: Reads,
     op_timeout: Duration,
+}
+
+/// How reads are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reads {
+    /// Once a majority confirmed the leader.
+    Linearizable,
+    /// With what the node has.
+    Serializable,
 }
 
 /// Why a call has no reply.
@@ -37,12 +47,17 @@ type Step<T> = Result<T, Ending>;
 
 impl EtcdClient {
     pub(super) fn new(members: &[(NodeId, IpAddr)], home: NodeId, op_timeout: Duration, port: u16) -> Self {
-        Self { http: Http::for_client(op_timeout), route: Route::new(members, home, port), op_timeout }
+        let route = Route::new(members, home, port);
+        Self { http: Http::for_client(op_timeout), route, reads: Reads::Linearizable, op_timeout }
+    }
+
+    pub(super) fn reading(self, reads: Reads) -> Self {
+        Self { reads, ..self }
     }
 
     async fn perform(&self, op: &Op) -> Completion {
-        let mut call =
-            Call { http: &self.http, tour: self.route.tour(), deadline: Instant::now() + self.op_timeout };
+        let (tour, deadline) = (self.route.tour(), Instant::now() + self.op_timeout);
+        let mut call = Call { http: &self.http, tour, reads: self.reads, deadline };
         let outcome = match call.run(op).await {
             Ok(reply) => Outcome::Ok(reply),
             Err(Ending::Unclear(why)) if !op.is_read() => Outcome::Unknown(why),
@@ -62,6 +77,7 @@ impl Client for EtcdClient {
 struct Call<'a> {
     http: &'a Http,
     tour: Tour<'a>,
+    reads: Reads,
     deadline: Instant,
 }
 
@@ -126,7 +142,11 @@ impl Call<'_> {
     }
 
     async fn range(&mut self, request: &Json) -> Step<Vec<KeyValue>> {
-        let answer = self.ask("range", request).await?;
+        let mut request = request.clone();
+        if self.reads == Reads::Serializable {
+            request["serializable"] = true.into();
+        }
+        let answer = self.ask("range", &request).await?;
         gateway::key_values(&answer).ok_or_else(|| unreadable("range"))
     }
 

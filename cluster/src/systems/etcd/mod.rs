@@ -20,15 +20,16 @@ use serde_json::{Value as Json, json};
 use crate::client::Client;
 use crate::hosts::CONTROL;
 use crate::levers::LeverError;
-use crate::order::{Order, OrderKind};
+use crate::order::{MemberChange, Order, OrderKind, Part};
 use crate::system::{
-    BoxFuture, Capabilities, FileEdit, NodeCommand, NodeId, NodeSpec, Role, System, Unavailable, View,
+    BoxFuture, Capabilities, Direct, Entry, FileEdit, NodeCommand, NodeId, NodeSpec, ReadMode, Role, System,
+    Unavailable, View,
 };
 
 use super::http::{Http, Request};
 use super::orders::{own_url, told};
 use super::{SystemKind, SystemOptions};
-use client::EtcdClient;
+use client::{EtcdClient, Reads};
 
 /// The entry of the registry.
 pub(super) const KIND: SystemKind = SystemKind {
@@ -104,7 +105,8 @@ impl System for Etcd {
             trace: false,
             edits: false,
             roles: true,
-            orders: &[OrderKind::Transfer],
+            orders: &[OrderKind::Transfer, OrderKind::Members],
+            starts: false,
         }
     }
 
@@ -129,11 +131,13 @@ impl System for Etcd {
 
     fn command(&self, node: &NodeSpec) -> NodeCommand {
         let url = |address: &IpAddr, port: u16| format!("http://{address}:{port}");
-        let address =
-            |id: NodeId| node.members.iter().find(|(other, _)| *other == id).map(|(_, address)| *address);
-        let own = address(node.id).unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
-        let cluster: Vec<String> =
-            node.members.iter().map(|(id, address)| format!("{id}={}", url(address, PEER_PORT))).collect();
+        let own = node.address;
+        // One that joins has been added before it is started, and counts itself among the members.
+        let joins = node.start.entry == Entry::Joins;
+        let itself = joins.then_some((node.id, own));
+        let cluster: Vec<String> = (node.members.iter().chain(&itself))
+            .map(|(id, address)| format!("{id}={}", url(address, PEER_PORT)))
+            .collect();
         let mut args: Vec<OsString> = Vec::new();
         let mut flag = |name: &str, value: OsString| args.extend([name.into(), value]);
         flag("--name", node.id.to_string().into());
@@ -143,7 +147,7 @@ impl System for Etcd {
         flag("--listen-client-urls", url(&own, CLIENT_PORT).into());
         flag("--advertise-client-urls", url(&own, CLIENT_PORT).into());
         flag("--initial-cluster", cluster.join(",").into());
-        flag("--initial-cluster-state", "new".into());
+        flag("--initial-cluster-state", if joins { "existing" } else { "new" }.into());
         flag("--initial-cluster-token", "raftcheck".into());
         flag("--heartbeat-interval", self.heartbeat.as_millis().to_string().into());
         flag("--election-timeout", self.election.as_millis().to_string().into());
@@ -168,10 +172,21 @@ impl System for Etcd {
         Arc::new(EtcdClient::new(members, home, op_timeout, CLIENT_PORT))
     }
 
+    fn connect_to(&self, node: &NodeSpec, direct: Direct) -> Result<Arc<dyn Client>, LeverError> {
+        let reads = match direct.read_mode {
+            ReadMode::ByRules | ReadMode::ReadIndex => Reads::Linearizable,
+            ReadMode::Local => Reads::Serializable,
+            mode @ (ReadMode::Log | ReadMode::Lease) => {
+                return Err(LeverError::Unsupported(format!("etcd has no reads of the mode {mode:?}")));
+            }
+        };
+        let only = [(node.id, node.address)];
+        Ok(Arc::new(EtcdClient::new(&only, node.id, direct.op_timeout, CLIENT_PORT).reading(reads)))
+    }
+
     fn observe<'a>(&'a self, node: &'a NodeSpec, timeout: Duration) -> BoxFuture<'a, Option<View>> {
         Box::pin(async move {
-            let (_, address) = node.members.iter().find(|(id, _)| *id == node.id)?;
-            let url = format!("http://{address}:{CLIENT_PORT}/v3/maintenance/status");
+            let url = format!("{}/v3/maintenance/status", own_url(node, CLIENT_PORT));
             let request = Request::new(reqwest::Method::POST, url, json!({}).to_string());
             let answer = self.observer.send(request, Instant::now() + timeout).await.ok()?;
             let status: Json = serde_json::from_slice(&answer.body).ok()?;
@@ -190,27 +205,51 @@ impl System for Etcd {
         timeout: Duration,
     ) -> BoxFuture<'a, Result<String, LeverError>> {
         Box::pin(async move {
-            let Order::Transfer { to } = order else {
-                return Err(LeverError::Unsupported(format!("etcd cannot be told to {order}")));
-            };
-            let target = self.number_of(to).ok_or_else(|| {
-                LeverError::WrongState(format!(
-                    "{to} has not told its number yet, and etcd knows it by no other name"
-                ))
-            })?;
-            let url = format!("{}/v3/maintenance/transfer-leadership", own_url(node, CLIENT_PORT)?);
-            let body = json!({ "targetID": target.to_string() }).to_string();
-            let request = Request::new(reqwest::Method::POST, url, body);
-            told(order, self.observer.send(request, Instant::now() + timeout).await)
+            let (path, body) = self.request(node, &order)?;
+            let url = format!("{}/v3/{path}", own_url(node, CLIENT_PORT));
+            let request = Request::new(reqwest::Method::POST, url, body.to_string());
+            told(&order, self.observer.send(request, Instant::now() + timeout).await)
         })
     }
 }
 
 impl Etcd {
+    /// The request for an order: its path below `/v3/`, and its body.
+    fn request(&self, node: &NodeSpec, order: &Order) -> Result<(&'static str, Json), LeverError> {
+        match order {
+            Order::Transfer { to: Some(to) } => {
+                let target = self.number_of(*to)?.to_string();
+                Ok(("maintenance/transfer-leadership", json!({ "targetID": target })))
+            }
+            Order::Members(MemberChange::Add { node: added, part: part @ (Part::Voter | Part::Learner) }) => {
+                let host = node.hosts.iter().find(|(id, _)| id == added);
+                let (_, address) = host.ok_or_else(|| {
+                    LeverError::WrongState(format!("there is no host {added} that could be a member"))
+                })?;
+                let body = json!({
+                    "peerURLs": [format!("http://{address}:{PEER_PORT}")],
+                    "isLearner": *part == Part::Learner,
+                });
+                Ok(("cluster/member/add", body))
+            }
+            Order::Members(MemberChange::Promote { node }) => {
+                Ok(("cluster/member/promote", json!({ "ID": self.number_of(*node)?.to_string() })))
+            }
+            Order::Members(MemberChange::Remove { node }) => {
+                Ok(("cluster/member/remove", json!({ "ID": self.number_of(*node)?.to_string() })))
+            }
+            _ => Err(LeverError::Unsupported(format!("etcd cannot be told to {order}"))),
+        }
+    }
+
     /// etcd's own number for a member.
-    fn number_of(&self, node: NodeId) -> Option<u64> {
+    fn number_of(&self, node: NodeId) -> Result<u64, LeverError> {
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        names.iter().find(|(_, name)| **name == node).map(|(number, _)| *number)
+        let known = names.iter().find(|(_, name)| **name == node).map(|(number, _)| *number);
+        known.ok_or_else(|| {
+            let what = "has not told its number yet, and etcd knows it by no other name";
+            LeverError::WrongState(format!("{node} {what}"))
+        })
     }
 }
 
@@ -228,13 +267,14 @@ fn view(status: &Json, node: NodeId, names: &mut BTreeMap<u64, NodeId>) -> View 
         leader: leader.and_then(|leader| names.get(&leader).copied()),
         commit_index: number("raftIndex"),
         last_applied: number("raftAppliedIndex"),
-        last_log_index: None,
+        ..View::default()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::system::Start;
     use checker::params::Params;
 
     fn options(settings: &[(&str, u64)]) -> SystemOptions {
@@ -273,11 +313,56 @@ mod tests {
         assert_eq!((lost.role, lost.leader, lost.term), (None, None, Some(4)));
     }
 
+    /// n2 of a cluster of three, with one spare host.
+    fn spec() -> NodeSpec {
+        let hosts: Vec<_> = (1..=4).map(|n| (NodeId(n), IpAddr::from([10, 77, 0, n as u8]))).collect();
+        NodeSpec {
+            id: NodeId(2),
+            address: hosts[1].1,
+            members: hosts[..3].to_vec(),
+            hosts,
+            data_dir: "/d".into(),
+            trace_file: "/t".into(),
+            seed: 1,
+            start: Start::default(),
+        }
+    }
+
+    #[test]
+    fn members_are_changed_through_its_own_interface() {
+        let etcd = Etcd {
+            heartbeat: Duration::from_millis(100),
+            election: Duration::from_secs(1),
+            observer: Http::for_observer(IpAddr::V4(CONTROL)),
+            names: Mutex::new([(77, NodeId(3))].into()),
+        };
+        let request = |change| etcd.request(&spec(), &Order::Members(change));
+        assert_eq!(
+            request(MemberChange::Add { node: NodeId(4), part: Part::Learner }),
+            Ok(("cluster/member/add", json!({ "peerURLs": ["http://10.77.0.4:2380"], "isLearner": true })))
+        );
+        let removed = request(MemberChange::Remove { node: NodeId(3) });
+        assert_eq!(removed, Ok(("cluster/member/remove", json!({ "ID": "77" }))));
+        let stranger = request(MemberChange::Promote { node: NodeId(4) });
+        assert!(matches!(stranger, Err(LeverError::WrongState(_))), "{stranger:?}");
+        let witness = request(MemberChange::Add { node: NodeId(4), part: Part::Witness });
+        assert!(matches!(witness, Err(LeverError::Unsupported(_))), "{witness:?}");
+    }
+
+    #[test]
+    fn one_that_joins_counts_itself() {
+        let start = Start { entry: Entry::Joins, ..Start::default() };
+        let spec = NodeSpec { id: NodeId(4), address: spec().hosts[3].1, start, ..spec() };
+        let command = build(&options(&[])).unwrap().command(&spec);
+        let args: Vec<&str> = command.args.iter().map(|arg| arg.to_str().unwrap()).collect();
+        let after = |flag: &str| args[args.iter().position(|arg| *arg == flag).unwrap() + 1];
+        assert!(after("--initial-cluster").ends_with(",n4=http://10.77.0.4:2380"));
+        assert_eq!(after("--initial-cluster-state"), "existing");
+    }
+
     #[test]
     fn a_command_names_every_member() {
-        let members: Vec<_> = (1..=3).map(|n| (NodeId(n), IpAddr::from([10, 77, 0, n as u8]))).collect();
-        let spec =
-            NodeSpec { id: NodeId(2), members, data_dir: "/d".into(), trace_file: "/t".into(), seed: 1 };
+        let spec = spec();
         let command = build(&options(&[])).unwrap().command(&spec);
         let args: Vec<&str> = command.args.iter().map(|arg| arg.to_str().unwrap()).collect();
         let after = |flag: &str| args[args.iter().position(|arg| *arg == flag).unwrap() + 1];

@@ -1,6 +1,6 @@
 //! What the client of the bundled store makes of answers, also of those that never come.
 
-use super::super::wire_test::{Act, Servers, serve};
+use super::super::super::wire_test::{Act, Servers, serve};
 use super::*;
 
 const OP_TIMEOUT: Duration = Duration::from_millis(600);
@@ -267,7 +267,7 @@ async fn without_a_leader_everybody_is_asked_once() {
         serve(&[Some(vec![not_leader(None)]), Some(vec![not_leader(None)]), Some(vec![not_leader(None)])])
             .await;
     let ends = calls(&servers, &[write()]).await;
-    assert_eq!(ends[0].outcome, Outcome::Failed("no node that answers leads".into()));
+    assert_eq!(ends[0].outcome, Outcome::Failed("n2 does not lead, and names n1".into()));
     assert_eq!(servers.visited(), [1, 2, 3]);
 }
 
@@ -284,49 +284,4 @@ async fn what_the_store_cannot_hold_is_not_sent() {
     let ends = calls(&servers, &[Op::Write { key: Key::new("r"), value: Value::Nil }]).await;
     assert_eq!(ends[0].outcome, Outcome::Failed("the store cannot hold nil".into()));
     assert!(servers.visited().is_empty());
-}
-
-#[test]
-fn a_status_is_read() {
-    let status = json!({
-        "role": "pre_candidate", "term": 4, "leader": "n2", "voted_for": null,
-        "commit_index": 9, "last_applied": 8, "last_log_index": 10
-    });
-    let expected = View {
-        role: Some(Role::Candidate),
-        term: Some(4),
-        leader: Some(NodeId(2)),
-        commit_index: Some(9),
-        last_applied: Some(8),
-        last_log_index: Some(10),
-    };
-    assert_eq!(view(&status), expected);
-    assert_eq!(view(&json!({ "leader": null })), View::default());
-}
-
-#[test]
-fn a_node_gets_its_rules_as_text() {
-    let spec = NodeSpec {
-        id: NodeId(1),
-        members: vec![(NodeId(1), IpAddr::from([10, 77, 0, 1])), (NodeId(2), IpAddr::from([10, 77, 0, 2]))],
-        data_dir: "/d".into(),
-        trace_file: "/t".into(),
-        seed: 9,
-    };
-    let rules = vec![("preset".into(), "textbook".into()), ("read_mode".into(), "local".into())];
-    let system = RaftKv::new("/bin/raftcheck".into(), rules);
-    let line = |command: NodeCommand| {
-        command.args.iter().map(|arg| arg.to_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
-    };
-    assert_eq!(
-        line(system.command(&spec)),
-        "node --id n1 --members n1=10.77.0.1,n2=10.77.0.2 --data-dir /d --trace /t --seed 9 --preset textbook --rule \
-         read_mode=local --bootstrap --control"
-    );
-    let trace = std::env::current_exe().unwrap();
-    let later = line(system.command(&NodeSpec { trace_file: trace, ..spec.clone() }));
-    assert!(!later.contains("--bootstrap"), "it has a trace already: {later}");
-    let edit = |edit| line(system.edit(&spec, &edit).unwrap());
-    assert_eq!(edit(FileEdit::TruncateLog { entries: 3 }), "node-edit --data-dir /d truncate-log 3");
-    assert_eq!(edit(FileEdit::LoseVote), "node-edit --data-dir /d lose-vote");
 }

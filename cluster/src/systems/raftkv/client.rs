@@ -1,4 +1,4 @@
-//! The bundled Raft KV: nodes are this very executable, started as `node`.
+//! A recorded client of the bundled store.
 //!
 //! Invariant: a call is sent again only after an answer that proves that it had no effect, and then with the same
 //! session number, so that the node can tell a repetition. Reads begin at the client's home node, whatever the writes
@@ -6,168 +6,26 @@
 //! answer reads (`read_mode: follower_*`) every read begins there, also after one that was redirected.
 //! Every read carries the highest index that this client's answers had (`raft-session-index`); the rule `session_index`
 //! of the node decides whether that counts. An index is only taken from an answer that the history has as well.
-//! Deliberately knows no other of the node's rules; they pass through as text.
 
-use std::ffi::OsString;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use checker::history::{Key, Op, Outcome, ProcessId, Reply, Value};
 use reqwest::Method;
 use serde_json::{Value as Json, json};
 
-use crate::client::{Client, Completion};
-use crate::hosts::CONTROL;
-use crate::levers::LeverError;
-use crate::order::{Order, OrderKind};
-use crate::system::{
-    BoxFuture, Capabilities, FileEdit, NodeCommand, NodeId, NodeSpec, Role, System, Unavailable, View,
-};
+use crate::client::{Client, Completion, Place};
+use crate::system::{BoxFuture, NodeId};
 
-use super::http::{Answer, Http, Request, Trouble};
-use super::orders::{own_url, told};
-use super::route::{Route, Tour};
-use super::{SystemKind, SystemOptions};
-
-/// The entry of the registry.
-pub(super) const KIND: SystemKind = SystemKind {
-    name: "raftkv",
-    summary: "The bundled Raft key-value store: nothing to install, every protocol rule switchable, traces.",
-    settings: &[],
-    example: "{ use: raftkv, nodes: 5, rules: { preset: production } }",
-    build,
-};
-
-/// Where a node serves clients; its peers have another port.
-const CLIENT_PORT: u16 = 7001;
-const PRESET: &str = "preset";
-
-/// The bundled store.
-pub struct RaftKv {
-    program: PathBuf,
-    rules: Vec<(String, String)>,
-    observer: Http,
-}
-
-fn build(options: &SystemOptions) -> Result<Arc<dyn System>, String> {
-    let program =
-        std::env::current_exe().map_err(|e| format!("cannot tell which executable this is: {e}"))?;
-    Ok(Arc::new(RaftKv::new(program, options.rules.clone())))
-}
-
-impl RaftKv {
-    /// Nodes of this executable (one that has the subcommands `node` and `node-edit`) under these rules.
-    pub fn new(program: PathBuf, rules: Vec<(String, String)>) -> Self {
-        Self { program, rules, observer: Http::for_observer(IpAddr::V4(CONTROL)) }
-    }
-}
-
-impl System for RaftKv {
-    fn name(&self) -> &'static str {
-        KIND.name
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            ops: &["read", "write", "cas", "delete", "append", "add", "members"],
-            trace: true,
-            edits: true,
-            roles: true,
-            orders: &[OrderKind::Campaign, OrderKind::Transfer, OrderKind::Snapshot],
-        }
-    }
-
-    fn probe(&self) -> Result<String, Unavailable> {
-        if self.program.exists() {
-            return Ok(env!("CARGO_PKG_VERSION").into());
-        }
-        Err(Unavailable {
-            what: format!("the executable {} is gone", self.program.display()),
-            fix: "build raftcheck again and start the new one".into(),
-        })
-    }
-
-    fn command(&self, node: &NodeSpec) -> NodeCommand {
-        let members: Vec<String> =
-            node.members.iter().map(|(id, address)| format!("{id}={address}")).collect();
-        let mut args: Vec<OsString> = vec!["node".into()];
-        let mut flag = |name: &str, value: OsString| args.extend([name.into(), value]);
-        flag("--id", node.id.to_string().into());
-        flag("--members", members.join(",").into());
-        flag("--data-dir", node.data_dir.clone().into());
-        flag("--trace", node.trace_file.clone().into());
-        flag("--seed", node.seed.to_string().into());
-        // The trace lies outside of the data directory and is written from the first start on. A node whose directory was
-        // wiped meanwhile must not be told that this is its first.
-        let first_start = !node.trace_file.exists();
-        for (name, value) in &self.rules {
-            if name == PRESET {
-                flag("--preset", value.into());
-            } else {
-                flag("--rule", format!("{name}={value}").into());
-            }
-        }
-        if first_start {
-            args.push("--bootstrap".into());
-        }
-        args.push("--control".into());
-        NodeCommand { program: self.program.clone(), args, env: Vec::new() }
-    }
-
-    fn edit(&self, node: &NodeSpec, edit: &FileEdit) -> Option<NodeCommand> {
-        let mut args: Vec<OsString> =
-            vec!["node-edit".into(), "--data-dir".into(), node.data_dir.clone().into()];
-        match edit {
-            FileEdit::TruncateLog { entries } => {
-                args.extend(["truncate-log".into(), entries.to_string().into()])
-            }
-            FileEdit::LoseVote => args.push("lose-vote".into()),
-        }
-        Some(NodeCommand { program: self.program.clone(), args, env: Vec::new() })
-    }
-
-    fn connect(&self, members: &[(NodeId, IpAddr)], home: NodeId, op_timeout: Duration) -> Arc<dyn Client> {
-        Arc::new(RaftKvClient::new(members, home, op_timeout, CLIENT_PORT).reading(reading(&self.rules)))
-    }
-
-    fn observe<'a>(&'a self, node: &'a NodeSpec, timeout: Duration) -> BoxFuture<'a, Option<View>> {
-        Box::pin(async move {
-            let (_, address) = node.members.iter().find(|(id, _)| *id == node.id)?;
-            let url = format!("http://{address}:{CLIENT_PORT}/status");
-            let request = Request::new(Method::GET, url, Vec::new());
-            let answer = self.observer.send(request, Instant::now() + timeout).await.ok()?;
-            if answer.status != 200 {
-                return None;
-            }
-            serde_json::from_slice(&answer.body).ok().map(|status| view(&status))
-        })
-    }
-
-    fn order<'a>(
-        &'a self,
-        node: &'a NodeSpec,
-        order: Order,
-        timeout: Duration,
-    ) -> BoxFuture<'a, Result<String, LeverError>> {
-        Box::pin(async move {
-            let url = format!("{}/control/", own_url(node, CLIENT_PORT)?);
-            let (path, body) = match order {
-                Order::Campaign => ("campaign", json!({})),
-                Order::Transfer { to } => ("transfer", json!({ "to": to.to_string() })),
-                Order::Snapshot => ("snapshot", json!({})),
-            };
-            let request = Request::new(Method::POST, url + path, body.to_string());
-            told(order, self.observer.send(request, Instant::now() + timeout).await)
-        })
-    }
-}
+use super::super::http::{Answer, Http, Request, Trouble};
+use super::super::route::{Route, Tour};
+use super::node_named;
 
 /// Where a client's reads begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reading {
+pub(super) enum Reading {
     /// At the node that answered the last one.
     WhereAnswered,
     /// At its home node, each of them.
@@ -175,43 +33,20 @@ enum Reading {
 }
 
 /// What the rules make of it: the last one of a name counts.
-fn reading(rules: &[(String, String)]) -> Reading {
+pub(super) fn reading(rules: &[(String, String)]) -> Reading {
     match rules.iter().rev().find(|(name, _)| name == "read_mode") {
         Some((_, mode)) if mode.starts_with("follower_") => Reading::AtHome,
         _ => Reading::WhereAnswered,
     }
 }
 
-fn view(status: &Json) -> View {
-    let number = |name: &str| status.get(name).and_then(Json::as_u64);
-    let role = match status.get("role").and_then(Json::as_str) {
-        Some("leader") => Some(Role::Leader),
-        Some("candidate" | "pre_candidate") => Some(Role::Candidate),
-        Some(_) => Some(Role::Follower),
-        None => None,
-    };
-    View {
-        role,
-        term: number("term"),
-        leader: status.get("leader").and_then(node_named),
-        commit_index: number("commit_index"),
-        last_applied: number("last_applied"),
-        last_log_index: number("last_log_index"),
-    }
-}
-
-/// Reads `"n2"`.
-fn node_named(name: &Json) -> Option<NodeId> {
-    name.as_str()?.strip_prefix('n')?.parse().ok().map(NodeId)
-}
-
-// ---- the client ----------------------------------------------------------------------------------------------------
-
-struct RaftKvClient {
+pub(super) struct RaftKvClient {
     http: Http,
     reads: Route,
     writes: Route,
     reading: Reading,
+    /// How the node is told to answer reads; by its rules if absent.
+    mode: Option<&'static str>,
     /// The highest index whose effects an answer has shown.
     seen: AtomicU64,
     op_timeout: Duration,
@@ -234,31 +69,36 @@ struct Session {
 
 impl Session {
     /// The session and the number of the next write of this process.
-    fn next(&mut self, process: ProcessId) -> (u64, u64) {
+    fn next(&mut self, process: ProcessId) -> Place {
         if self.process != Some(process) {
             let id = SESSIONS.fetch_add(1, Ordering::Relaxed) + 1;
             *self = Self { process: Some(process), id, sequence: 0 };
         }
         self.sequence += 1;
-        (self.id, self.sequence)
+        Place { session: self.id, sequence: self.sequence }
     }
 }
 
 impl RaftKvClient {
-    fn new(members: &[(NodeId, IpAddr)], home: NodeId, op_timeout: Duration, port: u16) -> Self {
+    pub(super) fn new(members: &[(NodeId, IpAddr)], home: NodeId, op_timeout: Duration, port: u16) -> Self {
         Self {
             http: Http::for_client(op_timeout),
             reads: Route::new(members, home, port),
             writes: Route::new(members, home, port),
             reading: Reading::WhereAnswered,
+            mode: None,
             seen: AtomicU64::new(0),
             op_timeout,
             session: Mutex::default(),
         }
     }
 
-    fn reading(self, reading: Reading) -> Self {
+    pub(super) fn reading(self, reading: Reading) -> Self {
         Self { reading, ..self }
+    }
+
+    pub(super) fn reading_by(self, mode: Option<&'static str>) -> Self {
+        Self { mode, ..self }
     }
 
     /// The way of a call.
@@ -277,25 +117,24 @@ impl RaftKvClient {
     }
 
     /// The session and the number of a call of this process.
-    fn place(&self, process: ProcessId) -> (u64, u64) {
+    fn place(&self, process: ProcessId) -> Place {
         self.session.lock().unwrap_or_else(PoisonError::into_inner).next(process)
     }
 
-    async fn perform(&self, process: ProcessId, op: &Op) -> Completion {
+    /// Performs a call; a write has one place, also when it goes on to another node.
+    async fn perform(&self, op: &Op, place: Option<Place>) -> Completion {
         let deadline = Instant::now() + self.op_timeout;
         let mut tour = self.tour(op);
-        // One number per write, also when it goes on to another node; numbers of one session only rise.
-        let place = (!op.is_read()).then(|| self.place(process));
         loop {
             let node = Some(tour.node());
             let done = |outcome| Completion { outcome, node };
-            let request = match (request(tour.base(), op), place) {
+            let request = match (request(tour.base(), op, self.mode), place) {
                 (Ok(request), None) => match self.seen.load(Ordering::Relaxed) {
                     0 => request,
                     seen => request.header("raft-session-index", seen),
                 },
-                (Ok(request), Some((session, sequence))) => {
-                    request.header("raft-session", session).header("raft-seq", sequence)
+                (Ok(request), Some(place)) => {
+                    request.header("raft-session", place.session).header("raft-seq", place.sequence)
                 }
                 (Err(why), _) => return done(Outcome::Failed(why)),
             };
@@ -307,7 +146,7 @@ impl RaftKvClient {
                         return done(Outcome::Ok(reply));
                     }
                     Meaning::NotLeader(Some(hint)) if tour.follow(hint) => continue,
-                    Meaning::NotLeader(_) => "no node that answers leads".to_owned(),
+                    Meaning::NotLeader(hint) => not_leading(tour.node(), hint),
                     Meaning::Refused(why) => {
                         tour.failed();
                         return done(Outcome::Failed(why));
@@ -333,7 +172,20 @@ impl RaftKvClient {
 
 impl Client for RaftKvClient {
     fn call<'a>(&'a self, process: ProcessId, op: &'a Op) -> BoxFuture<'a, Completion> {
-        Box::pin(self.perform(process, op))
+        // Numbers of one session only rise.
+        let place = (!op.is_read()).then(|| self.place(process));
+        Box::pin(self.perform(op, place))
+    }
+
+    fn call_as<'a>(&'a self, _: ProcessId, op: &'a Op, place: Place) -> BoxFuture<'a, Completion> {
+        Box::pin(self.perform(op, (!op.is_read()).then_some(place)))
+    }
+}
+
+fn not_leading(node: NodeId, hint: Option<NodeId>) -> String {
+    match hint {
+        Some(leader) => format!("{node} does not lead, and names {leader}"),
+        None => format!("{node} does not lead, and knows no leader"),
     }
 }
 
@@ -343,16 +195,16 @@ fn unclear(op: &Op, why: String) -> Outcome {
 }
 
 /// The request for a call; an error if the store has no such value.
-fn request(base: &str, op: &Op) -> Result<Request, String> {
+fn request(base: &str, op: &Op, mode: Option<&str>) -> Result<Request, String> {
     let kv = |key: &Key| format!("{base}/kv/{}", escape(key));
     let set = |key: &Key| format!("{base}/set/{}", escape(key));
     Ok(match op {
-        Op::Read { key } => Request::new(Method::GET, kv(key), Vec::new()),
+        Op::Read { key } => Request::new(Method::GET, kv(key) + &query(mode), Vec::new()),
         Op::Write { key, value } => Request::new(Method::PUT, kv(key), text(value)?),
         Op::Delete { key } => Request::new(Method::DELETE, kv(key), Vec::new()),
         Op::Append { key, value } => Request::new(Method::POST, format!("{}/append", kv(key)), text(value)?),
         Op::Add { key, value } => Request::new(Method::POST, set(key), text(value)?),
-        Op::Members { key } => Request::new(Method::GET, set(key), Vec::new()),
+        Op::Members { key } => Request::new(Method::GET, set(key) + &query(mode), Vec::new()),
         Op::Other { function, .. } => return Err(format!("the store has no {function}")),
         Op::Cas { key, expected, new } => {
             let expected = if *expected == Value::Nil { Json::Null } else { text(expected)?.into() };
@@ -362,8 +214,12 @@ fn request(base: &str, op: &Op) -> Result<Request, String> {
     })
 }
 
+fn query(mode: Option<&str>) -> String {
+    mode.map(|mode| format!("?mode={mode}")).unwrap_or_default()
+}
+
 /// A value as the store holds it.
-pub(super) fn text(value: &Value) -> Result<String, String> {
+pub(in crate::systems) fn text(value: &Value) -> Result<String, String> {
     match value {
         Value::Int(number) => Ok(number.to_string()),
         Value::Text(text) => Ok(text.to_string()),
@@ -372,7 +228,7 @@ pub(super) fn text(value: &Value) -> Result<String, String> {
 }
 
 /// The value that the store holds as this text.
-pub(super) fn value(text: &str) -> Value {
+pub(in crate::systems) fn value(text: &str) -> Value {
     match text.parse::<i64>() {
         // "007" is not what the number 7 was written as.
         Ok(number) if number.to_string() == text => Value::Int(number),
@@ -381,7 +237,7 @@ pub(super) fn value(text: &str) -> Value {
 }
 
 /// A key as one segment of a path.
-pub(super) fn escape(key: &Key) -> String {
+pub(in crate::systems) fn escape(key: &Key) -> String {
     let mut escaped = String::with_capacity(key.0.len());
     for byte in key.0.bytes() {
         match byte {
@@ -451,10 +307,10 @@ fn mismatch(body: &Json) -> Meaning {
 }
 
 /// A list of texts; `None` if any of it is something else.
-pub(super) fn list(items: &Json) -> Option<Value> {
+pub(in crate::systems) fn list(items: &Json) -> Option<Value> {
     items.as_array()?.iter().map(|item| item.as_str().map(value)).collect::<Option<_>>().map(Value::List)
 }
 
 #[cfg(test)]
-#[path = "raftkv_tests.rs"]
+#[path = "client_tests.rs"]
 mod tests;
