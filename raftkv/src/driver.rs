@@ -32,7 +32,7 @@ use crate::peers::{Backlog, Outbox};
 use crate::raft::Raft;
 use crate::raft::control::{Order, OrderOutcome};
 use crate::raft::io::{Effects, Input, Micros, NodeId, Now, PersistId, Refusal, RequestId};
-use crate::raft::log::{Entry, Payload};
+use crate::raft::log::{Entry, Log, Payload};
 use crate::raft::message::Message;
 use crate::raft::rules::SnapshotMode;
 use crate::raft::snapshot::{SnapshotId, SnapshotReport, SnapshotWork, Take};
@@ -613,6 +613,7 @@ impl Driver {
         let left = |end: Micros| end.0.checked_sub(self.lease_time.now().0).map(Duration::from_micros);
         NodeStatus {
             lease_left: raft.lease_until.and_then(left),
+            log: log_tail(self.raft.log()),
             raft,
             rules: self.raft.rules().list(),
             keys: self.machine.store().keys(),
@@ -620,6 +621,21 @@ impl Driver {
             pending: self.pending.len(),
         }
     }
+}
+
+/// The end of a log, as far as a status shows it.
+fn log_tail(log: &Log) -> Vec<(u64, u64, &'static str)> {
+    /// More than any experiment by hand looks at, and little to write.
+    const ENTRIES_MAX: u64 = 64;
+    let from = log.first_index().max((log.last_index() + 1).saturating_sub(ENTRIES_MAX));
+    let kind = |payload: &Payload| match payload {
+        Payload::Noop => "noop",
+        Payload::Command(_) => "command",
+        Payload::Configuration(_) => "config",
+        Payload::Digest(_) => "digest",
+    };
+    let entries = log.range(from, log.last_index()).iter();
+    entries.map(|entry| (entry.index, entry.term, kind(&entry.payload))).collect()
 }
 
 /// The state that a snapshot holds: that of the state machine, and under weakened rules what entries behind that would make of

@@ -82,6 +82,8 @@ pub(crate) struct NodeStatus {
     pub(crate) rules: Vec<(&'static str, String)>,
     /// How much longer a leader's lease lasts, as far as it knows.
     pub(crate) lease_left: Option<Duration>,
+    /// The end of the log: index, term and kind of each entry, oldest first.
+    pub(crate) log: Vec<(u64, u64, &'static str)>,
     /// Keys in the store.
     pub(crate) keys: usize,
     /// Sessions in the store.

@@ -38,6 +38,13 @@ pub enum Edit {
     },
     /// Forget whom the node voted for; the term stays
     LoseVote,
+    /// Forget the term, and the vote with it; the log stays
+    LoseTerm,
+    /// Flip a bit in the record of one entry
+    CorruptRecord {
+        /// The index of the entry
+        index: u64,
+    },
     /// Replace the whole log; the term becomes that of its last entry, unless it is higher
     SeedLog {
         /// The entries: 1 1 2 for three of these terms, 2:x=5 for one that binds x to 5
@@ -130,6 +137,8 @@ pub fn run(args: &Args) -> Result<(), EditError> {
     let proof = match &args.edit {
         Edit::TruncateLog { entries } => truncate_log(dir, *entries),
         Edit::LoseVote => lose_vote(dir),
+        Edit::LoseTerm => lose_term(dir),
+        Edit::CorruptRecord { index } => corrupt_record(dir, *index),
         Edit::SeedLog { entries } => seed_log(dir, entries),
         Edit::EditHardState { term, voted_for, no_vote } => {
             let unspoken = if *no_vote { Vote::Nobody } else { Vote::Keep };
@@ -184,6 +193,29 @@ pub fn lose_vote(data_dir: &Path) -> Result<String, EditError> {
     };
     wal::rewrite(&dir.wal(), &contents)?;
     Ok(format!("forgot the vote of term {term} for n{vote}"))
+}
+
+/// Forgets the term, and the vote with it. Returns the line of proof.
+pub fn lose_term(data_dir: &Path) -> Result<String, EditError> {
+    let (dir, _) = DataDir::open_stopped(data_dir)?;
+    let mut contents = contents(&dir)?;
+    let lost = std::mem::take(&mut contents.hard_state);
+    if lost.term == 0 {
+        return Err(EditError::Nothing("no term was recorded".into()));
+    }
+    wal::rewrite(&dir.wal(), &contents)?;
+    let vote = lost.voted_for.map_or("no vote".to_owned(), |node| format!("its vote for {node}"));
+    Ok(format!("forgot term {} and {vote}", lost.term))
+}
+
+/// Flips a bit in the record of an entry. Returns the line of proof.
+pub fn corrupt_record(data_dir: &Path, index: u64) -> Result<String, EditError> {
+    let (dir, _) = DataDir::open_stopped(data_dir)?;
+    let Some(damage) = wal::damage_entry(&dir.wal(), index)? else {
+        return Err(EditError::Nothing(format!("the log has no record of an entry {index}")));
+    };
+    let name = damage.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    Ok(format!("flipped a bit of entry {index} (term {}), at byte {} of {name}", damage.term, damage.offset))
 }
 
 fn contents(dir: &DataDir) -> Result<Recovered, EditError> {
@@ -281,6 +313,38 @@ pub(crate) mod tests {
         assert_eq!(found.hard_state, HardState { term: 4, voted_for: None });
         assert_eq!((found.entries.len(), found.boot), (5, 1));
         assert_eq!(lose_vote(dir.path()).unwrap(), "no vote was recorded in term 4");
+    }
+
+    #[test]
+    fn the_term_is_forgotten_and_the_log_stays() {
+        let dir = stopped_node();
+        assert_eq!(lose_term(dir.path()).unwrap(), "forgot term 4 and its vote for n2");
+        let found = recovered(&dir);
+        assert_eq!((found.hard_state, found.entries.len()), (HardState::default(), 5));
+        assert_eq!(lose_term(dir.path()).unwrap_err().to_string(), "no term was recorded");
+    }
+
+    #[test]
+    fn a_damaged_record_is_noticed_and_only_that_entry_is_another_without_the_checksum() {
+        let dir = stopped_node();
+        seed_log(dir.path(), &["1:x=5".parse().unwrap(), "1:y=7".parse().unwrap()]).unwrap();
+        let before = recovered(&dir).entries;
+        let error = corrupt_record(dir.path(), 3).unwrap_err().to_string();
+        assert_eq!(error, "the log has no record of an entry 3");
+        let proof = corrupt_record(dir.path(), 1).unwrap();
+        assert!(proof.starts_with("flipped a bit of entry 1 (term 1), at byte "), "{proof}");
+        let (held, _) = DataDir::open_stopped(dir.path()).unwrap();
+        let mut rules = crate::raft::rules::Rules::default();
+        rules.set("wal_checksum", "false").unwrap();
+        let (_, found) = Wal::open_under(&rules, &held.wal(), Sizes::default()).unwrap();
+        assert_eq!(found.entries[1], before[1]);
+        let command = |entry: &Entry| match &entry.payload {
+            Payload::Command(command) => command.as_bytes().to_vec(),
+            other => panic!("{other:?}"),
+        };
+        let (old, new) = (command(&before[0]), command(&found.entries[0]));
+        let last = old.len() - 1;
+        assert!(old[..last] == new[..last] && old[last] ^ 1 == new[last], "{old:?} {new:?}");
     }
 
     #[test]

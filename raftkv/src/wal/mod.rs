@@ -16,6 +16,7 @@
 //! next start at the latest.
 
 mod compact;
+mod damage;
 mod disk;
 mod frame;
 mod hard_state;
@@ -37,6 +38,7 @@ use crate::raft::log::Entry;
 use crate::raft::rules::{HardStateWrite, OnDiskFull, OnFsyncError, Rules};
 use record::{Continuity, FORMAT, Record, SegmentStart};
 
+pub use damage::{Damage, damage_entry};
 pub use recover::{Recovered, TornTail, read};
 pub use rewrite::rewrite;
 pub use tear::tear_last;
