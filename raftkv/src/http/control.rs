@@ -9,6 +9,7 @@
 //! | `POST /control/poke` | `{"node":"n2","next_index":5}` or `match_index` | overwrite what a leader believes |
 //! | `POST /control/timer` | `{"elections":"manual"}` or `"armed"` | whether elections start by themselves |
 //! | `POST /control/fsync` | `{"action":"hold"}` or `"release"` | hold every sync of the log |
+//! | `POST /control/messages` | see [`messages`] | hold, drop, delay or repeat messages of peers |
 //! | `GET /control/failpoints` | | `{"armed":[...],"held":[...],"points":{...}}` |
 //! | `PUT /control/failpoints` | `{"point":"mid_apply","action":"hold","skip":2,"index":7,"key":"x","to":"n2"}` | arm one |
 //! | `DELETE /control/failpoints[/{point}]` | | disarm and release one, or all |
@@ -18,15 +19,20 @@
 //! What it lacks on purpose: permissions. A node that was not started with `--control` refuses all of this.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json, json};
+use tokio::time::sleep;
 
+use super::messages;
 use super::request::Refused;
 use super::respond::{Whole, object, unknown};
 use crate::failpoints::{self, Action, Plan, Point};
+use crate::node::DISK_THREADS;
+use crate::peers::gate;
 use crate::raft::control::{Change, Order, OrderOutcome, Part, Poke, Timer};
 use crate::raft::io::NodeId;
 
@@ -50,6 +56,8 @@ pub(super) enum Request {
     Disarm(Option<Point>),
     /// What is armed and who is held.
     List,
+    /// Something for the gate of the messages.
+    Messages(gate::Order),
 }
 
 /// The request to a path below `/control/`.
@@ -66,6 +74,8 @@ pub(super) fn read(method: &Method, path: &str, body: &[u8]) -> Result<Request, 
         "members" => json::<Members>(body)?.change().map(Order::Change),
         "poke" => json::<PokeBody>(body)?.poke().map(Order::Poke),
         "timer" => json::<TimerBody>(body).map(|timer| Order::Timer(timer.elections.into())),
+        "messages" if method == Method::POST => return messages::read(body).map(Request::Messages),
+        "messages" => return Err(Refused::method("POST")),
         "fsync" => return fsync(method, json::<Fsync>(body)),
         _ => return Err(Refused::not_found()),
     };
@@ -107,12 +117,22 @@ pub(super) fn list() -> Whole {
 }
 
 /// The response of a node whose core says nothing.
-pub(super) fn held() -> Whole {
-    let held = failpoints::registry().held();
+pub(super) fn held(gate: &gate::Gate) -> Whole {
+    let (held, messages) = (failpoints::registry().held(), messages::status(gate));
+    let reason = "the core is held or busy";
     object(
         StatusCode::SERVICE_UNAVAILABLE,
-        &json!({ "error": "busy", "reason": "the core is held or busy", "held": held }),
+        &json!({ "error": "busy", "reason": reason, "held": held, "messages": messages }),
     )
+}
+
+/// Waits until the thread of the core stands at a failpoint, from where it answers nobody.
+pub(super) async fn core_is_held() {
+    /// Between two looks. A core that is not held answers long before the second.
+    const INTERVAL: Duration = Duration::from_millis(5);
+    while failpoints::registry().held().iter().all(|held| DISK_THREADS.contains(&held.thread.as_str())) {
+        sleep(INTERVAL).await;
+    }
 }
 
 /// Arms a point.
@@ -149,7 +169,7 @@ pub(super) fn off() -> Refused {
 
 /// A node by its name.
 #[derive(Clone, Copy)]
-struct Name(NodeId);
+pub(super) struct Name(pub(super) NodeId);
 
 impl<'de> Deserialize<'de> for Name {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -279,7 +299,7 @@ enum FsyncAction {
 }
 
 /// A body in JSON; no body is an empty object.
-fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
+pub(super) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
     let body = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(body).map_err(|error| Refused::bad(format!("the body: {error}")))
 }

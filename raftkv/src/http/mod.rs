@@ -26,6 +26,7 @@
 mod addresses;
 mod control;
 mod forward;
+mod messages;
 mod request;
 mod respond;
 mod serve;
@@ -36,6 +37,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use crate::inbox::Inbox;
+use crate::peers::gate::Gate;
 use crate::raft::rules::Rules;
 
 pub(crate) use addresses::AddressBook;
@@ -68,6 +70,8 @@ pub(crate) struct HttpConfig {
     pub(crate) limits: Limits,
     /// Whether orders are taken.
     pub(crate) control: Control,
+    /// Where messages of the peers are held and dropped.
+    pub(crate) gate: Gate,
 }
 
 /// How long clients may take. How long the node may take for an answer is the driver's business.

@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use super::forward::{self, Write};
 use super::request::{self, Refused, Route, Shape, Verb};
 use super::respond::{self, Whole};
-use super::{CONNECTIONS_MAX, Control, HttpConfig, control, status};
+use super::{CONNECTIONS_MAX, Control, HttpConfig, control, messages, status};
 use crate::inbox::{Answer, Ask, Call, Happening, Inbox};
 use crate::raft::io::Refusal;
 
@@ -200,6 +200,9 @@ impl Server {
             control::Request::Arm(plan) => return Ok(control::arm(plan)),
             control::Request::Disarm(point) => return Ok(control::disarm(point)),
             control::Request::List => return Ok(control::list()),
+            control::Request::Messages(order) => {
+                return Ok(messages::carry_out(&self.config.gate, order));
+            }
         };
         let (sender, receiver) = oneshot::channel();
         self.inbox.put(Happening::Order(order, sender));
@@ -217,11 +220,15 @@ impl Server {
     async fn status(&self) -> Whole {
         let (sender, receiver) = oneshot::channel();
         self.inbox.put(Happening::Status(sender));
-        match timeout(STATUS_TIMEOUT, receiver).await {
-            Ok(Ok(status)) => respond::json_response(StatusCode::OK, status::body(&status, &self.config)),
-            Ok(Err(_)) => respond::unknown("this node is stopping"),
-            // Asked at the control port, which a held node still serves.
-            Err(_) => control::held(),
+        // Asked at the control port, which a held node still serves.
+        tokio::select! {
+            biased;
+            status = receiver => match status {
+                Ok(status) => respond::json_response(StatusCode::OK, status::body(&status, &self.config)),
+                Err(_) => respond::unknown("this node is stopping"),
+            },
+            () = control::core_is_held() => control::held(&self.config.gate),
+            () = sleep(STATUS_TIMEOUT) => control::held(&self.config.gate),
         }
     }
 }
@@ -265,6 +272,7 @@ mod tests {
             request_timeout: PATIENCE,
             limits,
             control: Control::Off,
+            gate: crate::peers::gate::Gate::new(Arc::new(|_, _| true), Default::default()),
         };
         let (inbox, arrivals) = Inbox::new();
         tokio::spawn(run(listener, config, inbox));

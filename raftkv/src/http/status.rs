@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::HttpConfig;
+use super::{HttpConfig, messages};
 use crate::failpoints;
 use crate::inbox::NodeStatus;
 use crate::raft::io::NodeId;
@@ -52,9 +52,11 @@ pub(super) fn body(status: &NodeStatus, config: &HttpConfig) -> String {
         "progress": progress,
         "rules": rules,
         "boot": config.boot,
+        "log": status.log,
         "keys": status.keys,
         "sessions": status.sessions,
         "pending": status.pending,
+        "messages": messages::status(&config.gate),
         "held": failpoints::registry().held(),
     })
     .to_string()

@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 
 pub use args::{Args, Member};
 use args::{Cluster, arm, rule_text, rules};
+pub(crate) use threads::DISK_THREADS;
 use threads::{ControlThread, new_runtime, run_snapshots, run_writer, spawn};
 
 use crate::datadir::{DataDir, DataDirError, FirstStart, Identity};
@@ -280,6 +281,7 @@ impl Ready {
             request_timeout: Duration::from_millis(args.request_timeout_ms),
             limits: http::Limits::default(),
             control: if args.control { Control::On } else { Control::Off },
+            gate: peers.gate(),
         };
         http::spawn(http_config.clone(), client_listener, inbox.clone())
             .map_err(io_error("serve clients"))?;

@@ -19,6 +19,11 @@ use crate::inbox::{Happening, Inbox};
 use crate::snapshot;
 use crate::writer::{Job, Writer};
 
+/// The threads that can be held without the node's own: the writer of the log, and that of snapshots.
+pub(crate) const DISK_THREADS: [&str; 2] = [WRITER, SNAPSHOTS];
+const WRITER: &str = "wal";
+const SNAPSHOTS: &str = "snapshots";
+
 /// The runtime in which all of a node lives but its writer.
 pub(super) fn new_runtime() -> Result<Runtime, NodeError> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
@@ -33,7 +38,7 @@ pub(super) fn run_writer(
     data_dir: Arc<DataDir>,
 ) -> Result<(JoinHandle<()>, oneshot::Receiver<()>), NodeError> {
     let (tell_end, ended) = oneshot::channel();
-    let thread = spawn("wal", move || {
+    let thread = spawn(WRITER, move || {
         writer.run(&jobs, |report| {
             // Nobody listens once the driver has ended.
             inbox.put(Happening::Writer(report));
@@ -53,7 +58,7 @@ pub(super) fn run_snapshots(
     inbox: Inbox,
     data_dir: Arc<DataDir>,
 ) -> Result<JoinHandle<()>, NodeError> {
-    spawn("snapshots", move || {
+    spawn(SNAPSHOTS, move || {
         worker.run(&jobs, |done| {
             // Nobody listens once the driver has ended.
             inbox.put(Happening::Snapshots(done));

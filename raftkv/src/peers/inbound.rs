@@ -11,8 +11,9 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::codec::{self, FRAME_MAX, FrameError, HELLO_MAX, Hello, PROTOCOL};
+use super::gate::Gate;
 use super::known::Verdict;
-use super::{Backlog, Deliver, Outbox};
+use super::{Backlog, Outbox};
 use crate::datadir::same_cluster;
 use crate::raft::io::NodeId;
 use crate::raft::message::Message;
@@ -31,9 +32,9 @@ const SPARE_CONNECTIONS: usize = 32;
 type Current = Arc<Mutex<HashMap<NodeId, AbortHandle>>>;
 
 /// Accepts connections, for ever.
-pub(super) async fn run(listener: TcpListener, known: Outbox, deliver: Deliver, backlog: Backlog) {
+pub(super) async fn run(listener: TcpListener, known: Outbox, gate: Gate, backlog: Backlog) {
     let slots = Arc::new(Semaphore::new(known.config.others.len() + SPARE_CONNECTIONS));
-    let receiver = Receiver { known, deliver, backlog, current: Current::default() };
+    let receiver = Receiver { known, gate, backlog, current: Current::default() };
     loop {
         let (stream, address) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -72,7 +73,7 @@ enum Closed {
 #[derive(Clone)]
 struct Receiver {
     known: Outbox,
-    deliver: Deliver,
+    gate: Gate,
     backlog: Backlog,
     current: Current,
 }
@@ -161,8 +162,7 @@ impl Receiver {
 
     async fn messages(&self, mut reader: Reader, from: NodeId) -> Result<(), Closed> {
         while let Some(message) = reader.next::<Message>(FRAME_MAX).await? {
-            self.backlog.add();
-            if !(self.deliver)(from, message) {
+            if !self.gate.arrive(from, message) {
                 return Ok(());
             }
             while self.backlog.is_full() {

@@ -13,6 +13,7 @@
 //! itself would wait for its next, ever later, retransmission.
 
 pub mod codec;
+pub mod gate;
 mod inbound;
 pub mod known;
 mod outbound;
@@ -29,6 +30,7 @@ use tokio::task::AbortHandle;
 use crate::raft::io::NodeId;
 use crate::raft::message::Message;
 use crate::raft::rules::Rules;
+use gate::Gate;
 use known::{Acquaintances, Incarnation};
 
 /// Where received messages go. Returns false once nobody takes them any more.
@@ -68,6 +70,7 @@ pub enum Patience {
 pub struct Peers {
     outbox: Outbox,
     backlog: Backlog,
+    gate: Gate,
 }
 
 impl Peers {
@@ -80,13 +83,19 @@ impl Peers {
             outbox.know(id, address);
         }
         let backlog = Backlog::default();
-        tokio::spawn(inbound::run(listener, outbox.clone(), deliver, backlog.clone()));
-        Ok(Self { outbox, backlog })
+        let gate = Gate::new(deliver, backlog.clone());
+        tokio::spawn(inbound::run(listener, outbox.clone(), gate.clone(), backlog.clone()));
+        Ok(Self { outbox, backlog, gate })
     }
 
     /// The way to the other members.
     pub fn outbox(&self) -> Outbox {
         self.outbox.clone()
+    }
+
+    /// What an experiment holds and drops arriving messages with.
+    pub fn gate(&self) -> Gate {
+        self.gate.clone()
     }
 
     /// The count of messages that were delivered and not yet taken.
