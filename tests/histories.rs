@@ -114,6 +114,59 @@ fn standard_input_and_a_jepsen_store_directory_are_histories_too() {
 }
 
 #[test]
+fn a_jepsen_store_is_judged_test_by_test_and_links_only_where_they_are_named() {
+    let place = Place::new();
+    let held =
+        STALE.replace(":read, :value nil, :process 1, :time 4", ":read, :value 1, :process 1, :time 4");
+    for (directory, text) in [("a/1", &held), ("b/1", &held), ("b/2", &STALE.to_owned())] {
+        std::fs::create_dir_all(place.path().join("store").join(directory)).expect("a directory");
+        place.write(&format!("store/{directory}/history.edn"), text);
+    }
+    std::fs::create_dir_all(place.path().join("store/b/3")).expect("a directory");
+    place.write("store/b/3/jepsen.log", "it crashed\n");
+    let store = place.path().join("store");
+    std::os::unix::fs::symlink("1", store.join("b/latest")).expect("a link");
+    std::os::unix::fs::symlink("b/1", store.join("latest")).expect("a link");
+    let done = check(&store, &[]).exits(VIOLATED);
+    let named: Vec<&str> = done.stdout.lines().filter(|line| line.contains("history.edn: format")).collect();
+    assert_eq!(named.len(), 3, "{done}");
+    for (line, test) in named.iter().zip(["a/1", "b/1", "b/2"]) {
+        assert!(line.contains(&format!("store/{test}/history.edn")), "{done}");
+    }
+    assert_eq!(done.stdout.matches("VIOLATED").count(), 1, "{done}");
+    check(&store.join("b/latest"), &[]).exits(HOLDS).prints("b/latest/history.edn: format jepsen");
+    check(&store.join("latest"), &[]).exits(HOLDS);
+    check(&store.join("a"), &[]).exits(HOLDS).prints("a/1/history.edn");
+    done.complains("b/3: there is no history.edn or history.txt");
+    check(&store.join("b/3"), &[]).exits(USAGE).complains("b/3: there is no history.edn");
+    let page = place.path().join("page.html");
+    finish(raftcheck(&["check"]).arg(&store).arg("--html").arg(&page)).exits(USAGE).complains("3 histories");
+    assert!(!page.exists(), "a page was written");
+}
+
+#[test]
+fn what_cannot_be_judged_does_not_hide_what_can() {
+    let place = Place::new();
+    std::fs::create_dir_all(place.path().join("store/t/1")).expect("a directory");
+    std::fs::create_dir_all(place.path().join("store/t/2")).expect("a directory");
+    let half = &STALE[..STALE.len() / 2];
+    place.write("store/t/1/history.edn", half);
+    place.write("store/t/2/history.edn", STALE);
+    let store = place.path().join("store");
+    let lines = half.lines().count();
+    check(&store, &[])
+        .exits(VIOLATED)
+        .complains(&format!("t/1/history.edn:{lines}:"))
+        .prints("t/2/history.edn");
+    let one = store.join("t/2/history.edn");
+    let both = |second: &Path| finish(raftcheck(&["check"]).arg(&one).arg(second));
+    both(&place.path().join("nowhere")).exits(VIOLATED).complains("nowhere: No such file");
+    both(&place.write("other.edn", &STALE.replace(":ok", ":info")))
+        .exits(VIOLATED)
+        .prints("other.edn: format jepsen");
+}
+
+#[test]
 fn options_change_the_verdict_as_they_say() {
     judge("h.edn", STALE, &["--nil-reads", "any"]).exits(HOLDS);
     let zero = "{:type :invoke, :f :read, :process 0}\n{:type :ok, :f :read, :value 0, :process 0}\n";

@@ -1,6 +1,7 @@
 //! Pure judgement: histories, models, the linearizability search, trace properties, verdicts.
 //!
-//! Invariant: nothing in this crate performs IO, reads a clock, or knows an async runtime. A caller hands in a
+//! Invariant: nothing in this crate opens a file or a connection, reads a clock, or knows an async runtime. Text comes in
+//! pieces that a caller pushes, or out of a [`std::io::Read`] that a caller opened. A caller hands in a
 //! [`history::History`] (and, for the protocol properties, a [`trace::Trace`]) and a budget, and gets a
 //! [`verdict::Verdict`]. That is what lets a recorded run be judged again, years later, to the same answer.
 //!

@@ -177,9 +177,9 @@ fn what_is_written_as_edn_is_the_same_history() {
         let specification = specification(settings.model);
         specification.fits(&read.functions).expect("its functions");
         specification.settle(&mut read, NilReads::Exact).expect("known values");
-        assert_eq!(read.history.events.len(), original.events.len());
+        assert_eq!(read.history().events.len(), original.events.len());
         assert_eq!(
-            std::mem::discriminant(&verdict(settings.model, &read.history)),
+            std::mem::discriminant(&verdict(settings.model, &read.history())),
             std::mem::discriminant(&verdict(settings.model, &original)),
             "{settings:?}\n{text}"
         );

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use rustc_hash::FxHashMap;
+
 use super::{EventBody, History, Outcome, ProcessId, Reply};
 
 /// The ends of the operations of one function.
@@ -32,6 +34,17 @@ impl Tally {
         self.ok + self.failed + self.unknown
     }
 
+    fn count(&mut self, outcome: Option<&Outcome>) {
+        match outcome {
+            Some(Outcome::Ok(reply)) => {
+                self.ok += 1;
+                self.mismatch += u64::from(matches!(reply, Reply::Mismatch(_)));
+            }
+            Some(Outcome::Failed(_)) => self.failed += 1,
+            Some(Outcome::Unknown(_)) | None => self.unknown += 1,
+        }
+    }
+
     fn add(&mut self, other: &Tally) {
         self.ok += other.ok;
         self.mismatch += other.mismatch;
@@ -41,13 +54,6 @@ impl Tally {
 }
 
 impl Counts {
-    fn of(&mut self, name: &str) -> &mut Tally {
-        if !self.by_function.contains_key(name) {
-            self.by_function.insert(name.to_owned(), Tally::default());
-        }
-        self.by_function.entry(name.to_owned()).or_default()
-    }
-
     /// The sum over all functions.
     pub fn all(&self) -> Tally {
         let mut sum = Tally::default();
@@ -56,35 +62,44 @@ impl Counts {
     }
 }
 
+/// Counts while somebody goes through a history. A name is copied once, and not for each of what may be millions of calls.
+#[derive(Default)]
+pub(super) struct Counting<'h> {
+    tallies: FxHashMap<&'h str, Tally>,
+}
+
+impl<'h> Counting<'h> {
+    /// One more operation of this function ended like this; `None` is the end of the history.
+    pub(super) fn count(&mut self, name: &'h str, outcome: Option<&Outcome>) {
+        self.tallies.entry(name).or_default().count(outcome);
+    }
+
+    pub(super) fn finish(self) -> Counts {
+        let owned = self.tallies.into_iter().map(|(name, tally)| (name.to_owned(), tally));
+        Counts { by_function: owned.collect() }
+    }
+}
+
 impl History {
     /// How the operations ended, by function.
     pub fn counts(&self) -> Counts {
-        let mut open: rustc_hash::FxHashMap<ProcessId, &str> = Default::default();
-        let mut counts = Counts::default();
+        let mut open: FxHashMap<ProcessId, &str> = FxHashMap::default();
+        let mut counts = Counting::default();
         for event in &self.events {
             match &event.body {
                 EventBody::Invoke(op) => {
                     if let Some(name) = open.insert(event.process, op.name()) {
-                        counts.of(name).unknown += 1;
+                        counts.count(name, None);
                     }
                 }
                 EventBody::Complete(outcome) => {
-                    let Some(name) = open.remove(&event.process) else { continue };
-                    let tally = counts.of(name);
-                    match outcome {
-                        Outcome::Ok(reply) => {
-                            tally.ok += 1;
-                            tally.mismatch += u64::from(matches!(reply, Reply::Mismatch(_)));
-                        }
-                        Outcome::Failed(_) => tally.failed += 1,
-                        Outcome::Unknown(_) => tally.unknown += 1,
+                    if let Some(name) = open.remove(&event.process) {
+                        counts.count(name, Some(outcome));
                     }
                 }
             }
         }
-        for name in open.into_values() {
-            counts.of(name).unknown += 1;
-        }
-        counts
+        open.into_values().for_each(|name| counts.count(name, None));
+        counts.finish()
     }
 }

@@ -8,7 +8,7 @@ use super::{Op, Reply};
 pub struct ProcessId(pub u64);
 
 /// What is known of a call after it ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// It took effect, between invocation and completion, and this is what it answered.
     Ok(Reply),

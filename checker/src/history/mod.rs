@@ -10,8 +10,10 @@ pub mod formats;
 pub mod jsonl;
 mod op;
 pub mod operations;
+mod recording;
 
 pub use counts::{Counts, Tally};
 pub use event::{Event, EventBody, History, Outcome, ProcessId};
 pub use op::{Key, Op, Reply, Value};
 pub use operations::{Malformed, Operation};
+pub use recording::{MOST_EVENTS, Recorder, Recording};

@@ -74,6 +74,8 @@ pub enum Problem {
     AlreadyOpen(ProcessId, usize),
     /// The event is older than the one before it.
     TimeBackward(u64, u64),
+    /// There are more events than positions.
+    TooMany,
 }
 
 impl fmt::Display for Problem {
@@ -88,6 +90,7 @@ impl fmt::Display for Problem {
             Problem::TimeBackward(now, before) => {
                 write!(f, "time goes backward, from {before} to {now} ns")
             }
+            Problem::TooMany => write!(f, "this is more than {} events", super::MOST_EVENTS),
         }
     }
 }

@@ -53,7 +53,7 @@ pub(crate) use calls::{Call, OPEN};
 pub use orders::{Break, Order, order};
 
 use crate::history::formats::Specification;
-use crate::history::{History, Key, Operation, Reply};
+use crate::history::{History, Key, Operation, Recording, Reply};
 use crate::model::Model;
 use crate::verdict::{Budget, Cause, Counterexample, Coverage, Evidence, Power, Verdict};
 
@@ -133,6 +133,18 @@ pub fn check_operations(operations: &[Operation<'_>], failed_cas: FailedCas, bud
     check_with_witness(operations, failed_cas, budget).0
 }
 
+/// Judges a recording against a specification that was named, or found in it.
+pub fn check_recording(
+    recording: &Recording,
+    specification: Specification,
+    failed_cas: FailedCas,
+    budget: &Budget<'_>,
+) -> Verdict {
+    let against = Kind::of(specification).map_or(Against::Store, Against::Kind);
+    let keys = split_all(recording.operations(), failed_cas);
+    check_keys(keys, &|at| recording.operation(at), (recording.len(), against), budget).0
+}
+
 /// An order that explains a history: for every key the positions of its operations, in the order in which they took
 /// effect. Left out are those that had no effect, and reads without an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -157,7 +169,17 @@ fn judge_operations<'h>(
     failed_cas: FailedCas,
     budget: &Budget<'_>,
 ) -> (Verdict, Option<Witness<'h>>) {
-    let mut keys = split(operations, failed_cas);
+    let keys = split(operations, failed_cas);
+    check_keys(keys, &|at| operations[at], (operations.len(), against), budget)
+}
+
+/// Judges the calls on each key, which come from the operations at their origins. `operations` is how many there are.
+fn check_keys<'h>(
+    mut keys: Vec<(&'h Key, Vec<Call<'h>>)>,
+    operation: &dyn Fn(usize) -> Operation<'h>,
+    (operations, against): (usize, Against<'_>),
+    budget: &Budget<'_>,
+) -> (Verdict, Option<Witness<'h>>) {
     // The largest first: it is the one that a budget would hit.
     keys.sort_by_key(|(key, calls)| (std::cmp::Reverse(calls.len()), (*key).clone()));
     let (mut undecided, mut witness) = (None, Witness::default());
@@ -168,7 +190,7 @@ fn judge_operations<'h>(
                 witness.keys.push((*key, origins));
             }
             Ruling::Violated(contradiction) => {
-                return (Verdict::Violated(counterexample(operations, calls, &contradiction)), None);
+                return (Verdict::Violated(counterexample_of(operation, calls, &contradiction)), None);
             }
             Ruling::NotCovered => {
                 let reason = format!("no model covers the operations on {key}");
@@ -180,7 +202,7 @@ fn judge_operations<'h>(
     match undecided {
         Some(cause) => (Verdict::Inconclusive(cause), None),
         None => {
-            let examined = operations.len() as u64;
+            let examined = operations as u64;
             let power = match against {
                 Against::Store => power_of(&keys),
                 _ => None,
@@ -370,9 +392,16 @@ pub(crate) fn split<'h>(
     operations: &[Operation<'h>],
     failed_cas: FailedCas,
 ) -> Vec<(&'h Key, Vec<Call<'h>>)> {
+    split_all(operations.iter().copied(), failed_cas)
+}
+
+fn split_all<'h>(
+    operations: impl Iterator<Item = Operation<'h>>,
+    failed_cas: FailedCas,
+) -> Vec<(&'h Key, Vec<Call<'h>>)> {
     let mut at: FxHashMap<&'h Key, usize> = FxHashMap::default();
     let mut keys: Vec<(&'h Key, Vec<Call<'h>>)> = Vec::new();
-    for (origin, operation) in operations.iter().enumerate() {
+    for (origin, operation) in operations.enumerate() {
         let reply = operation.reply();
         let silent = operation.op.is_read() && reply.is_none();
         let dropped = failed_cas == FailedCas::Drop && matches!(reply, Some(Reply::Mismatch(_)));
@@ -401,10 +430,18 @@ pub(crate) fn counterexample(
     calls: &[Call<'_>],
     found: &Contradiction,
 ) -> Counterexample {
+    counterexample_of(&|at| operations[at], calls, found)
+}
+
+fn counterexample_of<'h>(
+    operation: &dyn Fn(usize) -> Operation<'h>,
+    calls: &[Call<'_>],
+    found: &Contradiction,
+) -> Counterexample {
     let mut picked: Vec<&Call<'_>> = found.calls.iter().map(|&at| &calls[at]).collect();
     picked.sort_by_key(|call| (call.call, call.ret));
     picked.dedup_by_key(|call| call.origin);
-    let evidence = picked.iter().map(|call| evidence(&operations[call.origin as usize])).collect();
+    let evidence = picked.iter().map(|call| evidence(&operation(call.origin as usize))).collect();
     Counterexample { summary: found.why.clone(), evidence }
 }
 

@@ -24,7 +24,7 @@ mod versions;
 pub use anomaly::Anomaly;
 pub use explain::describe;
 pub use level::Consistency;
-pub use read::{Recorded, looks_like, read};
+pub use read::{Reader, Recorded, looks_like, read, read_from};
 
 use crate::history::{ProcessId, Value};
 use crate::verdict::{Budget, Cause, Counterexample, Coverage, Verdict};

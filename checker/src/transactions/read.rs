@@ -4,11 +4,15 @@
 //! all in one vector. JSON: the same with strings for keywords, one object a line or all in one array.
 //! Entries of a process that is no number (`:nemesis`) are left out.
 
+use std::io::Read;
+
 use rustc_hash::FxHashMap;
 
 use super::{Element, Fate, Step, Transaction, Transactions};
-use crate::history::formats::edn::{Edn, Reader};
-use crate::history::formats::{Clock, FormatError};
+use crate::history::formats::edn::Edn;
+use crate::history::formats::entry::{Entry, Field, Place, Sink};
+use crate::history::formats::stream::Stream;
+use crate::history::formats::{Clock, FormatError, ReadError, pump};
 use crate::history::{ProcessId, Value};
 
 /// A history that was read.
@@ -20,144 +24,83 @@ pub struct Recorded {
     pub clock: Clock,
 }
 
-/// Whether the first entry of a process is a list of steps.
+/// Whether the first entry of a process is a list of steps. The beginning of the text is enough if it holds that entry.
 pub fn looks_like(text: &[u8]) -> bool {
-    let mut entries = Entries::new(text);
-    // A nemesis or a setup may come first.
-    (0..1000).map_while(|_| entries.next().ok().flatten()).find_map(|(_, entry)| {
+    let mut first = First::default();
+    // Whatever is wrong with the text, whoever reads the whole of it will say so.
+    let mut stream = Stream::either();
+    let _ = stream.push(text, &mut first).and_then(|()| stream.finish(&mut first));
+    first.is_transaction == Some(true)
+}
+
+/// Looks for the first entry of a process.
+#[derive(Default)]
+struct First {
+    entries: usize,
+    is_transaction: Option<bool>,
+}
+
+impl Sink for First {
+    fn take(&mut self, entry: &Entry<'_>, _: Place) -> Result<(), String> {
         let is_step = |step: &Edn<'_>| match step {
             Edn::List(parts) => {
                 parts.first().and_then(word).is_some_and(|word| matches!(word, "append" | "r"))
             }
             _ => false,
         };
-        match (entry.get("process")?, entry.get("value")) {
-            (Edn::Int(_), Some(Edn::List(steps))) => Some(steps.iter().all(is_step) && !steps.is_empty()),
-            (Edn::Int(_), _) => Some(entry.get("f").and_then(word) == Some("txn")),
+        self.entries += 1;
+        self.is_transaction = match (entry.get(Field::Process), entry.get(Field::Value)) {
+            (Some(Edn::Int(_)), Some(Edn::List(steps))) => {
+                Some(steps.iter().all(is_step) && !steps.is_empty())
+            }
+            (Some(Edn::Int(_)), _) => Some(entry.get(Field::Function).and_then(word) == Some("txn")),
             _ => None,
+        };
+        // A nemesis or a setup may come first.
+        match self.is_transaction.is_some() || self.entries > 1000 {
+            true => Err("this is enough".to_owned()),
+            false => Ok(()),
         }
-    }) == Some(true)
+    }
+}
+
+/// Reads a history that comes in pieces.
+pub struct Reader {
+    stream: Stream,
+    builder: Builder,
+}
+
+impl Default for Reader {
+    fn default() -> Self {
+        Reader { stream: Stream::either(), builder: Builder::default() }
+    }
+}
+
+impl Reader {
+    /// Takes more of the text.
+    pub fn push(&mut self, text: &[u8]) -> Result<(), FormatError> {
+        self.stream.push(text, &mut self.builder)
+    }
+
+    /// The text is over.
+    pub fn finish(mut self) -> Result<Recorded, FormatError> {
+        self.stream.finish(&mut self.builder)?;
+        Ok(self.builder.finish())
+    }
 }
 
 /// Reads a history.
 pub fn read(text: &[u8]) -> Result<Recorded, FormatError> {
-    let mut entries = Entries::new(text);
-    let mut builder = Builder::default();
-    while let Some((offset, entry)) = entries.next()? {
-        builder.push(&entry).map_err(|problem| FormatError::at(text, offset, problem))?;
-    }
-    Ok(builder.finish())
+    let mut reader = Reader::default();
+    reader.push(text)?;
+    reader.finish()
 }
 
-/// The entries of a text in either notation.
-struct Entries<'a> {
-    text: &'a [u8],
-    notation: Notation<'a>,
-}
-
-enum Notation<'a> {
-    Edn { reader: Reader<'a>, close: Option<Option<u8>> },
-    Json(Json),
-}
-
-impl<'a> Entries<'a> {
-    fn new(text: &'a [u8]) -> Self {
-        let start = text.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(text.len());
-        let quoted = |rest: &[u8]| rest.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'"');
-        let is_json = match &text[start..] {
-            [b'{', rest @ ..] => quoted(rest),
-            [b'[', rest @ ..] => rest.trim_ascii_start().strip_prefix(b"{").is_some_and(quoted),
-            _ => false,
-        };
-        let notation = match is_json {
-            true => Notation::Json(Json { at: start, in_array: text[start] == b'[' }),
-            false => Notation::Edn { reader: Reader::new(text), close: None },
-        };
-        Entries { text, notation }
-    }
-
-    /// The next entry and where it begins.
-    fn next(&mut self) -> Result<Option<(usize, Edn<'a>)>, FormatError> {
-        match &mut self.notation {
-            Notation::Json(json) => json.next(self.text),
-            Notation::Edn { reader, close } => {
-                if close.is_none() {
-                    *close = Some(reader.enter()?);
-                }
-                if let Some(Some(close)) = *close
-                    && reader.leave(close)?
-                {
-                    return Ok(None);
-                }
-                reader.blank()?;
-                let offset = reader.offset();
-                Ok(reader.next()?.map(|entry| (offset, entry)))
-            }
-        }
-    }
-}
-
-/// Reads object after object.
-struct Json {
-    at: usize,
-    in_array: bool,
-}
-
-impl Json {
-    fn next<'a>(&mut self, text: &[u8]) -> Result<Option<(usize, Edn<'a>)>, FormatError> {
-        let separates = |byte: &u8| byte.is_ascii_whitespace() || (self.in_array && b"[],".contains(byte));
-        self.at += text[self.at..].iter().take_while(|byte| separates(byte)).count();
-        if self.at == text.len() {
-            return Ok(None);
-        }
-        let start = self.at;
-        let mut values =
-            serde_json::Deserializer::from_slice(&text[start..]).into_iter::<serde_json::Value>();
-        match values.next() {
-            None => Ok(None),
-            Some(Ok(value)) => {
-                self.at = start + values.byte_offset();
-                Ok(Some((start, from_json(value))))
-            }
-            Some(Err(error)) => {
-                let at = start + offset_of(&text[start..], &error);
-                Err(FormatError::at(text, at, format!("no JSON: {error}")))
-            }
-        }
-    }
-}
-
-/// Where in `text` an error of the JSON reader is.
-fn offset_of(text: &[u8], error: &serde_json::Error) -> usize {
-    let before: usize = text
-        .split_inclusive(|&byte| byte == b'\n')
-        .take(error.line().saturating_sub(1))
-        .map(<[u8]>::len)
-        .sum();
-    (before + error.column().saturating_sub(1)).min(text.len())
-}
-
-/// A JSON value as EDN; names of fields become keywords.
-fn from_json<'a>(value: serde_json::Value) -> Edn<'a> {
-    match value {
-        serde_json::Value::Null => Edn::Nil,
-        serde_json::Value::Bool(value) => Edn::Bool(value),
-        serde_json::Value::Number(number) => match number.as_i64() {
-            Some(number) => Edn::Int(number),
-            None => Edn::Text(number.to_string()),
-        },
-        serde_json::Value::String(text) => Edn::Text(text),
-        serde_json::Value::Array(items) => Edn::List(items.into_iter().map(from_json).collect()),
-        serde_json::Value::Object(fields) => {
-            // The fields that are asked for by name; nothing else of an entry counts.
-            let known = ["process", "type", "f", "value", "time"];
-            let pairs = fields.into_iter().filter_map(|(name, value)| {
-                let name = known.into_iter().find(|known| *known == name)?;
-                Some((Edn::Keyword(name), from_json(value)))
-            });
-            Edn::Map(pairs.collect())
-        }
-    }
+/// Reads a history from where it is, and no more of it at once than is needed. Large ones are read by two threads.
+pub fn read_from(source: &mut (dyn Read + Send)) -> Result<Recorded, ReadError> {
+    let mut reader = Reader::default();
+    pump(source, &mut reader.stream, &mut reader.builder)?;
+    Ok(reader.finish()?)
 }
 
 /// A keyword or, as JSON has none, a string.
@@ -175,31 +118,37 @@ struct Builder {
     transactions: Transactions,
     keys: FxHashMap<Value, u32>,
     elements: FxHashMap<(u32, Value), Element>,
+    /// The numbers of elements that are numbers, by list and value.
+    numbers: FxHashMap<(u32, i64), Element>,
+    /// What was last read of each list: the next read begins in the same way.
+    latest_reads: Vec<Vec<(i64, Element)>>,
     open: FxHashMap<ProcessId, usize>,
     entries: usize,
     latest: u64,
     clock: Option<Clock>,
 }
 
-impl Builder {
-    fn push(&mut self, entry: &Edn<'_>) -> Result<(), String> {
-        let Edn::Map(_) = entry else { return Err("an entry is a map".to_owned()) };
-        let process = match entry.get("process") {
+impl Sink for Builder {
+    fn take(&mut self, entry: &Entry<'_>, _: Place) -> Result<(), String> {
+        if !entry.is_map {
+            return Err("an entry is a map".to_owned());
+        }
+        let process = match entry.get(Field::Process) {
             Some(Edn::Int(process)) => ProcessId(u64::try_from(*process).map_err(|_| "a negative :process")?),
             Some(_) => return Ok(()),
             None => return Err("an entry without :process".to_owned()),
         };
-        let kind = entry.get("type").and_then(word).ok_or("an entry without :type")?;
-        let f = entry.get("f").and_then(word);
+        let kind = entry.get(Field::Type).and_then(word).ok_or("an entry without :type")?;
+        let f = entry.get(Field::Function).and_then(word);
         if f.is_some_and(|f| f != "txn") {
             return Err(format!("the function :{} is no transaction (:txn)", f.unwrap_or_default()));
         }
-        let clock = *self.clock.get_or_insert(match entry.get("time") {
+        let clock = *self.clock.get_or_insert(match entry.get(Field::Time) {
             Some(Edn::Int(_)) => Clock::Nanoseconds,
             _ => Clock::Lines,
         });
         self.entries += 1;
-        self.latest = match (clock, entry.get("time")) {
+        self.latest = match (clock, entry.get(Field::Time)) {
             (Clock::Nanoseconds, Some(Edn::Int(time))) => self.latest.max(u64::try_from(*time).unwrap_or(0)),
             (Clock::Nanoseconds, _) => self.latest,
             (Clock::Lines, _) => self.entries as u64,
@@ -212,8 +161,10 @@ impl Builder {
             other => Err(format!("there is no :type :{other}")),
         }
     }
+}
 
-    fn invoke(&mut self, process: ProcessId, entry: &Edn<'_>) -> Result<(), String> {
+impl Builder {
+    fn invoke(&mut self, process: ProcessId, entry: &Entry<'_>) -> Result<(), String> {
         if self.open.insert(process, self.transactions.list.len()).is_some() {
             return Err(format!(
                 "process {} invokes a transaction while its last one is still open",
@@ -232,7 +183,7 @@ impl Builder {
         Ok(())
     }
 
-    fn complete(&mut self, process: ProcessId, fate: Fate, entry: &Edn<'_>) -> Result<(), String> {
+    fn complete(&mut self, process: ProcessId, fate: Fate, entry: &Entry<'_>) -> Result<(), String> {
         let at = self.open.remove(&process).ok_or("a completion of a transaction that was never invoked")?;
         if fate == Fate::Committed {
             let steps = self.steps(entry, fate)?;
@@ -247,8 +198,8 @@ impl Builder {
         Ok(())
     }
 
-    fn steps(&mut self, entry: &Edn<'_>, fate: Fate) -> Result<Vec<Step>, String> {
-        let Some(Edn::List(list)) = entry.get("value") else {
+    fn steps(&mut self, entry: &Entry<'_>, fate: Fate) -> Result<Vec<Step>, String> {
+        let Some(Edn::List(list)) = entry.get(Field::Value) else {
             return Err("the :value of a transaction is a list of steps".to_owned());
         };
         list.iter().map(|step| self.step(step, fate)).collect()
@@ -269,9 +220,8 @@ impl Builder {
                 Ok(Step::Read { key, seen: (fate == Fate::Committed).then(Box::default) })
             }
             (Some("r"), Edn::List(items)) => {
-                let seen: Result<Box<[Element]>, String> =
-                    items.iter().map(|item| self.element(key, item)).collect();
-                Ok(Step::Read { key, seen: Some(seen?).filter(|_| fate == Fate::Committed) })
+                let seen = self.elements(key, items)?;
+                Ok(Step::Read { key, seen: Some(seen).filter(|_| fate == Fate::Committed) })
             }
             (Some("r"), _) => Err("what a read saw is a list".to_owned()),
             (Some("w"), _) => {
@@ -287,14 +237,45 @@ impl Builder {
         let number = *self.keys.entry(value.clone()).or_insert(next);
         if number == next {
             self.transactions.keys.push(value);
+            self.latest_reads.push(Vec::new());
         }
         Ok(number)
     }
 
+    /// The elements of a list that was read.
+    fn elements(&mut self, key: u32, items: &[Edn<'_>]) -> Result<Box<[Element]>, String> {
+        let mut latest = std::mem::take(&mut self.latest_reads[key as usize]);
+        let mut seen = Vec::with_capacity(items.len());
+        for (at, item) in items.iter().enumerate() {
+            let known = match (item, latest.get(at)) {
+                (Edn::Int(number), Some((known, element))) if known == number => Some(*element),
+                _ => None,
+            };
+            let element = match known {
+                Some(element) => element,
+                None => self.element(key, item)?,
+            };
+            seen.push(element);
+            if let (Edn::Int(number), None) = (item, known) {
+                latest.truncate(at);
+                if latest.len() == at {
+                    latest.push((*number, element));
+                }
+            }
+        }
+        self.latest_reads[key as usize] = latest;
+        Ok(seen.into_boxed_slice())
+    }
+
     fn element(&mut self, key: u32, value: &Edn<'_>) -> Result<Element, String> {
-        let value = scalar(value).ok_or("an element is a number or a word")?;
         let next = Element(self.transactions.elements.len() as u32);
-        let element = *self.elements.entry((key, value.clone())).or_insert(next);
+        let (element, value) = match value {
+            Edn::Int(number) => (*self.numbers.entry((key, *number)).or_insert(next), Value::Int(*number)),
+            value => {
+                let value = scalar(value).ok_or("an element is a number or a word")?;
+                (*self.elements.entry((key, value.clone())).or_insert(next), value)
+            }
+        };
         if element == next {
             self.transactions.elements.push((key, value));
         }
@@ -309,7 +290,7 @@ impl Builder {
 fn scalar(edn: &Edn<'_>) -> Option<Value> {
     match edn {
         Edn::Int(number) => Some(Value::Int(*number)),
-        Edn::Text(text) => Some(Value::Text(text.as_str().into())),
+        Edn::Text(text) => Some(Value::Text((**text).into())),
         Edn::Keyword(word) | Edn::Word(word) => Some(Value::Text((*word).into())),
         _ => None,
     }

@@ -1,15 +1,17 @@
 //! One history file, from its bytes to a verdict.
 
-use std::collections::BTreeSet;
-use std::io::Read;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use checker::history::formats::{self, CasFailure, Clock, Format, Misfit, Reading, Recorded, Specification};
-use checker::history::{Event, EventBody, Key, Outcome, ProcessId, Reply, Tally, Value};
+use checker::history::formats::{
+    self, CasFailure, Clock, Format, Misfit, ReadError, Reading, Recorded, Specification,
+};
+use checker::history::{History, Key, ProcessId, Tally, Value};
 use checker::linearizability::{self, FailedCas};
 use checker::verdict::{Budget, Evidence, Verdict};
 
+use super::input::Input;
 use super::options::Options;
 use super::picture::{self, About};
 use super::show::{self, Shown};
@@ -64,28 +66,24 @@ pub(super) fn check_all(files: &[PathBuf], options: &Options, output: OutputForm
 }
 
 fn check(file: &Path, options: &Options) -> Result<Shown, String> {
-    let name = match file.as_os_str() == "-" {
-        true => "standard input".to_owned(),
-        false => file.display().to_string(),
-    };
     let begun = Instant::now();
-    let text = bytes(file).map_err(|error| format!("{name}: {error}"))?;
-    if options.is_transactions(|| checker::transactions::looks_like(&text)) {
-        return transactions::check(name, &text, begun, options);
+    let input = Input::open(file)?;
+    let name = input.name.clone();
+    if options.is_transactions(|| checker::transactions::looks_like(&input.head)) {
+        return transactions::check(name, &mut input.into_text(), begun, options);
     }
     if options.consistency.is_some() {
         return Err(format!("{name}: --consistency is for transactions (:txn), and this history has none"));
     }
-    let format = options.format(formats::detect(&text)).ok_or_else(|| {
+    let format = options.format(formats::detect(&input.head)).ok_or_else(|| {
         format!(
             "{name}:1:1: this begins like no history that raftcheck knows (its own, Jepsen's, Knossos' or Porcupine's); \
              if it is one, name it with --input-format"
         )
     })?;
     let reading = options.reading(format);
-    let mut recorded = formats::read(format, &text, &reading)
-        .map_err(|error| format!("{name}:{}:{}: {}", error.line, error.column, error.problem))?;
-    drop(text);
+    let mut recorded = formats::read_from(format, &mut input.into_text(), &reading)
+        .map_err(|error| unreadable(&name, &error))?;
     let specification = match options.specification() {
         Some(named) => named.fits(&recorded.functions).map(|()| named),
         None => Specification::detect(&recorded),
@@ -113,16 +111,8 @@ struct Terms {
 
 fn judge(file: String, mut recorded: Recorded, terms: Terms, options: &Options) -> Result<Judged, String> {
     let Terms { format, specification, reading, initial, begun } = terms;
-    let calls = recorded.history.counts().all();
-    let keys: BTreeSet<Key> = recorded
-        .history
-        .events
-        .iter()
-        .filter_map(|event| match &event.body {
-            EventBody::Invoke(op) => Some(op.key().clone()),
-            EventBody::Complete(_) => None,
-        })
-        .collect();
+    let calls = recorded.recording.counts().all();
+    let keys = recorded.recording.keys();
     let before = Before::put(&mut recorded, specification, &keys, &initial);
     let timeout = options.timeout.unwrap_or(TIMEOUT);
     let expired = || begun.elapsed() > timeout;
@@ -132,7 +122,7 @@ fn judge(file: String, mut recorded: Recorded, terms: Terms, options: &Options) 
         CasFailure::Mismatch => FailedCas::Observe,
     };
     let mut verdict =
-        linearizability::check_specification(&recorded.history, specification, failed_cas, &budget);
+        linearizability::check_recording(&recorded.recording, specification, failed_cas, &budget);
     before.take_out(&mut verdict);
     let detected = options.specification().is_none();
     let mut remarks: Vec<String> =
@@ -161,10 +151,15 @@ fn judge(file: String, mut recorded: Recorded, terms: Terms, options: &Options) 
         Verdict::Holds(_) => Exit::AsExpected,
     };
     let took = begun.elapsed();
+    // The events take several times the memory of the recording, and only a picture needs them.
+    let drawn = match options.showing.explain || options.showing.html.is_some() {
+        true => recorded.history(),
+        false => History::default(),
+    };
     let about = About {
         file: &file,
         model: specification.name(),
-        history: &recorded.history,
+        history: &drawn,
         clock: recorded.clock,
         failed_cas,
         added: before.events(),
@@ -192,13 +187,12 @@ fn judge(file: String, mut recorded: Recorded, terms: Terms, options: &Options) 
     })
 }
 
-fn bytes(file: &Path) -> std::io::Result<Vec<u8>> {
-    if file.as_os_str() == "-" {
-        let mut text = Vec::new();
-        std::io::stdin().lock().read_to_end(&mut text)?;
-        return Ok(text);
+/// Where a history is damaged, or why it cannot be read.
+pub(super) fn unreadable(name: &str, error: &ReadError) -> String {
+    match error {
+        ReadError::Format(error) => format!("{name}:{}:{}: {}", error.line, error.column, error.problem),
+        ReadError::Source(error) => format!("{name}: {error}"),
     }
-    std::fs::read(file)
 }
 
 fn initial(
@@ -223,26 +217,15 @@ struct Before {
 }
 
 impl Before {
-    fn put(
-        recorded: &mut Recorded,
-        specification: Specification,
-        keys: &BTreeSet<Key>,
-        initial: &Value,
-    ) -> Before {
-        let events = &mut recorded.history.events;
-        let used: BTreeSet<u64> = events.iter().map(|event| event.process.0).collect();
-        let process = ProcessId((0..).find(|id| !used.contains(id)).unwrap_or(u64::MAX));
+    fn put(recorded: &mut Recorded, specification: Specification, keys: &[Key], initial: &Value) -> Before {
+        let used: HashSet<ProcessId> = recorded.recording.processes().iter().copied().collect();
+        let free = (0..).map(ProcessId).find(|process| !used.contains(process));
+        let process = free.unwrap_or(ProcessId(u64::MAX));
         if *initial == Value::Nil {
             return Before { process, writes: 0 };
         }
-        let time = events.first().map_or(0, |event| event.time);
-        let event = |body| Event { time, process, node: None, body };
-        let writes = keys.iter().flat_map(|key| {
-            let op = specification.before(key, initial);
-            [event(EventBody::Invoke(op)), event(EventBody::Complete(Outcome::Ok(Reply::Done)))]
-        });
-        let writes: Vec<Event> = writes.collect();
-        events.splice(0..0, writes);
+        let writes = keys.iter().map(|key| specification.before(key, initial));
+        recorded.recording.begin_with(process, writes);
         Before { process, writes: keys.len() as u64 }
     }
 

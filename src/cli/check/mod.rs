@@ -4,6 +4,7 @@
 //! settings, so every one that counts is named in the output, whether it was typed, found in the file, or a default.
 
 mod history;
+mod input;
 mod options;
 mod picture;
 mod show;
@@ -22,8 +23,8 @@ use options::Options;
 /// The arguments of `raftcheck check`.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
-    /// Run directories; or history files of raftcheck, Jepsen, Knossos or Porcupine, test directories of a Jepsen store,
-    /// or `-` for standard input
+    /// Run directories; or history files of raftcheck, Jepsen, Knossos or Porcupine, a Jepsen store or a test directory
+    /// of it, or `-` for standard input
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     #[command(flatten)]
@@ -32,24 +33,49 @@ pub(super) struct Args {
     output: Output,
 }
 
-/// What a path leads to.
-enum Found {
-    Run(PathBuf),
-    History(PathBuf),
+/// What the paths lead to.
+#[derive(Default)]
+struct Found {
+    runs: Vec<PathBuf>,
+    histories: Vec<PathBuf>,
 }
 
-/// The files of a Jepsen test directory that hold its history, the better one first.
-const JEPSEN: [&str; 2] = ["history.edn", "history.txt"];
+impl Found {
+    /// Looks at a path. Fails with a message if nothing can be judged there.
+    fn add(&mut self, path: &Path) -> Result<(), String> {
+        let is_directory = path.as_os_str() != "-"
+            && path.metadata().map_err(|error| format!("{}: {error}", path.display()))?.is_dir();
+        if !is_directory {
+            self.histories.push(path.to_owned());
+            return Ok(());
+        }
+        if path.join("plan.json").exists() {
+            self.runs.push(path.to_owned());
+            return Ok(());
+        }
+        let store = input::Store::of(path)?;
+        for test in &store.without {
+            eprintln!(
+                "note: {}: there is no history.edn or history.txt, so it is not judged",
+                test.display()
+            );
+        }
+        if store.histories.is_empty() {
+            return Err(nothing_in(path));
+        }
+        self.histories.extend(store.histories);
+        Ok(())
+    }
+}
 
-fn found(path: &Path) -> Found {
-    if path.as_os_str() == "-" || (path.exists() && !path.is_dir()) {
-        return Found::History(path.to_owned());
-    }
-    let own = path.join("plan.json").exists();
-    match JEPSEN.map(|name| path.join(name)).into_iter().find(|file| !own && file.is_file()) {
-        Some(file) => Found::History(file),
-        None => Found::Run(path.to_owned()),
-    }
+/// Why nothing can be judged in a directory.
+fn nothing_in(path: &Path) -> String {
+    let latest = path.join("latest");
+    let advice = match latest.join("plan.json").is_file() {
+        true => format!("; its latest run is {}", latest.display()),
+        false => "; and it holds no history.edn or history.txt of Jepsen, as a test directory or a store of them does".to_owned(),
+    };
+    format!("{} is not a run directory: it has no plan.json{advice}", path.display())
 }
 
 /// Judges everything.
@@ -62,13 +88,15 @@ pub(super) fn main(args: &Args) -> Exit {
         eprintln!("error: --html and --junit name the same file");
         return Exit::Usage;
     }
-    let (mut runs, mut histories) = (Vec::new(), Vec::new());
+    let mut found = Found::default();
+    let mut exit = Exit::AsExpected;
     for path in &args.paths {
-        match found(path) {
-            Found::Run(directory) => runs.push(directory),
-            Found::History(file) => histories.push(file),
+        if let Err(problem) = found.add(path) {
+            eprintln!("error: {problem}");
+            exit = Exit::Usage;
         }
     }
+    let Found { runs, histories } = found;
     if let (Some(run), Some(history)) = (runs.first(), histories.first()) {
         let (run, history) = (run.display(), history.display());
         eprintln!(
@@ -76,14 +104,21 @@ pub(super) fn main(args: &Args) -> Exit {
         );
         return Exit::Usage;
     }
+    if args.options.showing.html.is_some() && histories.len() > 1 {
+        eprintln!("error: --html writes one page, and here are {} histories", histories.len());
+        return Exit::Usage;
+    }
+    if runs.is_empty() && histories.is_empty() {
+        return exit;
+    }
     if histories.is_empty() {
-        return check_runs(args, &runs);
+        return exit.worst(check_runs(args, &runs));
     }
     if args.output.junit.is_some() {
         eprintln!("error: --junit is for run directories: a history has no suite to report on");
         return Exit::Usage;
     }
-    history::check_all(&histories, &args.options, args.output.format)
+    exit.worst(history::check_all(&histories, &args.options, args.output.format))
 }
 
 /// Judges the runs again.

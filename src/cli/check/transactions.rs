@@ -1,6 +1,7 @@
 //! A history of transactions, from its bytes to a verdict.
 
 use std::fmt::Write as _;
+use std::io::Read;
 use std::time::{Duration, Instant};
 
 use checker::history::formats::Clock;
@@ -8,19 +9,23 @@ use checker::transactions::{self, Fate, Recorded};
 use checker::verdict::{Budget, Verdict};
 use serde_json::json;
 
-use super::history::{MEMORY, TIMEOUT};
+use super::history::{MEMORY, TIMEOUT, unreadable};
 use super::options::Options;
 use super::picture;
 use super::show::{self, Shown};
 use crate::exit::Exit;
 
 /// Judges the history in `text`, whose reading began at `begun`.
-pub(super) fn check(name: String, text: &[u8], begun: Instant, options: &Options) -> Result<Shown, String> {
+pub(super) fn check(
+    name: String,
+    text: &mut (dyn Read + Send),
+    begun: Instant,
+    options: &Options,
+) -> Result<Shown, String> {
     if let Some(option) = options.first_for_operations() {
         return Err(format!("{name}: {option} is for single operations, and these are transactions"));
     }
-    let recorded = transactions::read(text)
-        .map_err(|error| format!("{name}:{}:{}: {}", error.line, error.column, error.problem))?;
+    let recorded = transactions::read_from(text).map_err(|error| unreadable(&name, &error))?;
     let timeout = options.timeout.unwrap_or(TIMEOUT);
     let expired = || begun.elapsed() > timeout;
     let budget = Budget { expired: &expired, memory_bytes: options.memory.unwrap_or(MEMORY) };

@@ -1,7 +1,10 @@
 //! Which format a text is in, by its first entry.
+//!
+//! The beginning of the text is enough if it holds that entry.
 
 use super::Format;
 use super::edn::{Edn, Reader};
+use super::entry::Field;
 
 /// The format, or `None` if the text begins like none of them.
 pub fn detect(text: &[u8]) -> Option<Format> {
@@ -24,10 +27,10 @@ pub fn detect(text: &[u8]) -> Option<Format> {
 
 /// Whether the first entry is a call on a store of strings, as in Porcupine's test data.
 fn is_text_store(mut reader: Reader<'_>) -> bool {
-    let Ok(Some(entry)) = reader.next() else { return false };
-    matches!(entry.get("key"), Some(Edn::Text(_)))
-        && matches!(entry.get("f"), Some(Edn::Keyword("put" | "append" | "get")))
-        && matches!(entry.get("value"), None | Some(Edn::Nil | Edn::Text(_)))
+    let Ok(entry) = reader.entry() else { return false };
+    matches!(entry.get(Field::Key), Some(Edn::Text(_)))
+        && matches!(entry.get(Field::Function), Some(Edn::Keyword("put" | "append" | "get")))
+        && matches!(entry.get(Field::Value), None | Some(Edn::Nil | Edn::Text(_)))
 }
 
 fn of_lines(text: &[u8]) -> Option<Format> {

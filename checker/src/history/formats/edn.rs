@@ -1,9 +1,13 @@
 //! The part of EDN that histories are printed in.
 //!
-//! Invariant: any input gives a value or an error with its place. Tags are read and forgotten; ratios, characters and
-//! symbols other than `nil`, `true` and `false` are kept as their text. Reference: github.com/edn-format/edn.
+//! Invariant: any input gives a value or an error with its place, and a text that ends too early is told from one that is
+//! wrong ([`Reader::starved`]). Tags are read and forgotten; ratios, characters and symbols other than `nil`, `true` and
+//! `false` are kept as their text. Reference: github.com/edn-format/edn.
+
+use std::borrow::Cow;
 
 use super::FormatError;
+use super::entry::{Entry, Field};
 
 /// A value.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,7 +16,7 @@ pub(crate) enum Edn<'a> {
     Bool(bool),
     Int(i64),
     /// A string, unescaped.
-    Text(String),
+    Text(Cow<'a, str>),
     /// `:name`, without the colon.
     Keyword(&'a str),
     /// Anything else that is one word: a symbol, a float, a big number.
@@ -22,34 +26,54 @@ pub(crate) enum Edn<'a> {
     Map(Vec<(Edn<'a>, Edn<'a>)>),
 }
 
-impl<'a> Edn<'a> {
-    /// The value of a keyword key.
-    pub(crate) fn get(&self, key: &str) -> Option<&Edn<'a>> {
-        match self {
-            Edn::Map(pairs) => pairs.iter().find(|(k, _)| *k == Edn::Keyword(key)).map(|(_, value)| value),
-            _ => None,
-        }
-    }
-}
-
 /// Nested deeper than this nothing is a history, and the stack is not ours to exhaust.
 const DEPTH: usize = 64;
+
+/// Whether a byte ends a word.
+const ENDS: [bool; 256] = {
+    let mut ends = [false; 256];
+    let bytes = b" \t\n\r\x0c,;\"()[]{}";
+    let mut at = 0;
+    while at < bytes.len() {
+        ends[bytes[at] as usize] = true;
+        at += 1;
+    }
+    ends
+};
 
 /// Reads value after value.
 pub(crate) struct Reader<'a> {
     text: &'a [u8],
     at: usize,
-    /// How many discarded values are open within each other.
-    discards: usize,
+    /// How many values are open within each other, discarded ones too.
+    depth: usize,
+    /// Whether it looked for a byte behind the last one.
+    starved: bool,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(text: &'a [u8]) -> Self {
-        Reader { text, at: 0, discards: 0 }
+        Reader { text, at: 0, depth: 0, starved: false }
     }
 
     pub(crate) fn offset(&self) -> usize {
         self.at
+    }
+
+    /// Whether more text could have changed what was read so far.
+    pub(crate) fn starved(&self) -> bool {
+        self.starved
+    }
+
+    /// The next byte.
+    fn peek(&mut self) -> Option<u8> {
+        self.peek_at(0)
+    }
+
+    fn peek_at(&mut self, ahead: usize) -> Option<u8> {
+        let byte = self.text.get(self.at + ahead).copied();
+        self.starved |= byte.is_none();
+        byte
     }
 
     /// The next value; `None` at the end of the text.
@@ -57,28 +81,33 @@ impl<'a> Reader<'a> {
         self.blank()?;
         match self.at == self.text.len() {
             true => Ok(None),
-            false => self.value(0).map(Some),
+            false => self.value().map(Some),
         }
     }
 
+    /// Skips white space, and nothing else; whether anything is left. It never starves.
+    pub(crate) fn space(&mut self) -> bool {
+        let space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b',' | 0x0c);
+        self.at += self.text[self.at..].iter().take_while(|byte| space(byte)).count();
+        self.at < self.text.len()
+    }
+
     /// Enters a vector or list, so that its items can be read one by one.
-    pub(crate) fn enter(&mut self) -> Result<Option<u8>, FormatError> {
-        self.blank()?;
-        let close = match self.text.get(self.at) {
-            Some(b'[') => b']',
-            Some(b'(') => b')',
-            _ => return Ok(None),
+    pub(crate) fn enter(&mut self) -> Option<u8> {
+        let close = match self.peek()? {
+            b'[' => b']',
+            b'(' => b')',
+            _ => return None,
         };
         self.at += 1;
-        Ok(Some(close))
+        Some(close)
     }
 
     /// Leaves it, if it ends here.
-    pub(crate) fn leave(&mut self, close: u8) -> Result<bool, FormatError> {
-        self.blank()?;
-        let ends = self.text.get(self.at) == Some(&close);
+    pub(crate) fn leave(&mut self, close: u8) -> bool {
+        let ends = self.peek() == Some(close);
         self.at += usize::from(ends);
-        Ok(ends)
+        ends
     }
 
     fn error<T>(&self, problem: &str) -> Result<T, FormatError> {
@@ -87,18 +116,13 @@ impl<'a> Reader<'a> {
 
     /// Skips white space, commas, comments and discarded values.
     pub(crate) fn blank(&mut self) -> Result<(), FormatError> {
-        while let Some(&byte) = self.text.get(self.at) {
+        while let Some(byte) = self.peek() {
             match byte {
                 b' ' | b'\t' | b'\r' | b'\n' | b',' | 0x0c => self.at += 1,
                 b';' => self.at += self.text[self.at..].iter().take_while(|&&b| b != b'\n').count(),
-                b'#' if self.text.get(self.at + 1) == Some(&b'_') => {
-                    if self.discards > DEPTH {
-                        return self.error("nested too deeply");
-                    }
+                b'#' if self.peek_at(1) == Some(b'_') => {
                     self.at += 2;
-                    self.discards += 1;
-                    self.value(1)?;
-                    self.discards -= 1;
+                    self.value()?;
                 }
                 _ => break,
             }
@@ -106,27 +130,82 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn value(&mut self, depth: usize) -> Result<Edn<'a>, FormatError> {
-        if depth > DEPTH {
+    /// The next value, as an entry of a history if it is a map, tagged or not. There has to be one, and it lies in no other.
+    pub(crate) fn entry(&mut self) -> Result<Entry<'a>, FormatError> {
+        loop {
+            self.blank()?;
+            match self.peek() {
+                Some(b'{') => break,
+                Some(b'#') if self.peek_at(1) != Some(b'{') && self.depth < DEPTH => {
+                    self.at += 1;
+                    self.word()?;
+                    self.depth += 1;
+                }
+                _ => {
+                    self.value()?;
+                    self.depth = 0;
+                    return Ok(Entry::default());
+                }
+            }
+        }
+        let fields = self.fields()?;
+        self.depth = 0;
+        Ok(fields)
+    }
+
+    /// The fields of a map that an entry has; all others are read and forgotten.
+    fn fields(&mut self) -> Result<Entry<'a>, FormatError> {
+        let start = self.at;
+        self.at += 1;
+        let mut entry = Entry::map();
+        loop {
+            self.blank()?;
+            if self.leave(b'}') {
+                return Ok(entry);
+            }
+            let key = self.value()?;
+            self.blank()?;
+            if self.leave(b'}') {
+                return Err(FormatError::at(self.text, start, "a map with a key that has no value"));
+            }
+            let value = self.value()?;
+            if let Edn::Keyword(name) = key
+                && let Some(field) = Field::of(name)
+            {
+                entry.put(field, value);
+            }
+        }
+    }
+
+    /// The value that comes next. After an error nothing more is read, so the depth counts only on the way that succeeds.
+    fn value(&mut self) -> Result<Edn<'a>, FormatError> {
+        if self.depth == DEPTH {
             return self.error("nested too deeply");
         }
+        self.depth += 1;
+        let value = self.value_here()?;
+        self.depth -= 1;
+        Ok(value)
+    }
+
+    fn value_here(&mut self) -> Result<Edn<'a>, FormatError> {
         self.blank()?;
-        match self.text.get(self.at) {
+        match self.peek() {
             None => self.error("the text ends in the middle of a value"),
-            Some(b'[') => self.items(b']', depth).map(Edn::List),
-            Some(b'(') => self.items(b')', depth).map(Edn::List),
-            Some(b'{') => self.map(depth),
+            Some(b'[') => self.items(b']').map(Edn::List),
+            Some(b'(') => self.items(b')').map(Edn::List),
+            Some(b'{') => self.map(),
             Some(b'"') => self.string(),
-            Some(b'#') => match self.text.get(self.at + 1) {
+            Some(b'#') => match self.peek_at(1) {
                 Some(b'{') => {
                     self.at += 1;
-                    self.items(b'}', depth).map(Edn::List)
+                    self.items(b'}').map(Edn::List)
                 }
                 _ => {
                     // A tag: `#jepsen.history.Op{...}`.
                     self.at += 1;
                     self.word()?;
-                    self.value(depth + 1)
+                    self.value()
                 }
             },
             Some(b']' | b')' | b'}') => self.error("this closes nothing"),
@@ -138,27 +217,55 @@ impl<'a> Reader<'a> {
                 self.at += 1;
                 self.word().map(Edn::Word)
             }
-            Some(_) => self.word().map(|word| match word {
-                "nil" => Edn::Nil,
-                "true" => Edn::Bool(true),
-                "false" => Edn::Bool(false),
-                _ => word.strip_suffix('N').unwrap_or(word).parse().map_or(Edn::Word(word), Edn::Int),
-            }),
+            Some(b'0'..=b'9') => match self.digits() {
+                Some(number) => Ok(Edn::Int(number)),
+                None => self.named(),
+            },
+            Some(_) => self.named(),
         }
     }
 
-    fn items(&mut self, close: u8, depth: usize) -> Result<Vec<Edn<'a>>, FormatError> {
+    /// A number of a few digits and nothing else, which most words of a history are.
+    fn digits(&mut self) -> Option<i64> {
+        let (mut at, mut number) = (self.at, 0);
+        while let Some(&byte) = self.text.get(at) {
+            match byte {
+                b'0'..=b'9' if at - self.at < 18 => number = number * 10 + i64::from(byte - b'0'),
+                byte if ENDS[byte as usize] => {
+                    self.at = at;
+                    return Some(number);
+                }
+                _ => return None,
+            }
+            at += 1;
+        }
+        None
+    }
+
+    fn named(&mut self) -> Result<Edn<'a>, FormatError> {
+        self.word().map(|word| match word {
+            "nil" => Edn::Nil,
+            "true" => Edn::Bool(true),
+            "false" => Edn::Bool(false),
+            _ => word.strip_suffix('N').unwrap_or(word).parse().map_or(Edn::Word(word), Edn::Int),
+        })
+    }
+
+    fn items(&mut self, close: u8) -> Result<Vec<Edn<'a>>, FormatError> {
         self.at += 1;
         let mut items = Vec::new();
-        while !self.leave(close)? {
-            items.push(self.value(depth + 1)?);
+        loop {
+            self.blank()?;
+            if self.leave(close) {
+                return Ok(items);
+            }
+            items.push(self.value()?);
         }
-        Ok(items)
     }
 
-    fn map(&mut self, depth: usize) -> Result<Edn<'a>, FormatError> {
+    fn map(&mut self) -> Result<Edn<'a>, FormatError> {
         let start = self.at;
-        let mut items = self.items(b'}', depth)?.into_iter();
+        let mut items = self.items(b'}')?.into_iter();
         let mut pairs = Vec::new();
         while let Some(key) = items.next() {
             match items.next() {
@@ -171,8 +278,13 @@ impl<'a> Reader<'a> {
 
     fn word(&mut self) -> Result<&'a str, FormatError> {
         let rest = &self.text[self.at..];
-        let ends = |b: &u8| b.is_ascii_whitespace() || b",;\"()[]{}".contains(b);
-        let length = rest.iter().position(ends).unwrap_or(rest.len());
+        let length = match rest.iter().position(|&byte| ENDS[byte as usize]) {
+            Some(length) => length,
+            None => {
+                self.starved = true;
+                rest.len()
+            }
+        };
         if length == 0 {
             return self.error("a name was expected here");
         }
@@ -185,29 +297,42 @@ impl<'a> Reader<'a> {
 
     fn string(&mut self) -> Result<Edn<'a>, FormatError> {
         let start = self.at;
+        let plain = self.text[start + 1..].iter().take_while(|&&byte| byte != b'"' && byte != b'\\').count();
+        if self.text.get(start + 1 + plain) == Some(&b'"') {
+            self.at += plain + 2;
+            return match std::str::from_utf8(&self.text[start + 1..][..plain]) {
+                Ok(text) => Ok(Edn::Text(Cow::Borrowed(text))),
+                Err(_) => Err(FormatError::at(self.text, start, "this string is not UTF-8")),
+            };
+        }
+        self.escaped()
+    }
+
+    fn escaped(&mut self) -> Result<Edn<'a>, FormatError> {
+        let start = self.at;
         self.at += 1;
         let mut bytes = Vec::new();
         loop {
-            match self.text.get(self.at) {
+            match self.peek() {
                 None => return Err(FormatError::at(self.text, start, "this string has no end")),
                 Some(b'"') => break,
                 Some(b'\\') => {
                     self.at += 1;
-                    bytes.push(match self.text.get(self.at) {
+                    bytes.push(match self.peek() {
                         Some(b'n') => b'\n',
                         Some(b't') => b'\t',
                         Some(b'r') => b'\r',
-                        Some(b @ (b'"' | b'\\')) => *b,
+                        Some(b @ (b'"' | b'\\')) => b,
                         _ => return self.error("an unknown escape in a string"),
                     });
                 }
-                Some(&byte) => bytes.push(byte),
+                Some(byte) => bytes.push(byte),
             }
             self.at += 1;
         }
         self.at += 1;
         match String::from_utf8(bytes) {
-            Ok(text) => Ok(Edn::Text(text)),
+            Ok(text) => Ok(Edn::Text(Cow::Owned(text))),
             Err(_) => Err(FormatError::at(self.text, start, "this string is not UTF-8")),
         }
     }

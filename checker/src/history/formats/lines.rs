@@ -7,8 +7,9 @@
 //! ```
 
 use super::edn::{Edn, Reader};
+use super::entry::{Entry, Field, Place, Sink};
 use super::jepsen::Builder;
-use super::{Clock, FormatError, Reading, Recorded};
+use super::{FormatError, Recorded};
 
 /// What becomes of lines that are no operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,35 +20,51 @@ pub(super) enum Others {
     Skipped,
 }
 
-pub(super) fn read(text: &[u8], reading: &Reading, others: Others) -> Result<Recorded, FormatError> {
-    let mut builder = Builder::new(reading, Clock::Lines);
-    for (number, line) in text.split(|&byte| byte == b'\n').enumerate() {
-        let at = |column, problem| FormatError { line: number + 1, column, problem };
+/// Reads line after line.
+pub(super) struct Log<'r> {
+    builder: Builder<'r>,
+    others: Others,
+}
+
+impl<'r> Log<'r> {
+    /// What the lines are turned into.
+    pub(super) fn new(builder: Builder<'r>, others: Others) -> Self {
+        Log { builder, others }
+    }
+
+    /// Takes the line of this number.
+    pub(super) fn line(&mut self, number: usize, line: &[u8]) -> Result<(), FormatError> {
+        let at = |column, problem| FormatError { line: number, column, problem };
         let Ok(line) = std::str::from_utf8(line) else {
-            match others {
-                Others::Refused => return Err(at(1, "this line is not UTF-8".to_owned())),
-                Others::Skipped => continue,
-            }
+            return match self.others {
+                Others::Refused => Err(at(1, "this line is not UTF-8".to_owned())),
+                Others::Skipped => Ok(()),
+            };
         };
-        let rest = match (others, line.split_once("jepsen.util - ")) {
+        let rest = match (self.others, line.split_once("jepsen.util - ")) {
             (_, Some((_, rest))) => rest,
             (Others::Refused, None) => line,
-            (Others::Skipped, None) => continue,
+            (Others::Skipped, None) => return Ok(()),
         };
         let column = line.len() - rest.len() + 1;
         match fields(rest) {
             Some(fields) => {
                 let entry = entry(fields).map_err(|problem| at(column, problem))?;
-                builder.push(&entry, (number + 1, column)).map_err(|problem| at(column, problem))?;
+                let place = Place { line: number, column };
+                self.builder.take(&entry, place).map_err(|problem| at(column, problem))
             }
-            None if others == Others::Skipped || line.trim().is_empty() => {}
+            None if self.others == Others::Skipped || line.trim().is_empty() => Ok(()),
             None => {
                 let problem = "this is no operation: process, :type, :function and value between tabs";
-                return Err(at(column, problem.to_owned()));
+                Err(at(column, problem.to_owned()))
             }
         }
     }
-    Ok(builder.finish())
+
+    /// What was read.
+    pub(super) fn finish(self) -> Recorded {
+        self.builder.finish()
+    }
 }
 
 /// Process, type, function, and whatever follows.
@@ -64,31 +81,28 @@ fn fields(line: &str) -> Option<[&str; 4]> {
     (process && named(words[1]) && named(words[2])).then_some([words[0], words[1], words[2], rest])
 }
 
-fn entry<'a>([process, kind, f, rest]: [&'a str; 4]) -> Result<Edn<'a>, String> {
+fn entry<'a>([process, kind, f, rest]: [&'a str; 4]) -> Result<Entry<'a>, String> {
     let (value, error) = rest.split_once('\t').unwrap_or((rest, ""));
-    let process = match process.parse() {
-        Ok(number) => Edn::Int(number),
-        Err(_) => Edn::Keyword(process.trim_start_matches(':')),
-    };
-    let mut map = vec![
-        (Edn::Keyword("process"), process),
-        (Edn::Keyword("type"), Edn::Keyword(&kind[1..])),
-        (Edn::Keyword("f"), Edn::Keyword(&f[1..])),
-    ];
+    let number = process.parse().ok();
+    let process = number.map_or_else(|| Edn::Keyword(process.trim_start_matches(':')), Edn::Int);
+    let mut entry = Entry::map();
+    entry.put(Field::Process, process);
+    entry.put(Field::Type, Edn::Keyword(&kind[1..]));
+    entry.put(Field::Function, Edn::Keyword(&f[1..]));
     // A call without an answer can carry the reason in the place of the value.
     let reason = matches!(kind, ":fail" | ":info") && value.starts_with(':');
     if reason {
-        map.push((Edn::Keyword("error"), Edn::Word(value)));
-    } else if matches!(map[0].1, Edn::Int(_)) && matches!(kind, ":invoke" | ":ok") {
+        entry.put(Field::Error, Edn::Word(value));
+    } else if number.is_some() && matches!(kind, ":invoke" | ":ok") {
         let mut reader = Reader::new(value.as_bytes());
         let parsed = reader.next().map_err(|error| error.problem)?.unwrap_or(Edn::Nil);
         match reader.next() {
-            Ok(None) => map.push((Edn::Keyword("value"), parsed)),
+            Ok(None) => entry.put(Field::Value, parsed),
             _ => return Err(format!("{value:?} is not one value")),
         }
     }
     if !error.is_empty() {
-        map.push((Edn::Keyword("error"), Edn::Word(error)));
+        entry.put(Field::Error, Edn::Word(error));
     }
-    Ok(Edn::Map(map))
+    Ok(entry)
 }

@@ -1,25 +1,35 @@
 //! Histories that other tools recorded, and our own: one door for all formats.
 //!
-//! Each reader turns text into a [`History`] of our own vocabulary and nothing else; what cannot be expressed in it is an
-//! error with line and column, never a guess. What only some models
-//! know is [`Op::Other`](super::Op), and [`Specification::settle`] spells it as its model does. There are no files here; the
-//! caller hands in the bytes. Transactions of lists are read elsewhere, in `crate::transactions`.
+//! Each reader turns text into a [`Recording`] in our own vocabulary and nothing else; what cannot be expressed in it is an
+//! error with line and column, never a guess. Text comes in pieces of any size, and none of it is held longer than until
+//! its entry is complete. What only some models know is [`Op::Other`](super::Op), and [`Specification::settle`] spells it
+//! as its model does. There are no files here; the caller hands in the bytes. Transactions of lists are read elsewhere,
+//! in `crate::transactions`.
 
 mod detect;
 pub(crate) mod edn;
+pub(crate) mod entry;
 mod jepsen;
+mod json;
+mod line_feed;
 mod lines;
 mod own;
 mod porcupine;
+mod pump;
+mod reader;
 mod settle;
 mod specification;
+pub(crate) mod stream;
 #[cfg(test)]
 mod tests;
 
 pub use detect::detect;
+pub(crate) use pump::pump;
+pub use reader::{Reader, read, read_from};
 pub use specification::{Misfit, Specification};
 
-use super::{History, Value};
+use super::{History, Recording, Value};
+use entry::Place;
 
 /// Which format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,14 +95,21 @@ pub struct Reading {
 /// A history, and what its text said beside the events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recorded {
-    /// The events.
-    pub history: History,
+    /// The operations.
+    pub recording: Recording,
     /// The functions that were called, each with the place where it first was.
     pub functions: Vec<Function>,
     /// What the time of an event is.
     pub clock: Clock,
     /// The last line, if it is cut off and was left out.
     pub cut_off: Option<usize>,
+}
+
+impl Recorded {
+    /// The events. A large recording takes several times its own memory in this form.
+    pub fn history(&self) -> History {
+        self.recording.history()
+    }
 }
 
 /// What the time of an event is.
@@ -130,22 +147,28 @@ pub struct FormatError {
 
 impl FormatError {
     pub(crate) fn at(text: &[u8], offset: usize, problem: impl Into<String>) -> Self {
-        let before = &text[..offset.min(text.len())];
-        let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
-        let start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-        FormatError { line, column: before.len() - start + 1, problem: problem.into() }
+        Self::of(Place::START.behind(&text[..offset.min(text.len())]), problem.into())
+    }
+
+    pub(crate) fn of(place: Place, problem: String) -> Self {
+        FormatError { line: place.line, column: place.column, problem }
+    }
+
+    /// An error in a part of a text as one in the whole, where the part begins at this place.
+    fn within(self, base: Place) -> Self {
+        Self::of(base.then(Place { line: self.line, column: self.column }), self.problem)
     }
 }
 
-/// Reads a history.
-pub fn read(format: Format, text: &[u8], reading: &Reading) -> Result<Recorded, FormatError> {
-    match format {
-        Format::Raftcheck => own::read(text, reading),
-        Format::JepsenEdn | Format::KnossosEdn => jepsen::read(text, reading),
-        Format::JepsenText => lines::read(text, reading, lines::Others::Refused),
-        Format::PorcupineEtcd => lines::read(text, reading, lines::Others::Skipped),
-        Format::PorcupineKv => porcupine::read_kv(text, reading),
-    }
+/// Why nothing was read from a source.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The source failed.
+    #[error("{0}")]
+    Source(#[from] std::io::Error),
+    /// The text is no history.
+    #[error("{0}")]
+    Format(#[from] FormatError),
 }
 
 /// Reads one value, written as EDN: `0`, `nil`, `"text"`, `[1 2]`.
@@ -155,6 +178,6 @@ pub fn value(text: &str) -> Result<Value, FormatError> {
     let first = reader.next()?.ok_or_else(|| problem("a value was expected"))?;
     match reader.next()? {
         Some(_) => Err(problem("one value was expected, and here are several")),
-        None => jepsen::value(&first).map_err(|why| problem(&why)),
+        None => Ok(jepsen::value(&first)),
     }
 }

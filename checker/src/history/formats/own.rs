@@ -2,41 +2,68 @@
 
 use super::{Clock, FormatError, Function, Keys, NilReads, Reading, Recorded};
 use crate::history::jsonl::{self, Ending, ReadError};
-use crate::history::{EventBody, Outcome, Reply};
+use crate::history::{Event, EventBody, Outcome, Recorder, Reply, Value};
 
-pub(super) fn read(text: &[u8], reading: &Reading) -> Result<Recorded, FormatError> {
-    if reading.keys == Keys::Independent {
-        let problem =
-            "a raftcheck history names its keys, so its values are not independent pairs".to_owned();
-        return Err(FormatError { line: 1, column: 1, problem });
+/// Reads line after line.
+pub(super) struct Own {
+    nil_reads: NilReads,
+    reader: jsonl::Reader,
+    recorder: Recorder,
+    functions: Vec<Function>,
+}
+
+impl Own {
+    /// Fails if the reading does not go with this format.
+    pub(super) fn new(reading: &Reading) -> Result<Own, FormatError> {
+        if reading.keys == Keys::Independent {
+            let problem =
+                "a raftcheck history names its keys, so its values are not independent pairs".to_owned();
+            return Err(FormatError { line: 1, column: 1, problem });
+        }
+        Ok(Own {
+            nil_reads: reading.nil_reads,
+            reader: jsonl::Reader::default(),
+            recorder: Recorder::default(),
+            functions: Vec::new(),
+        })
     }
-    let (mut history, ending) = jsonl::read(text.split(|&byte| byte == b'\n')).map_err(place)?;
-    if reading.nil_reads == NilReads::Ignored {
-        for event in &mut history.events {
-            if matches!(
-                event.body,
-                EventBody::Complete(Outcome::Ok(Reply::Value(crate::history::Value::Nil)))
-            ) {
-                event.body = EventBody::Complete(Outcome::Unknown(super::jepsen::SAYS_NOTHING.to_owned()));
+
+    /// Takes the line of this number.
+    pub(super) fn line(&mut self, number: usize, line: &[u8]) -> Result<(), FormatError> {
+        match self.reader.line(number, line).map_err(place)? {
+            Some(event) => self.event(number, event),
+            None => Ok(()),
+        }
+    }
+
+    fn event(&mut self, line: usize, event: Event) -> Result<(), FormatError> {
+        let node = event.node.as_deref();
+        let taken = match event.body {
+            EventBody::Invoke(op) => {
+                if self.functions.iter().all(|known| known.name != op.name()) {
+                    self.functions.push(Function { name: op.name().to_owned(), line, column: 1 });
+                }
+                self.recorder.invoke(event.time, event.process, node, op)
             }
-        }
+            EventBody::Complete(mut outcome) => {
+                if self.nil_reads == NilReads::Ignored && outcome == Outcome::Ok(Reply::Value(Value::Nil)) {
+                    outcome = Outcome::Unknown(super::jepsen::SAYS_NOTHING.to_owned());
+                }
+                self.recorder.complete(event.time, event.process, node, outcome)
+            }
+        };
+        taken.map_err(|malformed| FormatError { line, column: 1, problem: malformed.problem.to_string() })
     }
-    let mut functions: Vec<Function> = Vec::new();
-    // An event a line, after the header; empty lines do not count.
-    let filled =
-        text.split(|&byte| byte == b'\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty());
-    for ((line, _), event) in filled.skip(1).zip(&history.events) {
-        if let EventBody::Invoke(op) = &event.body
-            && functions.iter().all(|known| known.name != op.name())
-        {
-            functions.push(Function { name: op.name().to_owned(), line: line + 1, column: 1 });
-        }
+
+    /// What was read.
+    pub(super) fn finish(self) -> Result<Recorded, FormatError> {
+        let cut_off = match self.reader.finish().map_err(place)? {
+            Ending::Complete => None,
+            Ending::Truncated(line) => Some(line),
+        };
+        let recording = self.recorder.finish();
+        Ok(Recorded { recording, functions: self.functions, clock: Clock::Nanoseconds, cut_off })
     }
-    let cut_off = match ending {
-        Ending::Complete => None,
-        Ending::Truncated(line) => Some(line),
-    };
-    Ok(Recorded { history, functions, clock: Clock::Nanoseconds, cut_off })
 }
 
 fn place(error: ReadError) -> FormatError {

@@ -5,14 +5,13 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{FormatError, Reading, Recorded, jepsen};
-use crate::history::{EventBody, Key, Op, Outcome, Reply, Value};
+use super::{FormatError, Recorded};
+use crate::history::{Key, Op, Outcome, Reply, Value};
 
-pub(super) fn read_kv(text: &[u8], reading: &Reading) -> Result<Recorded, FormatError> {
-    let mut recorded = jepsen::read(text, reading)?;
+/// Reads the texts as lists.
+pub(super) fn as_lists(recorded: &mut Recorded) -> Result<(), FormatError> {
     let mut pieces: FxHashMap<Key, Vec<Value>> = FxHashMap::default();
-    for event in &mut recorded.history.events {
-        let EventBody::Invoke(op) = &mut event.body else { continue };
+    for op in recorded.recording.ops_mut() {
         let appends = matches!(op, Op::Append { .. });
         let (Op::Append { key, value } | Op::Write { key, value }) = op else { continue };
         let Value::Text(piece) = &*value else {
@@ -43,18 +42,13 @@ pub(super) fn read_kv(text: &[u8], reading: &Reading) -> Result<Recorded, Format
             }
         }
     }
-    let mut open = FxHashMap::default();
-    for event in &mut recorded.history.events {
-        match &mut event.body {
-            EventBody::Invoke(op) => drop(open.insert(event.process, op.key().clone())),
-            EventBody::Complete(Outcome::Ok(Reply::Value(seen))) => {
-                let known = open.get(&event.process).and_then(|key| pieces.get(key));
-                *seen = Value::List(take_apart(seen, known.map_or(&[], Vec::as_slice)));
-            }
-            EventBody::Complete(_) => {}
+    for (op, outcome) in recorded.recording.ends_mut() {
+        if let Outcome::Ok(Reply::Value(seen)) = outcome {
+            let known = pieces.get(op.key()).map_or(&[][..], Vec::as_slice);
+            *seen = Value::List(take_apart(seen, known));
         }
     }
-    Ok(recorded)
+    Ok(())
 }
 
 /// Of the whole text, so it has no better place than its beginning.

@@ -7,7 +7,7 @@
 use rustc_hash::FxHashMap;
 
 use super::{NilReads, Recorded, Specification, jepsen};
-use crate::history::{Event, EventBody, Key, Op, Outcome, ProcessId, Reply, Value};
+use crate::history::{Event, EventBody, Key, Op, Outcome, ProcessId, Recording, Reply, Value};
 
 /// Something that the model has no words for.
 pub(super) struct Strange {
@@ -15,7 +15,7 @@ pub(super) struct Strange {
     pub(super) why: String,
 }
 
-/// Spells the history as this specification has it.
+/// Spells the history as this specification has it. What needs no look at single calls is done where it lies.
 pub(super) fn settle(
     specification: Specification,
     recorded: &mut Recorded,
@@ -26,52 +26,71 @@ pub(super) fn settle(
         S::Register | S::CasRegister => Ok(()),
         S::Append | S::Kv => {
             if specification.holds_lists(&recorded.functions) {
-                absent_if_empty(&mut recorded.history.events);
+                absent_if_empty(&mut recorded.recording);
             }
             Ok(())
         }
         S::Set => {
-            for event in &mut recorded.history.events {
-                if let EventBody::Invoke(op) = &mut event.body
-                    && let Op::Read { key } = op
-                {
+            for op in recorded.recording.ops_mut() {
+                if let Op::Read { key } = op {
                     *op = Op::Members { key: key.clone() };
                 }
             }
             Ok(())
         }
-        S::Counter => respell(recorded, counter, |op, reply| match op {
-            Op::Read { .. } => Ok(Outcome::Ok(reply)),
-            _ => Ok(Outcome::Ok(Reply::Done)),
+        S::Counter => by_event(recorded, |events| {
+            respell(events, counter, |op, reply| match op {
+                Op::Read { .. } => Ok(Outcome::Ok(reply)),
+                _ => Ok(Outcome::Ok(Reply::Done)),
+            })
         }),
-        S::FifoQueue | S::UnorderedQueue => {
-            expand_drains(recorded)?;
-            find_empty(recorded, nil_reads);
-            respell(recorded, queue, |op, reply| match op.name() {
+        S::FifoQueue | S::UnorderedQueue => by_event(recorded, |events| {
+            expand_drains(events)?;
+            find_empty(events, nil_reads);
+            respell(events, queue, |op, reply| match op.name() {
                 "enqueue" => Ok(Outcome::Ok(Reply::Done)),
                 _ => Ok(took(reply, nil_reads)),
             })
-        }
-        S::Mutex => respell(recorded, |op, _| lock(op, Value::Nil), |_, _| Ok(Outcome::Ok(Reply::Done))),
-        S::OwnerMutex => respell(recorded, owned, |_, _| Ok(Outcome::Ok(Reply::Done))),
-        S::FencedLock => respell(recorded, owned, |op, reply| match op.name() {
-            "acquire" => fence(reply),
-            _ => Ok(Outcome::Ok(Reply::Done)),
         }),
-        S::MultiRegister => {
-            respell(recorded, |op, _| transaction(op), |_, reply| transacted(reply, nil_reads))
+        S::Mutex => by_event(recorded, |events| {
+            respell(events, |op, _| lock(op, Value::Nil), |_, _| Ok(Outcome::Ok(Reply::Done)))
+        }),
+        S::OwnerMutex => {
+            by_event(recorded, |events| respell(events, owned, |_, _| Ok(Outcome::Ok(Reply::Done))))
         }
+        S::FencedLock => by_event(recorded, |events| {
+            respell(events, owned, |op, reply| match op.name() {
+                "acquire" => fence(reply),
+                _ => Ok(Outcome::Ok(Reply::Done)),
+            })
+        }),
+        S::MultiRegister => by_event(recorded, |events| {
+            respell(events, |op, _| transaction(op), |_, reply| transacted(reply, nil_reads))
+        }),
     }
+}
+
+/// Hands out the events one by one, which takes several times the memory of the recording, and records them again.
+fn by_event(
+    recorded: &mut Recorded,
+    spell: impl FnOnce(&mut Vec<Event>) -> Result<(), Strange>,
+) -> Result<(), Strange> {
+    let mut history = recorded.history();
+    spell(&mut history.events)?;
+    // Only drains add events, and so only they can become too many.
+    recorded.recording = Recording::of(history)
+        .map_err(|malformed| Strange { function: "drain".to_owned(), why: malformed.to_string() })?;
+    Ok(())
 }
 
 /// Puts every call, and every answer to one, into other words.
 fn respell(
-    recorded: &mut Recorded,
+    events: &mut [Event],
     call: impl Fn(&Op, ProcessId) -> Result<Op, String>,
     answer: impl Fn(&Op, Reply) -> Result<Outcome, String>,
 ) -> Result<(), Strange> {
     let mut open: FxHashMap<ProcessId, Op> = FxHashMap::default();
-    for event in &mut recorded.history.events {
+    for event in events {
         match &mut event.body {
             EventBody::Invoke(op) => {
                 let spelled =
@@ -92,23 +111,25 @@ fn respell(
     Ok(())
 }
 
-fn absent_if_empty(events: &mut [Event]) {
+fn absent_if_empty(recording: &mut Recording) {
     let empty = |value: &mut Value| {
         if matches!(value, Value::List(items) if items.is_empty()) {
             *value = Value::Nil;
         }
     };
-    for event in events {
-        match &mut event.body {
-            EventBody::Invoke(Op::Write { value, .. })
-            | EventBody::Complete(Outcome::Ok(Reply::Value(value) | Reply::Mismatch(Some(value)))) => {
-                empty(value);
-            }
-            EventBody::Invoke(Op::Cas { expected, new, .. }) => {
+    for op in recording.ops_mut() {
+        match op {
+            Op::Write { value, .. } => empty(value),
+            Op::Cas { expected, new, .. } => {
                 empty(expected);
                 empty(new);
             }
             _ => {}
+        }
+    }
+    for outcome in recording.outcomes_mut() {
+        if let Outcome::Ok(Reply::Value(value) | Reply::Mismatch(Some(value))) = outcome {
+            empty(value);
         }
     }
 }
@@ -159,9 +180,9 @@ fn took(reply: Reply, nil_reads: NilReads) -> Outcome {
 }
 
 /// A dequeue that failed because there was nothing saw just that.
-fn find_empty(recorded: &mut Recorded, nil_reads: NilReads) {
+fn find_empty(events: &mut [Event], nil_reads: NilReads) {
     let mut open: FxHashMap<ProcessId, bool> = FxHashMap::default();
-    for event in &mut recorded.history.events {
+    for event in events {
         match &mut event.body {
             EventBody::Invoke(op) => drop(open.insert(event.process, op.name() == "dequeue")),
             EventBody::Complete(outcome) => {
@@ -175,14 +196,17 @@ fn find_empty(recorded: &mut Recorded, nil_reads: NilReads) {
     }
 }
 
+/// Drains of unknown outcome stand for no more dequeues than these, which a small text could ask for without end.
+const MOST_GUESSED: usize = 5_000_000;
+
 /// A drain is as many dequeues as it answered elements; they overlap, each in a process of its own. One of unknown outcome
 /// took at most all that anybody ever tried to enqueue.
-fn expand_drains(recorded: &mut Recorded) -> Result<(), Strange> {
-    let events = &mut recorded.history.events;
+fn expand_drains(events: &mut Vec<Event>) -> Result<(), Strange> {
     let calls = |name: &'static str| move |event: &&Event| matches!(&event.body, EventBody::Invoke(op) if op.name() == name);
     if !events.iter().any(|event| calls("drain")(&event)) {
         return Ok(());
     }
+    let mut guessed = 0;
     let enqueued = events.iter().filter(calls("enqueue")).count();
     let mut fresh = events.iter().map(|event| event.process.0).max().unwrap_or(0) + 1;
     // The drain that each event belongs to, by the position of its call.
@@ -223,7 +247,17 @@ fn expand_drains(recorded: &mut Recorded) -> Result<(), Strange> {
                 let why = format!("a drain answers the elements that it took, and not {other:?}");
                 return Err(Strange { function: "drain".to_owned(), why });
             }
-            Some(Outcome::Unknown(_)) | None => vec![None; enqueued],
+            Some(Outcome::Unknown(_)) | None => {
+                guessed += enqueued;
+                if guessed > MOST_GUESSED {
+                    let why = format!(
+                        "its drains of unknown outcome may each have taken any of {enqueued} elements, which are more than \
+                         {MOST_GUESSED} dequeues together"
+                    );
+                    return Err(Strange { function: "drain".to_owned(), why });
+                }
+                vec![None; enqueued]
+            }
         };
         let mut ending = Vec::new();
         for element in taken {

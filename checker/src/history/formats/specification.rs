@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::settle;
 use super::{Function, NilReads, Recorded};
-use crate::history::{EventBody, Key, Op, Outcome, Reply, Value};
+use crate::history::{Key, Op, Outcome, Reply, Value};
 
 /// What the store is supposed to be, per key. The models themselves are in [`crate::model`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -236,21 +236,28 @@ fn advice(functions: &[Function]) -> String {
 
 /// Whether the reads see numbers, as those of a counter do, and not collections.
 fn adds_up(recorded: &Recorded) -> bool {
-    recorded
-        .history
-        .events
-        .iter()
-        .any(|event| matches!(&event.body, EventBody::Complete(Outcome::Ok(Reply::Value(Value::Int(_))))))
+    let saw = |outcome| matches!(outcome, Some(&Outcome::Ok(Reply::Value(Value::Int(_)))));
+    recorded.recording.operations().any(|operation| saw(operation.outcome))
 }
 
 /// Whether the first thing that is written or read is a list of steps `[w x 1]`.
 fn has_steps(recorded: &Recorded) -> bool {
-    let told = recorded.history.events.iter().find_map(|event| match &event.body {
-        EventBody::Invoke(Op::Write { value, .. })
-        | EventBody::Complete(Outcome::Ok(Reply::Value(value @ Value::List(_)))) => Some(value),
-        _ => None,
-    });
-    told.is_some_and(settle::are_steps)
+    let mut first: Option<(usize, &Value)> = None;
+    for operation in recorded.recording.operations() {
+        // They stand in the order of their calls: nothing that follows was written or read earlier.
+        if first.is_some_and(|(index, _)| index < operation.invoked.index) {
+            break;
+        }
+        let told = match (operation.op, operation.completed, operation.outcome) {
+            (Op::Write { value, .. }, ..) => Some((operation.invoked.index, value)),
+            (_, Some(end), Some(Outcome::Ok(Reply::Value(value @ Value::List(_))))) => {
+                Some((end.index, value))
+            }
+            _ => None,
+        };
+        first = first.into_iter().chain(told).min_by_key(|(index, _)| *index);
+    }
+    first.is_some_and(|(_, value)| settle::are_steps(value))
 }
 
 impl fmt::Display for Specification {

@@ -53,13 +53,13 @@ fn random_damage_never_panics() {
             match read(format, &text, &Reading { keys, ..Reading::default() }) {
                 Err(error) => assert!((1..=lines).contains(&error.line) && error.column > 0, "{error}"),
                 Ok(mut recorded) => {
-                    assert!(recorded.history.operations().is_ok(), "{}", String::from_utf8_lossy(&text));
+                    assert!(recorded.history().operations().is_ok(), "{}", String::from_utf8_lossy(&text));
                     for specification in Specification::ALL {
                         let mut recorded = recorded.clone();
                         if specification.fits(&recorded.functions).is_ok()
                             && specification.settle(&mut recorded, NilReads::Exact).is_ok()
                         {
-                            assert!(recorded.history.operations().is_ok());
+                            assert!(recorded.history().operations().is_ok());
                         }
                     }
                     if let Ok(specification) = Specification::detect(&recorded) {
@@ -90,12 +90,12 @@ fn a_map_a_line_and_a_vector_of_maps_are_the_same() {
     let lines = read(Format::JepsenEdn, LINES.as_bytes(), &Reading::default()).unwrap();
     let vector = format!("; a comment\n[{LINES}]");
     let vector = read(Format::KnossosEdn, vector.as_bytes(), &Reading::default()).unwrap();
-    assert_eq!(vector.history, lines.history);
+    assert_eq!(vector.history(), lines.history());
     assert_eq!((lines.functions[0].line, lines.functions[0].column), (1, 1));
     assert_eq!((vector.functions[0].line, vector.functions[0].column), (2, 2));
-    assert_eq!(lines.history.events.len(), 2);
-    assert_eq!(lines.history.events[1].body, EventBody::Complete(Outcome::Ok(Reply::Value(Value::Int(3)))));
-    assert_eq!(lines.history.events[1].time, 9);
+    assert_eq!(lines.history().events.len(), 2);
+    assert_eq!(lines.history().events[1].body, EventBody::Complete(Outcome::Ok(Reply::Value(Value::Int(3)))));
+    assert_eq!(lines.history().events[1].time, 9);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn independent_keys_are_a_matter_of_reading() {
     let text = "{:type :invoke, :f :cas, :value [7 [1 2]], :process 0}\n{:type :fail, :f :cas, :value [7 [1 2]], :process 0}";
     let reading =
         Reading { keys: Keys::Independent, cas_failure: CasFailure::Mismatch, ..Reading::default() };
-    let history = read(Format::JepsenEdn, text.as_bytes(), &reading).unwrap().history;
+    let history = read(Format::JepsenEdn, text.as_bytes(), &reading).unwrap().history();
     let EventBody::Invoke(Op::Cas { key, expected, .. }) = &history.events[0].body else { panic!() };
     assert_eq!((&*key.0, expected), ("7", &Value::Int(1)));
     assert_eq!(history.events[1].body, EventBody::Complete(Outcome::Ok(Reply::Mismatch(None))));
@@ -119,7 +119,7 @@ fn texts_are_taken_apart_into_pieces() {
 {:process 0, :type :ok, :f :append, :key \"k\", :value \"b\"}
 {:process 0, :type :invoke, :f :get, :key \"k\", :value nil}
 {:process 0, :type :ok, :f :get, :key \"k\", :value \"abbx\"}";
-    let history = read(Format::PorcupineKv, text.as_bytes(), &Reading::default()).unwrap().history;
+    let history = read(Format::PorcupineKv, text.as_bytes(), &Reading::default()).unwrap().history();
     let list = Value::List(["ab", "b", "x"].map(|s| Value::Text(s.into())).to_vec());
     assert_eq!(history.events[5].body, EventBody::Complete(Outcome::Ok(Reply::Value(list))));
     let ambiguous = text.replace("\"b\"", "\"abc\"");
@@ -171,12 +171,12 @@ fn formats_are_told_apart_by_their_first_entry() {
 fn lines_between_tabs_are_read_strictly_or_as_a_log() {
     let text = "0\t:invoke\t:cas\t[1 2]\n:nemesis\t:info\t:start\tnil\n0\t:fail\t:cas\t[1 2]\t:timed-out\n";
     let recorded = read(Format::JepsenText, text.as_bytes(), &Reading::default()).unwrap();
-    assert_eq!(recorded.history.events.len(), 2);
+    assert_eq!(recorded.history().events.len(), 2);
     assert_eq!(
-        recorded.history.events[1].body,
+        recorded.history().events[1].body,
         EventBody::Complete(Outcome::Failed(":timed-out".to_owned()))
     );
-    assert_eq!((recorded.clock, recorded.history.events[1].time), (Clock::Lines, 3));
+    assert_eq!((recorded.clock, recorded.history().events[1].time), (Clock::Lines, 3));
     let noise = format!("{text}noise\n");
     let error = read(Format::JepsenText, noise.as_bytes(), &Reading::default()).unwrap_err();
     assert_eq!((error.line, error.column), (4, 1));

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::history::{History, Key};
 
 fn values() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
