@@ -55,6 +55,7 @@
 //! assert!(matches!(judge(3), Verdict::Violated(_)));
 //! ```
 
+pub mod fuzz;
 pub mod generate;
 pub mod history;
 pub mod linearizability;
