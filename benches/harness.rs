@@ -59,6 +59,7 @@ fn direct(criterion: &mut Criterion) {
         recovery_calls: 1,
         settle_limit: second,
         final_reads_limit: second,
+        background: raftcheck::director::Background::Clients,
     };
     let mut director = Director::new(settings, Box::new(Writes(0)));
     let mut actions = Vec::new();

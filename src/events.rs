@@ -83,6 +83,13 @@ pub enum RunEvent {
         /// One line: "partition isolate-leader n3 | n1 n2 n4 n5: installed".
         text: String,
     },
+    /// A step of a choreography is done, or was missed.
+    Step {
+        /// When.
+        at: u64,
+        /// One line: "campaign: n1: told to stand for election, which it has begun".
+        text: String,
+    },
     /// A node's process ended although no fault ended it.
     NodeExited {
         /// When.

@@ -13,5 +13,6 @@ pub mod plan;
 pub mod recorder;
 pub mod report;
 pub mod rundir;
+pub mod script;
 pub mod session;
 pub mod suite;

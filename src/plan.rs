@@ -10,8 +10,9 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::director::{FaultTime, Settings};
-use crate::suite::{FaultPlan, FaultUse, Suite};
+use crate::director::{Background, FaultTime, Settings};
+use crate::script::model::Script;
+use crate::suite::{FaultPlan, FaultUse, SCRIPTED, Suite};
 
 /// Acknowledged calls that end the warm-up, and after healing count as progress: those of a second, up to this.
 const CALLS_MAX: u64 = 20;
@@ -19,6 +20,10 @@ const CALLS_MAX: u64 = 20;
 const WARM_UP_LIMIT_NS: u64 = 20_000_000_000;
 /// The longest that the nodes may take to agree before the final state is read all the same.
 const SETTLE_LIMIT_NS: u64 = 2_000_000_000;
+/// How many writes a second the client tries that comes after the steps.
+const LAST_CLIENT_RATE: f64 = 100.0;
+/// The same behind steps, where the nodes have little to catch up with; those that differ for good never agree.
+const STEPS_SETTLE_LIMIT_NS: u64 = 300_000_000;
 /// The longest that the final reads may take.
 const FINAL_READS_LIMIT_NS: u64 = 10_000_000_000;
 
@@ -87,28 +92,34 @@ impl Plan {
         let suite = &self.suite;
         let faults = self.faults.iter();
         let calls = suite.workload.rate.map_or(CALLS_MAX, |rate| (rate as u64).clamp(1, CALLS_MAX));
+        let alone = suite.workload.kind == SCRIPTED;
         Settings {
-            clients: suite.workload.clients,
-            rate: suite.workload.rate,
+            clients: if alone { 1 } else { suite.workload.clients },
+            rate: if alone { Some(LAST_CLIENT_RATE) } else { suite.workload.rate },
             warm_up: suite.warm_up_ns,
             warm_up_calls: calls,
             warm_up_limit: suite.warm_up_ns.saturating_add(WARM_UP_LIMIT_NS),
-            duration: suite.duration_ns,
+            // Steps end by themselves.
+            duration: if suite.script.is_some() { u64::MAX / 4 } else { suite.duration_ns },
             faults: faults
                 .map(|fault| FaultTime { id: fault.id.0, at: fault.at_ns, lasts: fault.for_ns })
                 .collect(),
             quiesce: suite.quiesce_ns,
-            recovery_calls: calls,
-            settle_limit: SETTLE_LIMIT_NS,
+            recovery_calls: if alone { 1 } else { calls },
+            settle_limit: if suite.script.is_some() { STEPS_SETTLE_LIMIT_NS } else { SETTLE_LIMIT_NS },
             final_reads_limit: FINAL_READS_LIMIT_NS,
+            background: if alone { Background::Nobody } else { Background::Clients },
         }
     }
 
     /// The disks that the faults need; `None` if a plain directory does.
     pub fn disk(&self) -> Option<FailingDisk> {
-        let uses = self.suite.faults.iter().flat_map(|faults| &faults.mix);
+        let script = self.suite.script.as_ref();
+        let steps = script.map(Script::faults).unwrap_or_default();
+        let uses = self.suite.faults.iter().flat_map(|faults| &faults.mix).chain(steps);
+        let lost = script.is_some_and(Script::loses_power).then(FailingDisk::default);
         let needed = uses.filter_map(|one| (nemesis::faults::find(&one.fault)?.needs)(&one.settings).disk);
-        needed.reduce(FailingDisk::and)
+        needed.chain(lost).reduce(FailingDisk::and)
     }
 
     /// The command that draws and runs the same plan again.

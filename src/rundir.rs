@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::director::End;
+use crate::director::script::Missed;
 use crate::events::Calls;
 
 /// The version of the run directory's layout. Readers refuse another one.
@@ -40,6 +41,9 @@ pub struct RunRecord {
     pub unexpected_exits: Vec<ExitRecord>,
     /// From healing to the first acknowledged write, in nanoseconds; `None` if there was none.
     pub recovered_after: Option<u64>,
+    /// Why the choreography did not come about, if it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missed: Option<Missed>,
 }
 
 /// What is known at the start of a run: `started.json`.
@@ -61,6 +65,8 @@ pub enum EndRecord {
     Interrupted,
     /// The harness failed.
     Failed,
+    /// The choreography did not come about.
+    Missed,
 }
 
 /// The start of a phase.
@@ -93,6 +99,7 @@ impl From<End> for EndRecord {
             End::Complete => EndRecord::Complete,
             End::Interrupted => EndRecord::Interrupted,
             End::NeverWarm => EndRecord::Failed,
+            End::Missed => EndRecord::Missed,
         }
     }
 }

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 
 use crate::exit::Exit;
 use crate::report::Style;
+use crate::script::expr::Function;
 use crate::suite::{self, Entry, Vocabulary};
 
 /// The arguments of `raftcheck list`.
@@ -29,10 +30,20 @@ enum Topic {
     Checks,
     Measures,
     Rules,
+    Steps,
+    Conditions,
 }
 
-const TOPICS: [Topic; 6] =
-    [Topic::Systems, Topic::Workloads, Topic::Faults, Topic::Checks, Topic::Measures, Topic::Rules];
+const TOPICS: [Topic; 8] = [
+    Topic::Systems,
+    Topic::Workloads,
+    Topic::Faults,
+    Topic::Checks,
+    Topic::Measures,
+    Topic::Rules,
+    Topic::Steps,
+    Topic::Conditions,
+];
 
 /// One thing in a list.
 struct Item {
@@ -102,12 +113,24 @@ fn title(topic: Topic) -> &'static str {
         Topic::Checks => "checks",
         Topic::Measures => "measures",
         Topic::Rules => "rules of the bundled Raft KV",
+        Topic::Steps => "steps",
+        Topic::Conditions => "functions of conditions",
     }
+}
+
+/// Something of which there is no more to say than a sentence.
+fn sentence(name: &str, summary: &str) -> Item {
+    let page = format!("{name}\n  {summary}\n  See docs/questions.md.\n");
+    Item { name: name.to_owned(), summary: summary.to_owned(), page }
 }
 
 fn items(topic: Topic, vocabulary: &Vocabulary) -> Vec<Item> {
     match topic {
         Topic::Systems => vocabulary.systems.iter().map(|system| entry(&system.entry)).collect(),
+        Topic::Steps => suite::verbs().iter().map(|(verb, what)| sentence(verb, what)).collect(),
+        Topic::Conditions => {
+            Function::ALL.iter().map(|function| sentence(function.name(), function.summary())).collect()
+        }
         Topic::Workloads => vocabulary.workloads.iter().map(|workload| entry(&workload.entry)).collect(),
         Topic::Faults => vocabulary.faults.iter().map(|fault| entry(&fault.entry)).collect(),
         Topic::Checks => vocabulary.checks.iter().map(|check| entry(&check.entry)).collect(),

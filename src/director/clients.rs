@@ -35,14 +35,15 @@ struct FinalReads {
 }
 
 impl Clients {
-    pub(super) fn new(count: usize, rate: Option<f64>, workload: Box<dyn Workload>) -> Self {
+    /// So many clients, whose processes are counted from `first`.
+    pub(super) fn new(count: usize, rate: Option<f64>, workload: Box<dyn Workload>, first: u64) -> Self {
         let interval = rate.map_or(0, |rate| (count as f64 / rate * 1e9) as Nanos);
         // The clients begin spread over one interval, so that an even rate is even from the start.
         let starts: Vec<Nanos> =
             (0..count).map(|client| interval * client as u64 / count.max(1) as u64).collect();
         Self {
             workload,
-            processes: (0..count as u64).collect(),
+            processes: (0..count as u64).map(|client| first + client).collect(),
             interval,
             idle: starts.iter().enumerate().map(|(client, &at)| Reverse((at, client))).collect(),
             last_due: starts,
@@ -92,10 +93,12 @@ impl Clients {
         self.idle.push(Reverse((next, client)));
     }
 
-    /// From now on clients only read the final state, without a pace.
-    pub(super) fn begin_final_reads(&mut self, now: Nanos) {
+    /// From now on clients only read the final state, without a pace: what the workload has touched, and more.
+    pub(super) fn begin_final_reads(&mut self, now: Nanos, more: Vec<Op>) {
+        let mut waiting: VecDeque<Op> = self.workload.final_reads().into();
+        waiting.extend(more.into_iter().filter(|read| !waiting.contains(read)).collect::<Vec<_>>());
         self.final_reads = Some(FinalReads {
-            waiting: self.workload.final_reads().into(),
+            waiting,
             reading: BTreeSet::new(),
             leftover: self.processes.len() - self.idle.len(),
         });

@@ -6,16 +6,24 @@
 
 mod clients;
 mod phases;
+pub mod script;
 
 use checker::history::{Op, Outcome, ProcessId};
 use workloads::Workload;
 
 use crate::events::{Calls, Phase};
+use crate::script::model::{Finish, Script};
 use clients::Clients;
 use phases::Phases;
+use script::{Missed, News, Player, Progress, Todo, Wants};
 
 /// Nanoseconds since the start of the run.
 pub type Nanos = u64;
+
+/// The first process of the client that comes after the steps, far from those of the steps.
+const LAST_CLIENT_FROM: u64 = 1_000_000;
+/// The first process of the operations of steps beside clients.
+const STEPS_BESIDE_CLIENTS_FROM: u64 = 1_000_000_000;
 
 /// The fixed numbers of a run. All durations in nanoseconds.
 #[derive(Clone, Debug)]
@@ -43,6 +51,18 @@ pub struct Settings {
     pub settle_limit: Nanos,
     /// The longest that the final reads may take.
     pub final_reads_limit: Nanos,
+    /// Who works while faults come and go, or steps are taken.
+    pub background: Background,
+}
+
+/// Who works while faults come and go, or steps are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Background {
+    /// Clients with a workload.
+    Clients,
+    /// Nobody: the operations of the steps are all. A client comes at the end, to see whether writes are acknowledged, and
+    /// for the final reads.
+    Nobody,
 }
 
 /// When one planned fault is due.
@@ -86,6 +106,8 @@ pub enum Signal {
     Healed,
     /// No call is open, and all nodes have applied the same, as far as they tell.
     Converged,
+    /// Something that a choreography waits for, or may.
+    Script(News),
     /// A time that was asked for has come.
     Due,
     /// The user wants it to end.
@@ -93,7 +115,7 @@ pub enum Signal {
 }
 
 /// What the timeline has to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Record the invocation and send the call.
     Call {
@@ -116,6 +138,8 @@ pub enum Action {
     },
     /// Undo everything that is in force, newest first, then say [`Signal::Healed`].
     Heal,
+    /// A step of a choreography wants this.
+    Script(Todo),
     /// A phase begins; the next invocation belongs to it.
     Enter(Phase),
     /// The run is over.
@@ -131,6 +155,8 @@ pub enum End {
     Interrupted,
     /// The cluster never acknowledged enough calls before any fault.
     NeverWarm,
+    /// The choreography did not come about.
+    Missed,
 }
 
 /// The state of one run.
@@ -139,19 +165,55 @@ pub struct Director {
     phases: Phases,
     clients: Clients,
     calls: Calls,
+    player: Option<(Player, Finish)>,
 }
 
 impl Director {
     /// A run of this workload that has not begun.
     pub fn new(settings: Settings, workload: Box<dyn Workload>) -> Self {
-        let clients = Clients::new(settings.clients, settings.rate, workload);
-        Self { phases: Phases::new(&settings), settings, clients, calls: Calls::default() }
+        let first = match settings.background {
+            Background::Clients => 0,
+            Background::Nobody => LAST_CLIENT_FROM,
+        };
+        let clients = Clients::new(settings.clients, settings.rate, workload, first);
+        Self { phases: Phases::new(&settings), settings, clients, calls: Calls::default(), player: None }
+    }
+
+    /// Takes the steps of a choreography in the place of planned faults.
+    #[must_use]
+    pub fn playing(mut self, script: &Script, nodes: u16, spares: u16) -> Self {
+        let first = match self.settings.background {
+            Background::Clients => STEPS_BESIDE_CLIENTS_FROM,
+            Background::Nobody => 1,
+        };
+        self.player = Some((Player::new(script, nodes, spares, first), script.finish));
+        self
+    }
+
+    /// What the timeline should look at as often as it can.
+    pub fn wants(&self) -> Wants {
+        match (&self.player, self.phases.phase()) {
+            (Some((player, _)), Phase::Faults) => player.wants(),
+            // Whether the nodes agree.
+            (Some((player, _)), Phase::Settling) => player.everybody(),
+            _ => Wants::default(),
+        }
+    }
+
+    /// Why the choreography did not come about, if it did not.
+    pub fn missed(&self) -> Option<&Missed> {
+        self.player.as_ref()?.0.missed()
     }
 
     /// Takes note of `signal` and says what to do, in order.
     pub fn handle(&mut self, now: Nanos, signal: Signal, actions: &mut Vec<Action>) {
         match signal {
+            // Without clients nobody warms anything up.
+            Signal::Ready if self.settings.background == Background::Nobody => {
+                self.begin_faults(now, actions)
+            }
             Signal::Ready => self.enter(now, Phase::WarmUp, actions),
+            Signal::Script(news) => self.hear(now, news, actions),
             Signal::Completed { client, process, op, outcome } => {
                 self.count(&outcome);
                 let acknowledged = matches!(outcome, Outcome::Ok(_));
@@ -170,17 +232,71 @@ impl Director {
             Signal::Converged if self.phases.phase() == Phase::Settling => {
                 self.enter(now, Phase::FinalReads, actions);
             }
-            Signal::Converged | Signal::Due => {}
+            Signal::Due => self.play(now, actions, Player::tick),
+            Signal::Converged => {}
             Signal::Interrupted => self.interrupt(now, actions),
         }
         self.advance(now, actions);
     }
 
     /// When to come back with [`Signal::Due`] if nothing else happens.
-    pub fn next_due(&self) -> Option<Nanos> {
+    pub fn next_due(&self, now: Nanos) -> Option<Nanos> {
         let phase = self.phases.next_due(&self.settings);
-        let call = if self.phases.clients_work() { self.clients.next_due() } else { None };
-        phase.into_iter().chain(call).min()
+        let call = if self.clients_work() { self.clients.next_due() } else { None };
+        let playing = self.player.as_ref().filter(|_| self.phases.phase() == Phase::Faults);
+        let step = playing.and_then(|(player, _)| player.next_due(now));
+        phase.into_iter().chain(call).chain(step).min()
+    }
+
+    fn clients_work(&self) -> bool {
+        let alone = matches!(self.phases.phase(), Phase::Recovery | Phase::FinalReads);
+        self.phases.clients_work() && (self.settings.background == Background::Clients || alone)
+    }
+
+    /// The faults begin, or the steps.
+    fn begin_faults(&mut self, now: Nanos, actions: &mut Vec<Action>) {
+        self.enter(now, Phase::Faults, actions);
+        self.play(now, actions, Player::tick);
+    }
+
+    fn hear(&mut self, now: Nanos, news: News, actions: &mut Vec<Action>) {
+        if let News::Ended { outcome, .. } = &news {
+            self.count(outcome);
+        }
+        self.play(now, actions, |player, now, todo| player.hear(now, news, todo));
+    }
+
+    /// Lets the choreography go on, and ends its phase when it has ended. What it hears later changes nothing any more.
+    fn play(
+        &mut self,
+        now: Nanos,
+        actions: &mut Vec<Action>,
+        go_on: impl FnOnce(&mut Player, Nanos, &mut Vec<Todo>),
+    ) {
+        let Some((player, finish)) = &mut self.player else { return };
+        let mut todo = Vec::new();
+        let playing = self.phases.phase() == Phase::Faults && player.progress() == Progress::Going;
+        go_on(player, now, &mut todo);
+        if !playing {
+            return;
+        }
+        let (progress, finish) = (player.progress(), *finish);
+        actions.extend(todo.into_iter().map(Action::Script));
+        match (progress, finish) {
+            (Progress::Going, _) => {}
+            (Progress::Done, Finish::Heal) => {
+                self.enter(now, Phase::Healing, actions);
+                actions.push(Action::Heal);
+            }
+            (Progress::Done, Finish::AsIs) => {
+                self.enter(now, Phase::Stopping, actions);
+                actions.push(Action::Stop(End::Complete));
+            }
+            (Progress::Missed, _) => {
+                self.enter(now, Phase::Stopping, actions);
+                actions.push(Action::Stop(End::Missed));
+            }
+        }
     }
 
     /// Calls completed so far.
@@ -214,14 +330,15 @@ impl Director {
         self.phases.enter(now, phase);
         actions.push(Action::Enter(phase));
         if phase == Phase::FinalReads {
-            self.clients.begin_final_reads(now);
+            let touched = self.player.as_ref().map(|(player, _)| player.final_reads()).unwrap_or_default();
+            self.clients.begin_final_reads(now, touched);
         }
     }
 
     /// Does what is due at `now`: phase changes first, then faults, then calls.
     fn advance(&mut self, now: Nanos, actions: &mut Vec<Action>) {
         match self.phases.phase() {
-            Phase::WarmUp if self.phases.warm(now, &self.settings) => self.enter(now, Phase::Faults, actions),
+            Phase::WarmUp if self.phases.warm(now, &self.settings) => self.begin_faults(now, actions),
             Phase::WarmUp if self.phases.lasted(now) >= self.settings.warm_up_limit => {
                 self.enter(now, Phase::Stopping, actions);
                 actions.push(Action::Stop(End::NeverWarm));
@@ -249,7 +366,7 @@ impl Director {
             _ => {}
         }
         self.phases.due_faults(now, actions);
-        if self.phases.clients_work() {
+        if self.clients_work() {
             self.clients.due_calls(now, actions);
         }
     }

@@ -40,11 +40,12 @@ fn settings() -> Settings {
         recovery_calls: 3,
         settle_limit: 100 * MS,
         final_reads_limit: 200 * MS,
+        background: super::Background::Clients,
     }
 }
 
 /// One entry of the log of a driven run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Entry {
     at: Nanos,
     action: Action,
@@ -63,7 +64,7 @@ fn drive(
     let mut now = 0;
     for _ in 0..100_000 {
         let incoming = open.iter().map(|(at, _)| *at).min();
-        let due = director.next_due();
+        let due = director.next_due(now);
         now = incoming.into_iter().chain(due).min().expect("something happens next").max(now);
         let signal = match open.iter().position(|(at, _)| *at <= now) {
             Some(position) => open.remove(position).1,
@@ -81,7 +82,7 @@ fn drive(
                 Action::Inject { id } => open.push((now, Signal::Installed { id })),
                 Action::Heal => open.push((now + 5 * MS, Signal::Healed)),
                 Action::Enter(Phase::Settling) => open.push((now + 7 * MS, Signal::Converged)),
-                Action::Undo { .. } | Action::Enter(_) => {}
+                Action::Undo { .. } | Action::Enter(_) | Action::Script(_) => {}
                 Action::Stop(_) => return log,
             }
         }

@@ -90,6 +90,8 @@ pub(super) struct Faults {
     planned: BTreeMap<u64, (Planned, Arc<dyn Fault>)>,
     /// What each fault that was tried is done to, and when it was asked for.
     tried: BTreeMap<u64, (String, Nanos)>,
+    /// The kinds of faults that steps have begun.
+    of_steps: BTreeMap<u64, String>,
     record: LineFile,
     incoming: UnboundedSender<Incoming>,
 }
@@ -113,7 +115,27 @@ impl Faults {
             faults.insert(one.id.0, (one.clone(), Arc::from((kind.build)(&one.params, nodes)?)));
         }
         let record = LineFile::create(&directory.join("faults.jsonl")).map_err(|error| error.to_string())?;
-        Ok(Self { nemesis: Arc::new(nemesis), planned: faults, tried: BTreeMap::new(), record, incoming })
+        let (nemesis, of_steps) = (Arc::new(nemesis), BTreeMap::new());
+        Ok(Self { nemesis, planned: faults, tried: BTreeMap::new(), of_steps, record, incoming })
+    }
+
+    /// The nemesis itself, for who takes the steps of a choreography.
+    pub(super) fn nemesis(&self) -> Arc<Nemesis> {
+        self.nemesis.clone()
+    }
+
+    /// Records what became of a fault of a step.
+    pub(super) fn of_step(
+        &mut self,
+        id: u64,
+        fault: &str,
+        what: &str,
+        t: Nanos,
+        event: FaultEvent,
+    ) -> Result<FaultLine, String> {
+        self.of_steps.insert(id, fault.to_owned());
+        self.tried.insert(id, (what.to_owned(), t));
+        self.line(t, id, event)
     }
 
     /// What the active faults hold.
@@ -256,7 +278,8 @@ impl Faults {
     }
 
     fn line(&mut self, t: Nanos, id: u64, event: FaultEvent) -> Result<FaultLine, String> {
-        let fault = self.planned.get(&id).map_or_else(String::new, |(planned, _)| planned.kind.clone());
+        let planned = self.planned.get(&id).map(|(planned, _)| &planned.kind);
+        let fault = planned.or(self.of_steps.get(&id)).cloned().unwrap_or_default();
         let what = self.tried.get(&id).map_or_else(String::new, |(what, _)| what.clone());
         let line = FaultLine { t, id, fault, what, event };
         let text = serde_json::to_string(&line).map_err(|error| error.to_string())?;

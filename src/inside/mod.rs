@@ -6,8 +6,12 @@
 mod clock;
 pub mod faults;
 mod output;
+mod scripted;
+mod stage;
+mod tail;
 mod timeline;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,19 +23,26 @@ use cluster::sandbox::{self, Entered};
 use cluster::system::{NodeId, System};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use workloads::Workload;
 
-use crate::director::{Director, End};
+use crate::director::script::LastClient;
+use crate::director::{Background, Director, End};
 use crate::events::{Phase, RunEvent};
 use crate::exit::Exit;
 use crate::plan::Plan;
-use crate::recorder::HistoryFile;
+use crate::recorder::{HistoryFile, LineFile};
 use crate::rundir::{EndRecord, RunDir, RunRecord};
-use crate::suite::{DataPlace, FaultUse, Suite};
+use crate::suite::{DataPlace, FaultUse, SCRIPTED, Suite};
 use clock::Clock;
+use scripted::Scripted;
+use stage::Stage;
+use tail::Tail;
 use timeline::{Incoming, Record, State, Timeline};
 
 /// How long the nodes of a new cluster may take until all of them answer.
 const READY_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a call of the client that comes after the steps may take: it tries again.
+const LAST_CLIENT_TIMEOUT: Duration = Duration::from_millis(250);
 /// How long the nodes may take to end at the end of a run.
 const STOP_GRACE: Duration = Duration::from_millis(500);
 
@@ -119,7 +130,7 @@ async fn run(args: &Args, outside: u32) -> Result<(), String> {
     let options = ClusterOptions {
         system,
         nodes: plan.suite.system.nodes,
-        spares: 0,
+        spares: plan.suite.system.spares,
         rules: Vec::new(),
         run_dir: dir.path().to_owned(),
         medium: match (disk, plan.suite.system.data) {
@@ -166,19 +177,28 @@ fn timeline(
     sender: UnboundedSender<Incoming>,
 ) -> Result<Timeline, String> {
     let suite = &plan.suite;
-    let kind = workloads::find(&suite.workload.kind)
-        .ok_or_else(|| format!("no workload is called {}", suite.workload.kind))?;
-    let workload = (kind.build)(&suite.workload.settings, suite.workload.clients, plan.streams.workload)?;
+    let settings = plan.director_settings();
+    let workload = workload(plan)?;
     let levers: Arc<dyn Levers> = cluster.clone();
     let nodes = usize::from(suite.system.nodes);
     let faults = faults::Faults::new(&plan.faults, nodes, levers, dir.path(), sender.clone())?;
     // Clients are spread evenly, so that some are at home on every side of any partition.
     let homes: Vec<NodeId> =
-        (0..suite.workload.clients).map(|client| NodeId((client % nodes) as u16 + 1)).collect();
-    let clients = homes.iter().map(|home| cluster.connect(*home, suite.op_timeout())).collect();
+        (0..settings.clients).map(|client| NodeId((client % nodes) as u16 + 1)).collect();
+    let op_timeout = match settings.background {
+        Background::Clients => suite.op_timeout(),
+        Background::Nobody => LAST_CLIENT_TIMEOUT,
+    };
+    let clients = homes.iter().map(|home| cluster.connect(*home, op_timeout)).collect();
+    let mut director = Director::new(settings, workload);
+    if let Some(script) = &suite.script {
+        director = director.playing(script, suite.system.nodes, suite.system.spares);
+    }
+    let scripted = suite.script.is_some().then(|| self::scripted(plan, dir, &cluster, &clock, &faults));
     Ok(Timeline {
         clock,
-        director: Director::new(plan.director_settings(), workload),
+        director,
+        scripted: scripted.transpose()?,
         history: HistoryFile::create(&dir.file("history.jsonl")).map_err(|error| error.to_string())?,
         faults,
         cluster,
@@ -187,6 +207,35 @@ fn timeline(
         incoming,
         sender,
         state: State::default(),
+    })
+}
+
+/// What the clients ask for.
+fn workload(plan: &Plan) -> Result<Box<dyn Workload>, String> {
+    let using = &plan.suite.workload;
+    if using.kind == SCRIPTED {
+        return Ok(Box::new(LastClient::default()));
+    }
+    let kind = workloads::find(&using.kind).ok_or_else(|| format!("no workload is called {}", using.kind))?;
+    (kind.build)(&using.settings, using.clients, plan.streams.workload)
+}
+
+/// Who takes the steps.
+fn scripted(
+    plan: &Plan,
+    dir: &RunDir,
+    cluster: &Arc<Cluster>,
+    clock: &Clock,
+    faults: &faults::Faults,
+) -> Result<Scripted, String> {
+    let nodes = cluster.nodes().into_iter().chain(cluster.spares());
+    let traces = nodes.filter_map(|node| Some((node, cluster.spec(node)?.trace_file.clone())));
+    Ok(Scripted {
+        stage: Stage::new(cluster.clone(), faults.nemesis(), plan.streams.faults),
+        tail: Tail::new(traces, clock.started().clock_origin),
+        story: LineFile::create(&dir.file("steps.jsonl")).map_err(|error| error.to_string())?,
+        clients: BTreeMap::new(),
+        excused: BTreeSet::new(),
     })
 }
 
@@ -200,6 +249,7 @@ fn write_record(dir: &RunDir, record: Record, result: &Result<(), String>) -> Re
         peak_memory_bytes: peak_memory_bytes(),
         unexpected_exits: record.unexpected_exits,
         recovered_after: record.recovered_after,
+        missed: record.missed,
     };
     dir.write_json("run.json", &record).map_err(|error| error.to_string())
 }
@@ -276,7 +326,8 @@ fn forward_exits(
 
 /// Which clocks the nodes of a suite go by: their own only where a fault moves them, because those cost something.
 fn clocks(suite: &Suite) -> Clocks {
-    let mix = suite.faults.iter().flat_map(|faults| &faults.mix);
+    let steps = suite.script.as_ref().map(crate::script::model::Script::faults).unwrap_or_default();
+    let mix = suite.faults.iter().flat_map(|faults| &faults.mix).chain(steps);
     let moves_clocks = |fault: &FaultUse| {
         nemesis::faults::find(&fault.fault).is_some_and(|kind| (kind.needs)(&fault.settings).clocks)
     };

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use checker::history::{Event, EventBody, Op, Outcome, ProcessId};
 use cluster::client::{Client, Completion};
 use cluster::cluster::{Cluster, NodeExited};
-use cluster::levers::Levers;
+use cluster::levers::{Levers, ProcessState};
 use cluster::system::{NodeId, Role, View};
 use nemesis::picture::{NodePicture, Picture};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -20,6 +20,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use super::clock::Clock;
 use super::faults::{FaultEvent, Faults, Report};
 use super::output;
+use super::scripted::{Scripted, StepCall};
+use super::stage::Event as StageEvent;
+use crate::director::script::{Missed, News, Taken};
 use crate::director::{Action, Director, End, Nanos, Signal};
 use crate::events::{Calls, Phase, RunEvent};
 use crate::recorder::HistoryFile;
@@ -41,7 +44,11 @@ pub(super) enum Incoming {
     /// A fault was installed or undone.
     Fault(Report),
     /// A node told of itself, or did not.
-    Observed { node: NodeId, asked: Instant, view: Option<View> },
+    Observed { node: NodeId, asked: Instant, view: Option<Box<View>>, process: ProcessState },
+    /// A deed of a step is done, or not.
+    Taken { ticket: u64, taken: Taken, events: Vec<StageEvent> },
+    /// An attempt of an operation of a step ended.
+    Answered { call: StepCall, completion: Completion },
     /// A node's process ended.
     Exited(NodeExited),
     /// The user wants it to end.
@@ -55,6 +62,7 @@ pub(super) struct Record {
     pub(super) phases: Vec<PhaseRecord>,
     pub(super) unexpected_exits: Vec<ExitRecord>,
     pub(super) recovered_after: Option<Nanos>,
+    pub(super) missed: Option<Missed>,
 }
 
 /// The loop and everything that it writes to.
@@ -69,6 +77,8 @@ pub(super) struct Timeline {
     pub(super) incoming: UnboundedReceiver<Incoming>,
     pub(super) sender: UnboundedSender<Incoming>,
     pub(super) state: State,
+    /// Who takes the steps of a choreography; `None` without one.
+    pub(super) scripted: Option<Scripted>,
 }
 
 /// What the loop knows of the cluster and of the run.
@@ -91,8 +101,9 @@ impl Timeline {
         let result = self.play().await;
         let flushed = self.history.flush().map_err(|error| error.to_string());
         let faults = self.faults.flush();
+        let story = self.scripted.as_mut().map_or(Ok(()), Scripted::flush);
         let (end, result) = match result {
-            Ok(end) => (end, flushed.and(faults)),
+            Ok(end) => (end, flushed.and(faults).and(story)),
             Err(error) => (End::Interrupted, Err(error)),
         };
         let record = Record {
@@ -101,11 +112,14 @@ impl Timeline {
             phases: self.state.phases,
             unexpected_exits: self.state.unexpected_exits,
             recovered_after: self.state.recovered_after,
+            missed: self.director.missed().cloned(),
         };
         (record, result)
     }
 
     async fn play(&mut self) -> Result<End, String> {
+        // What the nodes look like as soon as they answer is what the first steps are about.
+        self.look_around();
         if let Some(end) = self.handle(Signal::Ready)? {
             return Ok(end);
         }
@@ -126,13 +140,16 @@ impl Timeline {
                 return Ok(end);
             }
             self.history.flush().map_err(|error| error.to_string())?;
+            if let Some(end) = self.read_traces()? {
+                return Ok(end);
+            }
             self.look_around();
         }
     }
 
     /// Waits for the next thing to happen; `None` if a time has come.
     async fn next(&mut self) -> Option<Incoming> {
-        let due = self.director.next_due().unwrap_or(Nanos::MAX);
+        let due = self.director.next_due(self.clock.now()).unwrap_or(Nanos::MAX);
         let due = due.min(self.state.next_observation).min(self.state.next_progress);
         if due <= self.clock.now() {
             return self.incoming.try_recv().ok();
@@ -159,19 +176,29 @@ impl Timeline {
                 self.handle_at(now, Signal::Completed { client, process, op, outcome })
             }
             Incoming::Fault(report) => self.take_report(now, report),
-            Incoming::Observed { node, asked, view } => {
+            Incoming::Observed { node, asked, view, process } => {
                 if self.state.asked.get(&node) == Some(&asked) {
                     self.state.asked.remove(&node);
                 }
-                if let Some(view) = view {
-                    self.state.views.insert(node, (view, asked));
+                if let Some(view) = &view {
+                    self.state.views.insert(node, (View::clone(view), asked));
+                }
+                if self.scripted.is_some() {
+                    let news = News::Seen { node, asked: self.clock.at(asked), view, process };
+                    if let Some(end) = self.handle_at(now, Signal::Script(news))? {
+                        return Ok(Some(end));
+                    }
                 }
                 if self.converged() { self.handle_at(now, Signal::Converged) } else { Ok(None) }
             }
             Incoming::Exited(exited) => {
                 self.note_exit(now, exited);
-                Ok(None)
+                let process = self.cluster.process(exited.node);
+                let news = News::Process { node: exited.node, process };
+                if self.scripted.is_some() { self.handle_at(now, Signal::Script(news)) } else { Ok(None) }
             }
+            Incoming::Taken { ticket, taken, events } => self.taken(now, ticket, taken, events),
+            Incoming::Answered { call, completion } => self.answered(now, call, completion),
             Incoming::Interrupted => self.handle_at(now, Signal::Interrupted),
         }
     }
@@ -211,7 +238,7 @@ impl Timeline {
         self.handle_at(self.clock.now(), signal)
     }
 
-    fn handle_at(&mut self, now: Nanos, signal: Signal) -> Result<Option<End>, String> {
+    pub(super) fn handle_at(&mut self, now: Nanos, signal: Signal) -> Result<Option<End>, String> {
         let mut actions = Vec::new();
         self.director.handle(now, signal, &mut actions);
         let mut end = None;
@@ -234,7 +261,11 @@ impl Timeline {
                 }
             }
             Action::Undo { id } => self.faults.undo(id),
-            Action::Heal => self.faults.heal(),
+            Action::Heal => match &self.scripted {
+                Some(scripted) => scripted.finish(self.sender.clone()),
+                None => self.faults.heal(),
+            },
+            Action::Script(todo) => self.todo(now, todo)?,
             Action::Enter(phase) => {
                 self.state.phases.push(PhaseRecord { phase, at: now, events: self.history.events() });
                 output::event(&RunEvent::Phase { at: now, phase });
@@ -261,13 +292,17 @@ impl Timeline {
         Ok(())
     }
 
-    fn record(&mut self, event: &Event) -> Result<(), String> {
+    pub(super) fn record(&mut self, event: &Event) -> Result<(), String> {
         self.history.event(event).map_err(|error| error.to_string())
     }
 
     /// Asks every node about itself, and tells those outside how it goes, each in its own time.
     fn look_around(&mut self) {
         let now = self.clock.now();
+        let wants = self.director.wants();
+        for node in wants.nodes {
+            self.observe(node);
+        }
         if now >= self.state.next_observation {
             self.state.next_observation = now + OBSERVE_EVERY.as_nanos() as Nanos;
             for node in self.cluster.nodes() {
@@ -293,8 +328,13 @@ impl Timeline {
         self.state.asked.insert(node, asked);
         let (cluster, sender) = (self.cluster.clone(), self.sender.clone());
         tokio::spawn(async move {
-            let view = cluster.observe(node, OBSERVE_TIMEOUT).await;
-            let _ = sender.send(Incoming::Observed { node, asked, view });
+            let process = cluster.process(node);
+            let view = match process {
+                ProcessState::Down => None,
+                _ => cluster.observe(node, OBSERVE_TIMEOUT).await,
+            };
+            let view = view.map(Box::new);
+            let _ = sender.send(Incoming::Observed { node, asked, view, process });
         });
     }
 
@@ -318,7 +358,7 @@ impl Timeline {
         })
     }
 
-    fn picture(&self) -> Picture {
+    pub(super) fn picture(&self) -> Picture {
         let nodes = self.cluster.nodes().into_iter().map(|id| NodePicture {
             id,
             process: self.cluster.process(id),
@@ -353,7 +393,9 @@ impl Timeline {
         // A lever notes on the process what it asks of it. That a fault holds the node is no excuse: a node that cannot
         // start again at the end of one has ended by itself.
         // A node whose disk failed, because a fault wanted so, does right to stop.
-        if exited.asked.is_none() && exited.disk_errors == 0 {
+        // A step may have wanted it so.
+        let excused = self.scripted.as_ref().is_some_and(|scripted| scripted.excuses(exited.node));
+        if exited.asked.is_none() && exited.disk_errors == 0 && !excused {
             let (node, status) = (exited.node.to_string(), exited.status.to_string());
             output::event(&RunEvent::NodeExited { at: now, node: node.clone(), status: status.clone() });
             let last = self.cluster.last_output(exited.node);

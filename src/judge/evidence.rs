@@ -11,6 +11,7 @@ use checker::trace::{Trace, TraceBuilder};
 use nemesis::target::Effect;
 
 use super::FaultCounts;
+use crate::director::script::StoryLine;
 use crate::events::Phase;
 use crate::inside::faults::{FaultEvent, FaultLine};
 use crate::inside::trace_file;
@@ -25,6 +26,8 @@ pub struct Recorded {
     pub trace: Trace,
     /// What was done to the cluster.
     pub faults: FaultsRecord,
+    /// The steps of the choreography, as far as they were taken.
+    pub steps: Vec<StoryLine>,
     /// `None` if the recording process did not live to write it.
     pub record: Option<RunRecord>,
     /// Why there is no verdict on anything, if there is none.
@@ -64,6 +67,7 @@ pub(super) fn read(dir: &RunDir) -> Recorded {
     }
     read_history(dir, &mut recorded);
     read_faults(dir, &mut recorded);
+    read_steps(dir, &mut recorded);
     read_traces(dir, &mut recorded);
     recorded
 }
@@ -122,6 +126,12 @@ fn read_faults(dir: &RunDir, recorded: &mut Recorded) {
     counts.idle = idle.len() as u64;
     counts.installed = installed.len() as u64 - counts.idle;
     counts.indeterminate = indeterminate.len() as u64;
+}
+
+fn read_steps(dir: &RunDir, recorded: &mut Recorded) {
+    let Ok(Some(lines)) = Lines::open(&dir.file("steps.jsonl")) else { return };
+    // A cut last line is a step that was not recorded, no more.
+    recorded.steps = lines.filter_map(|line| serde_json::from_slice(&line).ok()).collect();
 }
 
 fn read_traces(dir: &RunDir, recorded: &mut Recorded) {

@@ -18,6 +18,8 @@ pub(super) struct Circumstances<'a> {
     pub(super) unavailable: Option<&'a str>,
     /// The user cut the run short.
     pub(super) interrupted: bool,
+    /// The choreography did not come about, for this reason.
+    pub(super) missed: Option<&'a str>,
 }
 
 /// The result of a run and the sentence that says why.
@@ -44,6 +46,10 @@ pub(super) fn result(
     }
     if circumstances.interrupted {
         return (Exit::Interrupted, "interrupted; no violation in what was recorded".to_owned());
+    }
+    // Neither that nothing was found nor that something did not appear says anything then.
+    if let Some(reason) = circumstances.missed {
+        return (Exit::Inconclusive, format!("the scenario did not come about: {}", first_line(reason)));
     }
     let undecided = |expected| {
         names(checks, |check| matches!(check.verdict, Verdict::Inconclusive(_)) && check.expected == expected)
@@ -125,7 +131,7 @@ mod tests {
     fn a_violation_is_never_hidden_by_a_failure_of_the_harness() {
         let checks = [check("a", Expected::Holds, violated()), check("b", Expected::Holds, undecided())];
         let circumstances =
-            Circumstances { harness: Some("disk full"), unavailable: None, interrupted: true };
+            Circumstances { harness: Some("disk full"), interrupted: true, ..Circumstances::default() };
         assert_eq!(exit(&checks, &[threshold(false, Meaning::Coverage)], circumstances), Exit::Differs);
     }
 
@@ -139,6 +145,15 @@ mod tests {
         assert_eq!(exit(&none, &[], Circumstances::default()), Exit::Differs);
         let open = [check("a", Expected::Violated, holds()), check("b", Expected::Violated, undecided())];
         assert_eq!(exit(&open, &[], Circumstances::default()), Exit::Inconclusive);
+    }
+
+    #[test]
+    fn a_scenario_that_did_not_come_about_shows_nothing_but_what_was_seen() {
+        let missed = Circumstances { missed: Some("line 7"), ..Circumstances::default() };
+        assert_eq!(exit(&[check("a", Expected::Holds, holds())], &[], missed), Exit::Inconclusive);
+        assert_eq!(exit(&[check("a", Expected::Violated, holds())], &[], missed), Exit::Inconclusive);
+        assert_eq!(exit(&[check("a", Expected::Violated, violated())], &[], missed), Exit::AsExpected);
+        assert_eq!(exit(&[check("a", Expected::Holds, violated())], &[], missed), Exit::Differs);
     }
 
     #[test]

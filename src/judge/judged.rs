@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use checker::verdict::Verdict;
 use serde::{Deserialize, Serialize};
 
+use crate::director::script::StoryLine;
 use crate::events::Calls;
 use crate::exit::Exit;
 
@@ -44,6 +45,12 @@ pub struct Judged {
     /// What this host lacks for the run, and how to get it, if that ended it.
     #[serde(default)]
     pub unavailable: Option<String>,
+    /// Which step of the choreography did not come about, why, and the last view of every node, a line each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missed: Option<String>,
+    /// The story of the choreography.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StoryLine>,
     /// What else a reader should know: a history that is cut off, a fault that had no effect.
     pub remarks: Vec<String>,
     /// The command that runs the same plan again.

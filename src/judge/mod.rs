@@ -17,6 +17,7 @@ use checker::verdict::{Budget, Cause, Counterexample, Coverage, Evidence, Verdic
 
 pub use judged::{Check, Expected, FaultCounts, Judged, Meaning, Threshold};
 
+use crate::director::script::Missed;
 use crate::events::Phase;
 use crate::exit::Exit;
 use crate::plan::Plan;
@@ -75,6 +76,8 @@ fn verdicts(dir: &RunDir, failure: Option<String>, unavailable: Option<String>) 
     // Without its record nobody knows which part of the run is missing: such a run is never green.
     let cut = recorded.record.is_none().then(|| "the recording process ended before the run did".to_owned());
     let harness = failure.or(damage).or(cut.filter(|_| unavailable.is_none()));
+    let missed = recorded.record.as_ref().and_then(|record| record.missed.as_ref());
+    let missed = missed.map(|missed| missed_in_words(&plan, missed));
     let (exit, headline) = expectation::result(
         &checks,
         &thresholds,
@@ -82,6 +85,7 @@ fn verdicts(dir: &RunDir, failure: Option<String>, unavailable: Option<String>) 
             harness: harness.as_deref(),
             unavailable: unavailable.as_deref(),
             interrupted: recorded.record.as_ref().is_some_and(|record| record.end == EndRecord::Interrupted),
+            missed: missed.as_deref(),
         },
     );
     let counts = recorded.history.counts().all();
@@ -102,10 +106,20 @@ fn verdicts(dir: &RunDir, failure: Option<String>, unavailable: Option<String>) 
         thresholds,
         harness_failure: harness,
         unavailable,
+        missed,
+        steps: recorded.steps.clone(),
         remarks: recorded.remarks.clone(),
         reproduce: plan.reproduce(),
     };
     Ok(Judgement { judged, recorded, plan })
+}
+
+/// Which step did not come about, what was awaited, and the last view of every node.
+fn missed_in_words(plan: &Plan, missed: &Missed) -> String {
+    let file = plan.command.split_whitespace().find(|word| word.ends_with(".yaml") || word.ends_with(".yml"));
+    let place = format!("{}:{}", file.unwrap_or("the suite"), missed.line);
+    let views: String = missed.views.iter().map(|view| format!("\n{view}")).collect();
+    format!("{place}: `{}`: {}{views}", missed.step, missed.why)
 }
 
 /// Judges a run that was judged before: what the recording process said is taken from `verdict.json`, which is written

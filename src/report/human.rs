@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use checker::verdict::Verdict;
 
 use super::{Reporter, Style};
+use crate::director::script::Came;
 use crate::events::RunEvent;
 use crate::exit::Exit;
 use crate::judge::{Check, Expected, Judged, Threshold};
@@ -183,6 +184,7 @@ fn full(judged: &Judged, style: Style) -> String {
         }
     }
     text.push('\n');
+    text.push_str(&story(judged, style));
     text.push_str(&details(judged, style));
     let _ = writeln!(text, "  run directory {}", judged.directory.display());
     text.push_str(&page(judged));
@@ -199,6 +201,27 @@ fn page(judged: &Judged) -> String {
     if page.is_file() { format!("  page {}\n", page.display()) } else { String::new() }
 }
 
+/// What the steps of a choreography did and saw.
+fn story(judged: &Judged, style: Style) -> String {
+    let mut text = String::new();
+    for step in &judged.steps {
+        let mark = match step.came {
+            Came::Done => ' ',
+            Came::Otherwise => '-',
+            Came::Missed => '!',
+        };
+        let at = step.t as f64 / 1e6;
+        let _ = writeln!(text, "  {mark}{at:>8.1} ms  {}", step.step);
+        if let Some(note) = &step.note {
+            let _ = writeln!(text, "               {}", style.faint(note));
+        }
+        if !step.seen.is_empty() {
+            let _ = writeln!(text, "               {}", style.faint(&step.seen));
+        }
+    }
+    text
+}
+
 fn details(judged: &Judged, style: Style) -> String {
     let mut text = String::new();
     for check in &judged.checks {
@@ -212,6 +235,9 @@ fn details(judged: &Judged, style: Style) -> String {
     }
     for remark in &judged.remarks {
         let _ = writeln!(text, "  {} {remark}", style.warn("note"));
+    }
+    if let Some(missed) = &judged.missed {
+        let _ = writeln!(text, "  {} {}", style.warn("missed:"), missed.replace('\n', "\n    "));
     }
     if let Some(missing) = &judged.unavailable {
         let _ = writeln!(text, "  {} {}", style.warn("unavailable:"), missing.replace('\n', "\n    "));

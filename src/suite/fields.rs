@@ -14,7 +14,7 @@ pub(super) struct Fields<'n> {
     owner: String,
     /// Where to point when a key is missing.
     place: Place,
-    allowed: Vec<&'static str>,
+    allowed: Vec<&'n str>,
 }
 
 impl<'n> Fields<'n> {
@@ -56,6 +56,12 @@ impl<'n> Fields<'n> {
 
     /// The entry of this key, where there is one.
     pub(super) fn take(&mut self, name: &'static str) -> Option<&'n Entry> {
+        self.allowed.push(name);
+        self.entries.iter().find(|entry| entry.key == name)
+    }
+
+    /// The same for a name that the file itself gives.
+    pub(super) fn take_any(&mut self, name: &'n str) -> Option<&'n Entry> {
         self.allowed.push(name);
         self.entries.iter().find(|entry| entry.key == name)
     }

@@ -26,8 +26,8 @@ use std::path::Path;
 
 pub use diagnostics::{Colour, Diagnostic, Located, Origin, Place, Problems};
 pub use model::{
-    CheckUse, Comparison, DataPlace, Expect, FaultPlan, FaultUse, RuleUse, Suite, SystemUse, Threshold,
-    WorkloadUse,
+    CheckUse, Comparison, DataPlace, Expect, FaultPlan, FaultUse, RuleUse, SCRIPTED, Suite, SystemUse,
+    Threshold, WorkloadUse,
 };
 pub use registries::{measures, vocabulary};
 pub use schema::schema;
@@ -59,7 +59,10 @@ pub fn read(file: &str, bytes: &[u8], sets: &[String], vocabulary: &Vocabulary) 
         None
     };
     match suite {
-        Some(suite) if out.is_empty() => Ok(suite),
+        Some(mut suite) if out.is_empty() => {
+            number_lines(&mut suite, &source);
+            Ok(suite)
+        }
         _ => {
             if out.is_empty() {
                 out.push(Diagnostic::new(Place::file(0..0), "the suite cannot be read"));
@@ -69,9 +72,37 @@ pub fn read(file: &str, bytes: &[u8], sets: &[String], vocabulary: &Vocabulary) 
     }
 }
 
+/// Steps know where they stand as bytes while they are read; a run tells lines.
+fn number_lines(suite: &mut Suite, source: &str) {
+    let starts: Vec<usize> = source.match_indices('\n').map(|(at, _)| at).collect();
+    if let Some(script) = &mut suite.script {
+        script.walk_mut(&mut |step| step.line = starts.partition_point(|start| *start < step.line) + 1);
+    }
+}
+
 /// The duration as one writes it in a suite file: `1m30s`, `250ms`.
 pub fn duration_text(ns: u64) -> String {
     scalars::duration_text(ns)
+}
+
+/// A duration such as `300ms` in nanoseconds, or what is wrong with it.
+pub(crate) fn duration_ns(text: &str) -> Result<u64, String> {
+    scalars::duration(text).map_err(|error| error.why)
+}
+
+/// The verbs of steps, each with a sentence.
+pub fn verbs() -> &'static [(&'static str, &'static str)] {
+    decode::VERBS
+}
+
+/// "did you mean `x`?", where a word is near enough.
+pub(crate) fn did_you_mean(found: &str, allowed: &[&str]) -> Option<String> {
+    suggest::did_you_mean(found, allowed)
+}
+
+/// The words as a sentence.
+pub(crate) fn one_of(allowed: &[&str]) -> String {
+    suggest::one_of(allowed)
 }
 
 fn text(bytes: &[u8], out: &mut Diagnostics) -> String {

@@ -11,6 +11,11 @@ use checker::params::Params;
 use cluster::systems::SystemOptions;
 use serde::{Deserialize, Serialize};
 
+use crate::script::model::Script;
+
+/// The kind of workload of a choreography without clients: the operations of its steps are all.
+pub const SCRIPTED: &str = "scripted";
+
 /// A suite.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -29,6 +34,9 @@ pub struct Suite {
     pub duration_ns: u64,
     /// The faults; `None` for a run without any.
     pub faults: Option<FaultPlan>,
+    /// The choreography that takes their place; `None` for a run without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script: Option<Script>,
     /// The longest that the cluster may take to acknowledge writes again after everything is healed.
     pub quiesce_ns: u64,
     /// What is judged, in the order of the file.
@@ -48,6 +56,9 @@ pub struct SystemUse {
     pub system: String,
     /// How many nodes.
     pub nodes: u16,
+    /// How many hosts beside them, for nodes that come later.
+    #[serde(default)]
+    pub spares: u16,
     /// Where the nodes keep their data.
     pub data: DataPlace,
     /// Protocol rules; `None` for a system without any.

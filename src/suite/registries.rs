@@ -16,6 +16,7 @@ use super::vocabulary::{
     Ceiling, CheckEntry, Entry, Evidence, FaultEntry, MeasureEntry, RuleBook, RuleEntry, SystemEntry, Unit,
     Vocabulary, WorkloadEntry,
 };
+use crate::script::expr::Function;
 
 /// The systems whose rules are those of the bundled node.
 const BUNDLED: &str = "raftkv";
@@ -41,7 +42,53 @@ fn system(kind: &SystemKind) -> Option<SystemEntry> {
         settings: kind.settings,
     };
     let rules = (kind.name == BUNDLED).then(bundled_rules);
-    Some(SystemEntry { entry, capabilities, rules, build: kind.build })
+    let bundled = kind.name == BUNDLED;
+    Some(SystemEntry {
+        entry,
+        capabilities,
+        failpoints: if bundled { failpoints() } else { &[] },
+        tells: if bundled { tells_everything } else { tells_the_usual },
+        rules,
+        build: kind.build,
+    })
+}
+
+/// The failpoints of the bundled node, by name.
+fn failpoints() -> &'static [&'static str] {
+    static NAMES: std::sync::OnceLock<Vec<&'static str>> = std::sync::OnceLock::new();
+    NAMES.get_or_init(|| raftkv::failpoints::Point::ALL.iter().map(|point| point.name()).collect())
+}
+
+fn tells_everything(_: Function) -> bool {
+    true
+}
+
+/// What any Raft tells of itself, and what is seen from outside.
+fn tells_the_usual(function: Function) -> bool {
+    matches!(
+        function,
+        Function::Role
+            | Function::Term
+            | Function::Commit
+            | Function::Applied
+            | Function::Leader
+            | Function::Leaders
+            | Function::Followers
+            | Function::NoLeader
+            | Function::Running
+            | Function::Paused
+            | Function::Exited
+            | Function::RefusedStart
+            | Function::Nodes
+            | Function::Others
+            | Function::Elapsed
+            | Function::Acked
+            | Function::Failed
+            | Function::Unknown
+            | Function::Pending
+            | Function::Unanswered
+            | Function::Reply
+    )
 }
 
 fn workload(kind: &WorkloadKind) -> WorkloadEntry {

@@ -35,6 +35,13 @@ pub fn schema(vocabulary: &Vocabulary) -> Value {
         "checks": checks(vocabulary),
         "thresholds": thresholds(&vocabulary.measures),
         "expect": expect(vocabulary),
+        "steps": steps("The choreography, in the place of `faults` and `duration`."),
+        "procedures": procedures(),
+        "within": duration("How long a wait of a step may take that says nothing else.", Some(decode::WITHIN)),
+        "op-timeout": duration("How long an operation of a step may take.", Some(decode::STEP_TIMEOUT)),
+        "finish": {
+            "description": "What follows the last step.", "enum": ["heal", "as-is"], "default": "heal",
+        },
     });
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -42,8 +49,33 @@ pub fn schema(vocabulary: &Vocabulary) -> Value {
         "description": "A run of raftcheck: what is tested, what clients do, what breaks, and what has to come out.",
         "type": "object",
         "properties": properties,
-        "required": ["version", "name", "system", "workload", "duration"],
+        "required": ["version", "name", "system"],
+        "anyOf": [{ "required": ["workload", "duration"] }, { "required": ["steps"] }],
         "additionalProperties": false,
+    })
+}
+
+/// Steps; what stands behind a verb is the reader's business.
+fn steps(description: &str) -> Value {
+    let verbs = decode::VERBS.iter().map(|(verb, what)| ((*verb).to_owned(), json!({ "description": what })));
+    let beside = decode::BESIDE.into_iter();
+    let beside = beside.map(|key| (key.to_owned(), json!({ "description": "Stands beside a verb." })));
+    let properties: Map<String, Value> = verbs.chain(beside).collect();
+    json!({
+        "description": description,
+        "type": ["array", "null"],
+        "items": object("A verb and what it is done to; see docs/questions.md.", properties, &[]),
+    })
+}
+
+fn procedures() -> Value {
+    let takes = json!({ "description": "Its arguments.", "type": "array", "items": { "type": "string" } });
+    let properties =
+        Map::from_iter([("takes".to_owned(), takes), ("steps".to_owned(), steps("What it does."))]);
+    json!({
+        "description": "Steps with a name, for `call`.",
+        "type": "object",
+        "additionalProperties": object("A procedure.", properties, &["steps"]),
     })
 }
 
@@ -151,6 +183,10 @@ fn system(system: &SystemEntry) -> Value {
     nodes["description"] = Value::from("How many nodes.");
     nodes["default"] = Value::from(decode::NODES);
     properties.insert("nodes".to_owned(), nodes);
+    let mut spares = count(0, decode::NODES_MAX - 1);
+    spares["description"] = Value::from("How many hosts beside them, for nodes that steps add.");
+    spares["default"] = Value::from(0);
+    properties.insert("spares".to_owned(), spares);
     let mut data = words(["disk", "memory"].into_iter());
     data["description"] = Value::from("Where the nodes keep their data.");
     data["default"] = Value::from("disk");

@@ -14,6 +14,7 @@ use nemesis::fault::{Fault, Needs};
 use workloads::Workload;
 
 use super::model::RuleUse;
+use crate::script::expr::Function;
 
 /// All the words.
 #[derive(Clone)]
@@ -57,6 +58,10 @@ pub struct SystemEntry {
     pub entry: Entry,
     /// What it can be asked for.
     pub capabilities: Capabilities,
+    /// The failpoints of its nodes; empty where they have none.
+    pub failpoints: &'static [&'static str],
+    /// Whether a condition can ask this of it.
+    pub tells: fn(Function) -> bool,
     /// Its protocol rules, where it has any.
     pub rules: Option<RuleBook>,
     /// Makes it from its settings and rules.

@@ -7,6 +7,7 @@ use super::super::settings::{self, Read, Scope};
 use super::super::suggest;
 use super::super::tree::{Node, Value};
 use super::super::vocabulary::{CheckEntry, Evidence, Vocabulary, WorkloadEntry};
+use super::steps::Scripted;
 use super::system::System;
 use super::{named, unknown};
 
@@ -15,12 +16,21 @@ pub(in super::super) const TIMEOUT: &str = "60s";
 
 pub(super) fn read(
     suite: &mut Fields<'_>,
+    scripted: Scripted,
     system: &System<'_>,
     workload: Option<&WorkloadEntry>,
     vocabulary: &Vocabulary,
     out: &mut Diagnostics,
 ) -> Option<Vec<CheckUse>> {
-    let Some(entry) = suite.take("checks") else { return all_that_fit(system, workload, vocabulary, out) };
+    // What steps call is any function of a store; the operations tell which model they are of.
+    let fits = |check: &str| {
+        scripted == Scripted::Yes || workload.is_some_and(|workload| workload.checks.contains(&check))
+    };
+    let workload = workload.filter(|_| scripted == Scripted::No);
+    let Some(entry) = suite.take("checks") else {
+        return all_that_fit(system, &fits, vocabulary, out)
+            .filter(|_| workload.is_some() || scripted == Scripted::Yes);
+    };
     let before = out.len();
     let list = items(&entry.value);
     if list.is_empty() {
@@ -44,14 +54,14 @@ pub(super) fn read(
 /// What applies where the suite names no checks.
 fn all_that_fit(
     system: &System<'_>,
-    workload: Option<&WorkloadEntry>,
+    fits_model: &dyn Fn(&str) -> bool,
     vocabulary: &Vocabulary,
     out: &mut Diagnostics,
 ) -> Option<Vec<CheckUse>> {
-    let (system, workload) = (system.entry?, workload?);
+    let system = system.entry?;
     let fits = |check: &&CheckEntry| match check.evidence {
         Evidence::Any => true,
-        Evidence::Model => workload.checks.contains(&check.entry.name),
+        Evidence::Model => fits_model(check.entry.name),
         Evidence::Trace => system.capabilities.trace,
     };
     let mut checks = Vec::new();

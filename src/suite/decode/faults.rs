@@ -30,6 +30,13 @@ pub(in super::super) struct Faults {
     pub(in super::super) every: Option<((u64, u64), Place)>,
 }
 
+impl Faults {
+    /// Those of a suite that cannot have any.
+    pub(super) fn none() -> Self {
+        Self { value: Some(None), given: Given::No, every: None }
+    }
+}
+
 pub(super) fn read(
     suite: &mut Fields<'_>,
     system: &System<'_>,

@@ -6,12 +6,14 @@
 
 mod checks;
 mod faults;
+mod steps;
 mod system;
 mod thresholds;
 mod workload;
 
 pub(super) use checks::TIMEOUT;
 pub(super) use faults::{Faults, Given, WEIGHT_MAX};
+pub(super) use steps::{BESIDE, OP_TIMEOUT as STEP_TIMEOUT, VERBS, WITHIN};
 pub(super) use system::{NODES, NODES_MAX};
 pub(super) use thresholds::Bound;
 pub(super) use workload::{CLIENTS, CLIENTS_MAX, OP_TIMEOUT, RATE, RATE_MAX, Rate};
@@ -25,6 +27,7 @@ use super::suggest;
 use super::tree::Node;
 use super::vocabulary::Vocabulary;
 use super::{scalars, tree};
+use steps::Scripted;
 
 /// The version of the format that this reader knows.
 pub(super) const VERSION: u64 = 1;
@@ -32,6 +35,11 @@ pub(super) const VERSION: u64 = 1;
 pub(super) const WARM_UP: &str = "1s";
 /// See [`WARM_UP`].
 pub(super) const QUIESCE: &str = "5s";
+
+/// What applies in a suite with steps.
+pub(super) const STEPS_WARM_UP: &str = "0s";
+/// See [`STEPS_WARM_UP`].
+pub(super) const STEPS_QUIESCE: &str = "2s";
 
 /// A time with its place.
 #[derive(Clone, Debug)]
@@ -48,16 +56,35 @@ pub(super) fn suite(
     out: &mut Diagnostics,
 ) -> Option<Suite> {
     let mut fields = Fields::of(root, "the suite", out)?;
+    let scripted = steps::scripted(root);
     let version = version(&mut fields, out);
     let name = name(&mut fields, out);
     let system = system::read(&mut fields, sets, vocabulary, out);
-    let workload = workload::read(&mut fields, &system, vocabulary, out);
-    let warm_up = time(&mut fields, "warm-up", Some(WARM_UP), out);
-    let duration = time(&mut fields, "duration", None, out);
-    let faults = faults::read(&mut fields, &system, vocabulary, out);
-    let quiesce = time(&mut fields, "quiesce", Some(QUIESCE), out);
-    let checks = checks::read(&mut fields, &system, workload.entry, vocabulary, out);
-    let thresholds = thresholds::read(&mut fields, faults.given, vocabulary, out);
+    let steps = steps::read(&mut fields, scripted, &system, vocabulary, out);
+    let mut workload = workload::read(&mut fields, scripted, &system, vocabulary, out);
+    let (warm_up, quiesce) = match scripted {
+        Scripted::Yes => (STEPS_WARM_UP, STEPS_QUIESCE),
+        Scripted::No => (WARM_UP, QUIESCE),
+    };
+    let warm_up = time(&mut fields, "warm-up", Some(warm_up), out);
+    let (duration, faults) = match scripted {
+        Scripted::No => {
+            let duration = time(&mut fields, "duration", None, out);
+            (duration, faults::read(&mut fields, &system, vocabulary, out))
+        }
+        Scripted::Yes => {
+            steps::refuse(root, out);
+            fields.take("duration");
+            fields.take("faults");
+            (Some(Timed { ns: 0, place: fields.place().clone() }), Faults::none())
+        }
+    };
+    let quiesce = time(&mut fields, "quiesce", Some(quiesce), out);
+    if let Some(Some(script)) = &steps.value {
+        workload.come_after(script);
+    }
+    let checks = checks::read(&mut fields, scripted, &system, workload.entry, vocabulary, out);
+    let thresholds = thresholds::read(&mut fields, scripted, faults.given, vocabulary, out);
     let expect = checks::expect(&mut fields, checks.as_deref(), vocabulary, out);
     fields.finish(out);
 
@@ -72,7 +99,9 @@ pub(super) fn suite(
         bounds: thresholds.as_deref().unwrap_or_default(),
         vocabulary,
     };
-    feasible::judge(&draft, out);
+    if scripted == Scripted::No {
+        feasible::judge(&draft, out);
+    }
 
     Some(Suite {
         version: version?,
@@ -82,6 +111,7 @@ pub(super) fn suite(
         warm_up_ns: warm_up?.ns,
         duration_ns: duration?.ns,
         faults: faults.value?,
+        script: steps.value?,
         quiesce_ns: quiesce?.ns,
         checks: checks?,
         thresholds: thresholds?.into_iter().map(|bound| bound.threshold).collect(),

@@ -21,9 +21,15 @@ pub(super) struct System<'v> {
     pub(super) value: Option<SystemUse>,
     pub(super) entry: Option<&'v SystemEntry>,
     pub(super) nodes: Option<u16>,
+    pub(super) spares: u16,
 }
 
 impl System<'_> {
+    /// The hosts: nodes, and those that may come later.
+    pub(super) fn hosts(&self) -> Option<u16> {
+        self.nodes.map(|nodes| nodes + self.spares)
+    }
+
     /// What settings of other sections are read against.
     pub(super) fn scope(&self) -> Scope {
         Scope { nodes: self.nodes }
@@ -36,7 +42,7 @@ pub(super) fn read<'v>(
     vocabulary: &'v Vocabulary,
     out: &mut Diagnostics,
 ) -> System<'v> {
-    let mut system = System { value: None, entry: None, nodes: None };
+    let mut system = System { value: None, entry: None, nodes: None, spares: 0 };
     let Some(entry) = suite.require("system", "system: { use: raftkv, nodes: 5 }", out) else {
         return system;
     };
@@ -45,6 +51,8 @@ pub(super) fn read<'v>(
     let used = fields.require("use", "use: raftkv", out);
     system.entry = used.and_then(|used| lookup(&used.value, vocabulary, out));
     system.nodes = nodes(&mut fields, out);
+    let spares = spares(&mut fields, system.nodes, out);
+    system.spares = spares.unwrap_or(0);
     let data = data(&mut fields, out);
     let rules = rules(&mut fields, system.entry, sets, out);
     let Some(known) = system.entry else { return system };
@@ -53,8 +61,9 @@ pub(super) fn read<'v>(
     let (Some(read), Some(nodes), Some(data), Some(rules)) = (read, system.nodes, data, rules) else {
         return system;
     };
+    let Some(spares) = spares else { return system };
     let name = known.entry.name.to_owned();
-    let value = SystemUse { system: name, nodes, data, rules, settings: read.params.clone() };
+    let value = SystemUse { system: name, nodes, spares, data, rules, settings: read.params.clone() };
     match (known.build)(&value.options()) {
         Ok(_) => system.value = Some(value),
         Err(why) => out.push(misfit(&why, &read, &entry.key_place)),
@@ -79,6 +88,20 @@ fn nodes(fields: &mut Fields<'_>, out: &mut Diagnostics) -> Option<u16> {
         Ok(nodes) => u16::try_from(nodes).ok(),
         Err(error) => {
             out.push(malformed(entry.value.place.clone(), "nodes", text, error));
+            None
+        }
+    }
+}
+
+/// Hosts for nodes that come later.
+fn spares(fields: &mut Fields<'_>, nodes: Option<u16>, out: &mut Diagnostics) -> Option<u16> {
+    let Some(entry) = fields.take("spares") else { return Some(0) };
+    let text = &scalar(&entry.value, "a number of hosts", out)?.text;
+    let most = NODES_MAX.saturating_sub(u64::from(nodes.unwrap_or(0)));
+    match scalars::count(text, 0, most) {
+        Ok(spares) => u16::try_from(spares).ok(),
+        Err(error) => {
+            out.push(malformed(entry.value.place.clone(), "spares", text, error));
             None
         }
     }

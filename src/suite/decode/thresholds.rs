@@ -8,6 +8,7 @@ use super::super::tree::{Node, Value};
 use super::super::vocabulary::{MeasureEntry, Unit, Vocabulary};
 use super::super::{scalars, suggest};
 use super::faults::Given;
+use super::steps::Scripted;
 use super::unknown;
 
 /// A threshold with its place.
@@ -21,6 +22,7 @@ const OF_FAULTS: super::super::vocabulary::Ceiling = super::super::vocabulary::C
 
 pub(super) fn read(
     suite: &mut Fields<'_>,
+    scripted: Scripted,
     faults: Given,
     vocabulary: &Vocabulary,
     out: &mut Diagnostics,
@@ -48,7 +50,8 @@ pub(super) fn read(
         }
     }
     for measure in vocabulary.measures.iter().filter(|measure| !given.contains(&measure.name)) {
-        let held = faults == Given::Yes || measure.ceiling != OF_FAULTS;
+        // Where the steps came about, enough has happened.
+        let held = scripted == Scripted::No && (faults == Given::Yes || measure.ceiling != OF_FAULTS);
         if let Some(threshold) =
             measure.default.filter(|_| held).and_then(|text| threshold(text, measure).ok())
         {

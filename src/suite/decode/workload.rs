@@ -1,13 +1,17 @@
 //! `workload:` what the clients do, how many they are, and how fast.
 
+use checker::params::Params;
+
 use super::super::diagnostics::{Diagnostic, Diagnostics, Place};
 use super::super::fields::{Fields, scalar};
-use super::super::model::WorkloadUse;
+use super::super::model::{SCRIPTED, WorkloadUse};
 use super::super::settings::{self, malformed};
 use super::super::vocabulary::{Vocabulary, WorkloadEntry};
 use super::super::{scalars, suggest};
+use super::steps::Scripted;
 use super::system::System;
 use super::{Timed, known, misfit, unknown};
+use crate::script::model::Script;
 
 /// The most clients.
 pub(in super::super) const CLIENTS_MAX: u64 = workloads::CLIENTS_MAX as u64;
@@ -36,14 +40,34 @@ pub(super) struct Workload<'v> {
     pub(super) op_timeout: Option<Timed>,
 }
 
+impl Workload<'_> {
+    /// Gives a choreography without clients what a run has to have.
+    pub(super) fn come_after(&mut self, script: &Script) {
+        if self.value.is_none() && self.entry.is_none() {
+            self.value = Some(WorkloadUse {
+                kind: SCRIPTED.to_owned(),
+                clients: 0,
+                rate: None,
+                op_timeout_ns: script.op_timeout_ns,
+                settings: Params::default(),
+            });
+        }
+    }
+}
+
 pub(super) fn read<'v>(
     suite: &mut Fields<'_>,
+    scripted: Scripted,
     system: &System<'_>,
     vocabulary: &'v Vocabulary,
     out: &mut Diagnostics,
 ) -> Workload<'v> {
     let mut workload = Workload::default();
-    let Some(entry) = suite.require("workload", "workload: { kind: register }", out) else { return workload };
+    let given = match scripted {
+        Scripted::Yes => suite.take("workload"),
+        Scripted::No => suite.require("workload", "workload: { kind: register }", out),
+    };
+    let Some(entry) = given else { return workload };
     let Some(fields) = Fields::of(&entry.value, "`workload`", out) else { return workload };
     let mut fields = fields.at(entry.key_place.clone());
     let kind = fields.require("kind", "kind: register", out);

@@ -6,10 +6,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use checker::params::{Kind, Param, Params, Setting};
+use cluster::order::OrderKind;
 use cluster::system::{Capabilities, System};
 use cluster::systems::SystemOptions;
 use nemesis::fault::{Fault, Needs};
 
+use crate::script::expr::Function;
 use crate::suite::{
     CheckEntry, Entry, Evidence, FaultEntry, RuleBook, RuleEntry, SystemEntry, Vocabulary, measures,
 };
@@ -130,9 +132,11 @@ fn raftkv() -> SystemEntry {
             trace: true,
             edits: true,
             roles: true,
-            orders: &[],
-            starts: false,
+            orders: &[OrderKind::Campaign, OrderKind::Fsync, OrderKind::Failpoint],
+            starts: true,
         },
+        failpoints: &["before_fsync", "mid_apply"],
+        tells: |_| true,
         rules: Some(rules()),
         build: any_system,
     }
@@ -155,6 +159,8 @@ fn etcd() -> SystemEntry {
             orders: &[],
             starts: false,
         },
+        failpoints: &[],
+        tells: |function| function == Function::Role,
         rules: None,
         build: any_system,
     }
