@@ -1,6 +1,6 @@
 //! What is wrong without a cycle: one or two transactions show it.
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use super::anomaly::{Anomaly, Found, Proof};
 use super::explain::{element, list, name};
@@ -15,32 +15,69 @@ pub(super) fn anomalies(transactions: &Transactions, writers: &Writers, versions
             found.entry(one.anomaly).or_insert(one);
         }
     };
+    let mut marks = Marks::new(transactions);
     for (reader, key, seen) in reads(transactions) {
-        note(duplicate(transactions, reader, key, seen));
+        note(duplicate(transactions, (reader, key, seen), &mut marks));
         note(incompatible(transactions, versions, (reader, key, seen)));
         for &one in seen {
-            note(wrong_writer(transactions, writers, (reader, key), one));
+            // Whoever wrote it is the same for every later read of it.
+            if marks.is_new(one) {
+                note(wrong_writer(transactions, writers, (reader, key), one));
+            }
         }
         if let Some(&last) = seen.last() {
             note(intermediate(transactions, writers, (reader, key), last));
         }
     }
+    let mut known = FxHashMap::default();
     for number in 0..transactions.list.len() as u32 {
-        note(internal(transactions, number));
+        note(internal(transactions, number, &mut known));
         note(disordered(transactions, versions, number));
     }
     note(lost_update(transactions));
     found.into_values().collect()
 }
 
+/// What was noticed of each element on the way through the reads: a table, because there may be hundreds of millions of looks.
+struct Marks {
+    /// The last read that showed it, counted from 1.
+    latest: Vec<u32>,
+    /// Whether its writer was looked at.
+    looked: Vec<bool>,
+    read: u32,
+}
+
+impl Marks {
+    fn new(transactions: &Transactions) -> Self {
+        let elements = transactions.elements.len();
+        Marks { latest: vec![0; elements], looked: vec![false; elements], read: 0 }
+    }
+
+    /// The first element that a read shows twice.
+    fn twice(&mut self, seen: &[Element]) -> Option<Element> {
+        self.read += 1;
+        let read = self.read;
+        seen.iter()
+            .find(|element| std::mem::replace(&mut self.latest[element.0 as usize], read) == read)
+            .copied()
+    }
+
+    fn is_new(&mut self, element: Element) -> bool {
+        !std::mem::replace(&mut self.looked[element.0 as usize], true)
+    }
+}
+
 fn words(anomaly: Anomaly, transactions: Vec<u32>, text: String) -> Option<Found> {
     Some(Found { anomaly, transactions, proof: Proof::Words(text) })
 }
 
-fn duplicate(transactions: &Transactions, reader: u32, key: u32, seen: &[Element]) -> Option<Found> {
-    let mut known = FxHashSet::default();
-    let twice = seen.iter().find(|element| !known.insert(**element))?;
-    let text = format!("a read of {} shows {} twice", name(transactions, key), element(transactions, *twice));
+fn duplicate(
+    transactions: &Transactions,
+    (reader, key, seen): (u32, u32, &[Element]),
+    marks: &mut Marks,
+) -> Option<Found> {
+    let twice = marks.twice(seen)?;
+    let text = format!("a read of {} shows {} twice", name(transactions, key), element(transactions, twice));
     words(Anomaly::DuplicateElements, vec![reader], text)
 }
 
@@ -69,14 +106,11 @@ fn wrong_writer(
     (reader, key): (u32, u32),
     seen: Element,
 ) -> Option<Found> {
-    let (name, value) = (name(transactions, key), element(transactions, seen));
+    let shows = || format!("a read of {} shows {}", name(transactions, key), element(transactions, seen));
     match writers.of_element(seen) {
-        None => {
-            let text = format!("a read of {name} shows {value}, which nobody appended");
-            words(Anomaly::GarbageRead, vec![reader], text)
-        }
+        None => words(Anomaly::GarbageRead, vec![reader], format!("{}, which nobody appended", shows())),
         Some(writer) if transactions.list[writer.transaction as usize].fate == Fate::Aborted => {
-            let text = format!("a read of {name} shows {value}, whose transaction was aborted");
+            let text = format!("{}, whose transaction was aborted", shows());
             words(Anomaly::G1a, vec![writer.transaction, reader], text)
         }
         Some(_) => None,
@@ -103,42 +137,53 @@ fn intermediate(
 }
 
 /// What a transaction knows of a list from its own earlier steps.
-enum Known {
-    /// It read or built the whole list.
-    Whole(Vec<Element>),
-    /// It appended these and has not read it.
-    Tail(Vec<Element>),
+#[derive(Default)]
+struct Known<'t> {
+    /// What it last read.
+    read: Option<&'t [Element]>,
+    /// What it appended since.
+    appended: Vec<Element>,
 }
 
-fn internal(transactions: &Transactions, number: u32) -> Option<Found> {
+impl Known<'_> {
+    fn allows(&self, seen: &[Element]) -> bool {
+        match (self.read, seen.strip_suffix(&self.appended[..])) {
+            (_, None) => false,
+            (None, Some(_)) => true,
+            (Some(read), Some(before)) => read == before,
+        }
+    }
+}
+
+/// `known` is scratch memory.
+fn internal<'t>(
+    transactions: &'t Transactions,
+    number: u32,
+    known: &mut FxHashMap<u32, Known<'t>>,
+) -> Option<Found> {
     let transaction = &transactions.list[number as usize];
     if transaction.fate != Fate::Committed {
         return None;
     }
-    let mut known: FxHashMap<u32, Known> = FxHashMap::default();
+    known.clear();
     for step in &transaction.steps {
         match step {
             Step::Append(element) => {
-                match known.entry(transactions.key_of(*element)).or_insert(Known::Tail(Vec::new())) {
-                    Known::Whole(elements) | Known::Tail(elements) => elements.push(*element),
-                }
+                known.entry(transactions.key_of(*element)).or_default().appended.push(*element);
             }
             Step::Read { key, seen: Some(seen) } => {
-                let (fits, expected) = match known.get(key) {
-                    None => (true, &[][..]),
-                    Some(Known::Whole(elements)) => (elements[..] == seen[..], &elements[..]),
-                    Some(Known::Tail(elements)) => (seen.ends_with(elements), &elements[..]),
-                };
-                if !fits {
+                let of_key = known.entry(*key).or_default();
+                if !of_key.allows(seen) {
+                    let expected = [of_key.read.unwrap_or_default(), &of_key.appended].concat();
                     let text = format!(
                         "it read {} as {} although its own steps before say {}",
                         name(transactions, *key),
                         list(transactions, seen),
-                        list(transactions, expected)
+                        list(transactions, &expected)
                     );
                     return words(Anomaly::Internal, vec![number], text);
                 }
-                known.insert(*key, Known::Whole(seen.to_vec()));
+                *of_key = Known { read: Some(seen), appended: Vec::new() };
             }
             Step::Read { seen: None, .. } => {}
         }
