@@ -115,19 +115,42 @@ impl<'a> Reader<'a> {
     }
 
     /// Skips white space, commas, comments and discarded values.
+    #[inline]
     pub(crate) fn blank(&mut self) -> Result<(), FormatError> {
         while let Some(byte) = self.peek() {
             match byte {
                 b' ' | b'\t' | b'\r' | b'\n' | b',' | 0x0c => self.at += 1,
                 b';' => self.at += self.text[self.at..].iter().take_while(|&&b| b != b'\n').count(),
-                b'#' if self.peek_at(1) == Some(b'_') => {
-                    self.at += 2;
-                    self.value()?;
-                }
+                b'#' if self.peek_at(1) == Some(b'_') => self.discard()?,
                 _ => break,
             }
         }
         Ok(())
+    }
+
+    #[cold]
+    fn discard(&mut self) -> Result<(), FormatError> {
+        self.at += 2;
+        self.deeper(|reader| {
+            reader.blank()?;
+            reader.value()
+        })?;
+        Ok(())
+    }
+
+    /// Reads something that lies within something else. After an error nothing more is read, so the depth need not be right.
+    #[inline]
+    fn deeper<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, FormatError>,
+    ) -> Result<T, FormatError> {
+        if self.depth == DEPTH {
+            return self.error("nested too deeply");
+        }
+        self.depth += 1;
+        let value = read(self)?;
+        self.depth -= 1;
+        Ok(value)
     }
 
     /// The next value, as an entry of a history if it is a map, tagged or not. There has to be one, and it lies in no other.
@@ -163,33 +186,40 @@ impl<'a> Reader<'a> {
             if self.leave(b'}') {
                 return Ok(entry);
             }
-            let key = self.value()?;
+            let field = self.field()?;
             self.blank()?;
             if self.leave(b'}') {
                 return Err(FormatError::at(self.text, start, "a map with a key that has no value"));
             }
             let value = self.value()?;
-            if let Edn::Keyword(name) = key
-                && let Some(field) = Field::of(name)
-            {
+            if let Some(field) = field {
                 entry.put(field, value);
             }
         }
     }
 
-    /// The value that comes next. After an error nothing more is read, so the depth counts only on the way that succeeds.
-    fn value(&mut self) -> Result<Edn<'a>, FormatError> {
-        if self.depth == DEPTH {
-            return self.error("nested too deeply");
+    /// The field that a key names; nothing for any other key.
+    fn field(&mut self) -> Result<Option<Field>, FormatError> {
+        let rest = &self.text[self.at..];
+        if rest.first() == Some(&b':')
+            && let Some(length) = rest[1..].iter().position(|&byte| ENDS[byte as usize])
+            && let Some(field) = Field::of(&rest[1..][..length])
+        {
+            self.at += 1 + length;
+            return Ok(Some(field));
         }
-        self.depth += 1;
-        let value = self.value_here()?;
-        self.depth -= 1;
-        Ok(value)
+        match self.value()? {
+            Edn::Keyword(name) => Ok(Field::of(name.as_bytes())),
+            _ => Ok(None),
+        }
+    }
+
+    /// The value that begins here; there is nothing to be skipped before it.
+    fn value(&mut self) -> Result<Edn<'a>, FormatError> {
+        self.deeper(Self::value_here)
     }
 
     fn value_here(&mut self) -> Result<Edn<'a>, FormatError> {
-        self.blank()?;
         match self.peek() {
             None => self.error("the text ends in the middle of a value"),
             Some(b'[') => self.items(b']').map(Edn::List),
@@ -205,6 +235,7 @@ impl<'a> Reader<'a> {
                     // A tag: `#jepsen.history.Op{...}`.
                     self.at += 1;
                     self.word()?;
+                    self.blank()?;
                     self.value()
                 }
             },

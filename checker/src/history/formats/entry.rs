@@ -25,16 +25,16 @@ pub(crate) enum Field {
 
 impl Field {
     /// The field of this name.
-    pub(crate) fn of(name: &str) -> Option<Field> {
+    pub(crate) fn of(name: &[u8]) -> Option<Field> {
         Some(match name {
-            "process" => Field::Process,
-            "type" => Field::Type,
-            "f" => Field::Function,
-            "value" => Field::Value,
-            "time" => Field::Time,
-            "key" => Field::Key,
-            "node" => Field::Node,
-            "error" => Field::Error,
+            b"process" => Field::Process,
+            b"type" => Field::Type,
+            b"f" => Field::Function,
+            b"value" => Field::Value,
+            b"time" => Field::Time,
+            b"key" => Field::Key,
+            b"node" => Field::Node,
+            b"error" => Field::Error,
             _ => return None,
         })
     }

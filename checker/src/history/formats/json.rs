@@ -86,7 +86,7 @@ fn entry<'a>(value: serde_json::Value) -> Entry<'a> {
     let serde_json::Value::Object(fields) = value else { return Entry::default() };
     let mut entry = Entry::map();
     for (name, value) in fields {
-        if let Some(field) = Field::of(&name) {
+        if let Some(field) = Field::of(name.as_bytes()) {
             entry.put(field, edn(value));
         }
     }
