@@ -230,7 +230,9 @@ fn damage_has_a_file_a_line_and_a_column() {
     let header = "{\"format\":\"raftcheck-history\",\"version\":1}\n";
     judge("h.jsonl", &format!("{header}{{\"t\":x}}\n{{}}\n"), &[]).exits(USAGE).complains("h.jsonl:2:");
     judge("h.txt", "hello\n", &[]).exits(USAGE).complains("h.txt:1:1: ");
-    judge("h.txt", "", &[]).exits(USAGE).complains("--input-format");
+    judge("h.txt", "", &[]).exits(USAGE).complains("this is empty").complains("--input-format");
+    judge("h.gz", "\u{1f}", &[]).exits(USAGE).complains("like no history");
+    judge("test.jepsen", "JEPSEN\0\0", &[]).exits(USAGE).complains("history.edn beside it");
     judge("h.txt", "hello\n", &["--input-format", "jepsen"]).exits(USAGE).complains("h.txt:1:1: ");
     judge("h.edn", STALE, &["--timeout", "60"]).exits(USAGE).complains("unit");
     let cut = format!(

@@ -11,7 +11,7 @@ use checker::history::{History, Key, ProcessId, Tally, Value};
 use checker::linearizability::{self, FailedCas};
 use checker::verdict::{Budget, Evidence, Verdict};
 
-use super::input::Input;
+use super::input::{self, Input};
 use super::options::Options;
 use super::picture::{self, About};
 use super::show::{self, Shown};
@@ -75,12 +75,9 @@ fn check(file: &Path, options: &Options) -> Result<Shown, String> {
     if options.consistency.is_some() {
         return Err(format!("{name}: --consistency is for transactions (:txn), and this history has none"));
     }
-    let format = options.format(formats::detect(&input.head)).ok_or_else(|| {
-        format!(
-            "{name}:1:1: this begins like no history that raftcheck knows (its own, Jepsen's, Knossos' or Porcupine's); \
-             if it is one, name it with --input-format"
-        )
-    })?;
+    let format = options
+        .format(formats::detect(&input.head))
+        .ok_or_else(|| format!("{name}:1:1: {}", input::strange(&input.head)))?;
     let reading = options.reading(format);
     let mut recorded = formats::read_from(format, &mut input.into_text(), &reading)
         .map_err(|error| unreadable(&name, &error))?;

@@ -42,6 +42,22 @@ impl Input {
     }
 }
 
+/// Why a text that begins like this is not taken for a history, and what may help.
+pub(super) fn strange(head: &[u8]) -> &'static str {
+    match head {
+        [] => "this is empty; if it is a history without operations, name its format with --input-format",
+        [0x1f, 0x8b, ..] => "this is compressed: zcat FILE | raftcheck check -",
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => "this is compressed: zstdcat FILE | raftcheck check -",
+        _ if head.starts_with(b"JEPSEN") => {
+            "this is Jepsen's binary file of a test; its history is in the history.edn beside it"
+        }
+        _ => {
+            "this begins like no history that raftcheck knows (its own, Jepsen's, Knossos' or Porcupine's); if it is one, \
+             name it with --input-format"
+        }
+    }
+}
+
 /// The files of a Jepsen test directory that hold its history, the better one first.
 const JEPSEN: [&str; 2] = ["history.edn", "history.txt"];
 
