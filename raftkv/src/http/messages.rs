@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `{"arm":{"action":"hold","kinds":["append_entries"],"from":"n1","term":3,"index":7,"skip":0,"count":2}}` | from now on; `action` is `hold`, `drop`, `duplicate`, `record` or `{"delay":50}` in milliseconds |
 //! | `{"disarm":{"kinds":["append_entries"]}}`, `{"disarm":null}` | forgets the rules with exactly this filter, or all; what is held stays |
-//! | `{"release":{"from":"n1","count":1}}` | lets held messages through, in order |
+//! | `{"release":{"from":"n1","count":1}}` | lets held messages through, in order; they count as recorded |
 //! | `{"discard":{}}` | loses them |
 //! | `{"replay":{}}` | lets copies of recorded ones arrive again |
 //! | `{"clear":{}}` | forgets rules and records, and lets through what is held |
@@ -52,13 +52,20 @@ pub(super) fn status(gate: &Gate) -> Json {
         "held": seen(&state.held),
         "recorded": seen(&state.recorded),
         "late": state.late,
-        "rules": state.rules,
+        "rules": state.rules.iter().map(rule).collect::<Vec<_>>(),
         "total_held": state.totals.held,
         "total_dropped": state.totals.dropped,
         "total_repeated": state.totals.repeated,
         "total_delayed": state.totals.delayed,
         "total_overflowed": state.totals.overflowed,
     })
+}
+
+/// A rule in force: its filter, and to how many messages it was done.
+fn rule((rule, done): &(Rule, u64)) -> Json {
+    let Filter { kinds, from, term, index } = &rule.filter;
+    let from = from.map(|from| from.to_string());
+    json!({ "kinds": kinds, "from": from, "term": term, "index": index, "done": done })
 }
 
 fn message(seen: &Seen) -> Json {
@@ -208,7 +215,7 @@ mod tests {
             r#"{"arm":{"action":"hold","count":0}}"#,
             r#"{"arm":{"action":"hold","share_ppm":1000001}}"#,
             r#"{"arm":{"action":{"delay":60001}}}"#,
-            r#"{"arm":{"action":"hold","from":"1"}}"#,
+            r#"{"arm":{"action":"hold","from":"1x"}}"#,
             r#"{"release":{"cuont":1}}"#,
             r#"{"clear":{"all":true}}"#,
         ] {

@@ -41,8 +41,10 @@ pub enum Kind {
     RequestVote,
     /// A [`Message::VoteReply`] to that.
     VoteReply,
-    /// [`Message::AppendEntries`], with entries or as a probe without.
+    /// [`Message::AppendEntries`] with entries.
     AppendEntries,
+    /// [`Message::AppendEntries`] without, which asks whether the logs agree.
+    Probe,
     /// [`Message::AppendReply`].
     AppendReply,
     /// [`Message::Heartbeat`].
@@ -128,7 +130,7 @@ pub enum Order {
     Arm(Rule),
     /// Forget the rules with exactly this filter, or all.
     Disarm(Option<Filter>),
-    /// Let the first so many held ones that match through, or all of them.
+    /// Let the first so many held ones that match through, or all of them. They are recorded.
     Release(Filter, Option<u64>),
     /// Lose them instead.
     Discard(Filter, Option<u64>),
@@ -162,8 +164,8 @@ pub struct State {
     pub recorded: Vec<Seen>,
     /// How many are late now.
     pub late: u64,
-    /// How many rules there are.
-    pub rules: usize,
+    /// The rules in force, and to how many messages each was done.
+    pub rules: Vec<(Rule, u64)>,
     /// Counts.
     pub totals: Totals,
 }
@@ -192,7 +194,10 @@ struct Kept {
 
 struct Armed {
     rule: Rule,
+    /// How many messages matched it.
     hits: u64,
+    /// To how many of them it was done.
+    done: u64,
 }
 
 /// What becomes of one message.
@@ -239,7 +244,7 @@ impl Gate {
         let concerned = match order {
             Order::Arm(rule) => {
                 tracing::info!("gate: {rule:?}");
-                kept.rules.push(Armed { rule, hits: 0 });
+                kept.rules.push(Armed { rule, hits: 0, done: 0 });
                 1
             }
             Order::Disarm(filter) => {
@@ -249,6 +254,7 @@ impl Gate {
             }
             Order::Release(filter, count) => {
                 let released = some_of(kept.take(&filter, count), "held message matches")?;
+                released.iter().for_each(|(seen, message)| kept.record(*seen, message));
                 self.pass_all(released)
             }
             Order::Discard(filter, count) => {
@@ -280,7 +286,7 @@ impl Gate {
             held: kept.held.iter().map(|(seen, _)| *seen).collect(),
             recorded: kept.recorded.iter().map(|(seen, _)| *seen).collect(),
             late: kept.late,
-            rules: kept.rules.len(),
+            rules: kept.rules.iter().map(|armed| (armed.rule.clone(), armed.done)).collect(),
             totals: kept.totals,
         }
     }
@@ -344,11 +350,13 @@ impl Kept {
         if hit <= rule.skip {
             return Verdict::Pass;
         }
+        // Of the same messages in the same order it is always the same ones.
+        let is_meant = mixed(hit) % 1_000_000 < u64::from(rule.share_ppm);
+        armed.done += u64::from(is_meant);
         if rule.count.is_some_and(|count| hit >= rule.skip.saturating_add(count)) {
             self.rules.remove(position);
         }
-        // Of the same messages in the same order it is always the same ones.
-        if mixed(hit) % 1_000_000 >= u64::from(rule.share_ppm) {
+        if !is_meant {
             return Verdict::Pass;
         }
         match rule.action {
@@ -363,12 +371,7 @@ impl Kept {
             }
             Action::Delay(by) => self.delay(by),
             Action::Record => {
-                if self.has_room_for(message) {
-                    self.bytes += size(message);
-                    self.recorded.push((seen, message.clone()));
-                } else {
-                    self.totals.overflowed += 1;
-                }
+                self.record(seen, message);
                 Verdict::Pass
             }
         }
@@ -384,6 +387,15 @@ impl Kept {
             self.totals.overflowed += 1;
         }
         Verdict::Gone
+    }
+
+    fn record(&mut self, seen: Seen, message: &Message) {
+        if self.has_room_for(message) {
+            self.bytes += size(message);
+            self.recorded.push((seen, message.clone()));
+        } else {
+            self.totals.overflowed += 1;
+        }
     }
 
     fn delay(&mut self, by: Duration) -> Verdict {
@@ -452,6 +464,7 @@ impl Seen {
                 Ballot::PreVote => Kind::PreVoteReply,
                 Ballot::Vote => Kind::VoteReply,
             },
+            Message::AppendEntries(append) if append.entries.is_empty() => Kind::Probe,
             Message::AppendEntries(_) => Kind::AppendEntries,
             Message::AppendReply(_) => Kind::AppendReply,
             Message::Heartbeat(_) => Kind::Heartbeat,

@@ -50,6 +50,9 @@ fn what_is_held_comes_out_in_order_or_not_at_all() {
     assert_eq!((rounds(&arrived), gate.state().held.len()), (vec![], 6));
     assert_eq!(gate.order(Order::Release(kinds(&[Kind::Heartbeat]), Some(2))), Ok(2));
     assert_eq!(rounds(&arrived), [1, 2]);
+    // What was released can come again.
+    assert_eq!(gate.order(Order::Replay(Filter::default(), Some(1))), Ok(1));
+    assert_eq!(rounds(&arrived), [1]);
     assert_eq!(gate.order(Order::Discard(Filter::default(), Some(1))), Ok(1));
     let other = Filter { from: Some(N2), ..Filter::default() };
     assert_eq!(gate.order(Order::Release(other, None)), Err("no held message matches".into()));
@@ -61,8 +64,8 @@ fn what_is_held_comes_out_in_order_or_not_at_all() {
     assert_eq!(gate.order(Order::Clear), Ok(3));
     assert_eq!(rounds(&arrived), [4, 5, 6]);
     let state = gate.state();
-    let totals = Totals { held: 6, dropped: 1, ..Totals::default() };
-    assert_eq!((state.held.len(), state.rules, state.totals), (0, 0, totals));
+    let totals = Totals { held: 6, dropped: 1, repeated: 1, ..Totals::default() };
+    assert_eq!((state.held.len(), state.rules.len(), state.totals), (0, 0, totals));
 }
 
 #[test]
@@ -78,7 +81,7 @@ fn a_rule_counts_what_matches_it() {
     gate.order(Order::Arm(drop)).unwrap();
     (1..=8).for_each(|round| assert!(gate.arrive(N1, heartbeat(round))));
     assert_eq!(rounds(&arrived), [1, 2, 6, 7, 8]);
-    assert_eq!((gate.state().rules, gate.state().totals.dropped), (0, 3));
+    assert_eq!((gate.state().rules.len(), gate.state().totals.dropped), (0, 3));
 }
 
 #[test]
@@ -103,6 +106,7 @@ fn filters_look_at_type_sender_term_and_entries() {
     let grant = |ballot| Message::VoteReply(VoteReply { term: 3, ballot, granted: true });
     assert_eq!(Seen::of(N1, &grant(Ballot::PreVote)).kind, Kind::PreVoteReply);
     assert_eq!(Seen::of(N1, &grant(Ballot::Vote)).kind, Kind::VoteReply);
+    assert_eq!(Seen::of(N1, &append(3, 6, 0)).kind, Kind::Probe);
 }
 
 #[test]
@@ -147,6 +151,10 @@ fn a_share_is_met_and_is_the_same_every_time() {
     // Five standard deviations around three quarters.
     assert!((2863..=3137).contains(&passed.len()), "{}", passed.len());
     assert_eq!(passed, dropped());
+    let (gate, _arrived) = gate();
+    gate.order(rule(Action::Drop, Filter::default())).unwrap();
+    (1..=3).for_each(|round| assert!(gate.arrive(N1, heartbeat(round))));
+    assert_eq!(gate.state().rules[0].1, 3, "to how many it was done");
 }
 
 #[test]
