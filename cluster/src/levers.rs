@@ -12,7 +12,7 @@ use crate::disk::{DiskEdit, DiskState, DiskTrouble};
 use crate::edit::{DataEdit, FileEdit};
 use crate::order::Order;
 use crate::start::{StartAs, StartOutcome};
-use crate::system::{BoxFuture, NodeId};
+use crate::system::{BoxFuture, NodeId, View};
 
 /// An end of a link: a node's host, or the host that all clients live on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -67,6 +67,25 @@ pub struct Shaping {
     pub corrupt_ppm: u32,
     /// How much the line carries, in kilobits a second; 0: any amount.
     pub rate_kbit: u32,
+    /// How long the line is dead, in milliseconds, again and again; 0: never.
+    pub down_ms: u32,
+    /// How long it lives between two deaths, in milliseconds. It begins with a life, at its first frame.
+    pub up_ms: u32,
+    /// What happens to TCP connections that were there before the rule of the link was set, the last time that it changed.
+    pub connections: Connections,
+}
+
+/// What happens to the TCP connections that were there before a rule. New ones pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Connections {
+    /// They go on.
+    #[default]
+    Pass,
+    /// Nothing of them gets through, and neither end is told.
+    Stall,
+    /// The next segment of each is answered with a reset to both ends, as by a firewall that has lost its table.
+    Reset,
 }
 
 impl Shaping {
@@ -91,6 +110,13 @@ impl Shaping {
             reorder_ppm: either(self.reorder_ppm, other.reorder_ppm),
             corrupt_ppm: either(self.corrupt_ppm, other.corrupt_ppm),
             rate_kbit: slower,
+            down_ms: self.down_ms.max(other.down_ms),
+            up_ms: match (self.down_ms, other.down_ms) {
+                (0, _) => other.up_ms,
+                (_, 0) => self.up_ms,
+                _ => self.up_ms.min(other.up_ms),
+            },
+            connections: self.connections.max(other.connections),
         }
     }
 }
@@ -111,6 +137,8 @@ pub struct LinkStats {
     pub reordered: u64,
     /// ... how many were changed.
     pub corrupted: u64,
+    /// Of those that were dropped: how many were answered with resets to both ends of their connection.
+    pub reset: u64,
 }
 
 /// A signal that a fault sends to the whole process group of a node.
@@ -204,6 +232,12 @@ pub trait Levers: Send + Sync {
 
     /// Edits the files of a node that is down and returns the proof that it did something.
     fn edit(&self, node: NodeId, edit: FileEdit) -> BoxFuture<'_, Result<String, LeverError>>;
+
+    /// What a node says of itself; `None` if it does not answer within `timeout`, or cannot be asked.
+    fn look(&self, node: NodeId, timeout: Duration) -> BoxFuture<'_, Option<View>> {
+        let _ = (node, timeout);
+        Box::pin(async { None })
+    }
 
     /// Asks a running node for something that it offers to its operators, and returns what it answered.
     fn order(&self, node: NodeId, order: Order) -> BoxFuture<'_, Result<String, LeverError>>;

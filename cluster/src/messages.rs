@@ -21,7 +21,7 @@ pub enum MessageOrder {
         /// The filter, exactly as it was armed.
         filter: Option<MessageFilter>,
     },
-    /// Let held messages that match through, in the order in which they came.
+    /// Let held messages that match through, in the order in which they came. They count as recorded from then on.
     Release(MessagePick),
     /// Drop held messages that match, the oldest first.
     Discard(MessagePick),
@@ -136,9 +136,11 @@ kinds! {
     RequestVote = "request_vote",
     /// The answer to that.
     VoteReply = "vote_reply",
-    /// A leader sends entries, or asks with none whether the logs agree.
+    /// A leader sends entries.
     AppendEntries = "append_entries",
-    /// The answer to that.
+    /// A leader asks, without entries, whether the logs agree.
+    Probe = "probe",
+    /// The answer to either.
     AppendReply = "append_reply",
     /// A leader's sign of life, which also tells how far the log is committed and confirms reads.
     Heartbeat = "heartbeat",
@@ -184,8 +186,8 @@ pub struct MessageState {
     pub recorded: Vec<MessageSeen>,
     /// How many are late at the moment.
     pub late: u64,
-    /// How many rules there are.
-    pub rules: u64,
+    /// The rules in force.
+    pub rules: Vec<RuleState>,
     /// How many were ever held.
     pub total_held: u64,
     /// How many were dropped by a rule or an order.
@@ -194,8 +196,18 @@ pub struct MessageState {
     pub total_repeated: u64,
     /// How many were made late.
     pub total_delayed: u64,
-    /// How many could not be held or recorded, because too much was, and passed.
+    /// How many were lost because too much was held or late already, or passed without a record because too much was
+    /// recorded.
     pub total_overflowed: u64,
+}
+
+/// A rule in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleState {
+    /// Which messages it is about.
+    pub filter: MessageFilter,
+    /// To how many of them it was done.
+    pub done: u64,
 }
 
 impl MessageFilter {

@@ -15,6 +15,7 @@ use cluster::client::Place;
 use cluster::cluster::{Answered, Cluster, ClusterOptions, Medium};
 use cluster::edit::{DataEdit, FileEdit, SeedEntry};
 use cluster::levers::{LeverError, Levers, NodeSignal, ProcessState};
+use cluster::messages::{MessageAction, MessageFilter, MessageKind, MessageOrder, MessagePick, MessageRule};
 use cluster::order::{Belief, Elections, Failpoint, FailpointAction, Fsync, MemberChange, Order, Part};
 use cluster::start::{StartAs, StartOutcome, Twin, TwinData};
 use cluster::system::{Direct, NodeId, ReadMode, Role, View};
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Scene { name: "a_start_of_its_own_is_kept_or_refused", play: Play::Inside(starts) },
         Scene { name: "two_processes_take_themselves_for_one_node", play: Play::Inside(twins) },
         Scene { name: "what_a_stopped_node_has_stored_is_changed", play: Play::Inside(edits) },
+        Scene { name: "messages_wait_at_the_gate_and_outlive_their_sender", play: Play::Inside(messages) },
         Scene { name: "a_client_of_one_node_goes_nowhere_else", play: Play::Inside(direct_clients) },
     ])
 }
@@ -251,7 +253,10 @@ fn starts(directory: &Path) {
 
         cluster.edit_data(N3, DataEdit::Wipe).await.unwrap();
         let empty = cluster.start_as(N3, StartAs::default(), PATIENCE).await.unwrap();
-        assert!(matches!(&empty, StartOutcome::Refused { said, .. } if said.contains("empty")), "{empty:?}");
+        assert!(
+            matches!(&empty, StartOutcome::Refused { said, .. } if said.contains("holds no data")),
+            "{empty:?}"
+        );
         let announced = StartAs { bootstrap: cluster::system::Bootstrap::Announced, ..StartAs::default() };
         assert_eq!(cluster.start_as(N3, announced, PATIENCE).await, Ok(StartOutcome::Answers));
     });
@@ -322,6 +327,70 @@ fn edits(directory: &Path) {
             matches!(&swapped, StartOutcome::Refused { said, .. } if said.contains(expected)),
             "it is told whose directory that is: {swapped:?}"
         );
+    });
+}
+
+fn messages(directory: &Path) {
+    block_on(async {
+        let rules = [("check_quorum", "off"), ("leader_stickiness", "off")];
+        let Some((cluster, _exits)) = manual(directory, &rules).await else { return };
+        let gate = |order| Order::Messages(order);
+        let filter = |kinds: &[MessageKind], from| MessageFilter {
+            kinds: kinds.to_vec(),
+            from: Some(from),
+            ..MessageFilter::default()
+        };
+        let pick = |filter: &MessageFilter, count| MessagePick { filter: filter.clone(), count };
+
+        // The votes for n1 wait: it has a majority only when one of them is let through.
+        for voter in [N2, N3] {
+            let hold = MessageRule::new(MessageAction::Hold, filter(&[MessageKind::VoteReply], voter));
+            tell(&cluster, N1, gate(MessageOrder::Arm(hold))).await;
+        }
+        tell(&cluster, N1, Order::Campaign).await;
+        let held = |view: &View| view.messages.as_ref().map_or(0, |messages| messages.held.len());
+        let candidate = until(&cluster, N1, "both votes are held", |view| held(view) == 2).await;
+        assert_eq!(candidate.role, Some(Role::Candidate));
+        let from_n3 = filter(&[MessageKind::VoteReply], N3);
+        tell(&cluster, N1, gate(MessageOrder::Release(pick(&from_n3, Some(1))))).await;
+        let leader = until(&cluster, N1, "leads", |view| view.role == Some(Role::Leader)).await;
+        assert_eq!(held(&leader), 1, "the other vote still waits");
+        let again = cluster.order(N1, gate(MessageOrder::Release(pick(&from_n3, None)))).await;
+        assert!(matches!(again, Err(LeverError::WrongState(_))), "{again:?}");
+        tell(&cluster, N1, gate(MessageOrder::Clear)).await;
+
+        // Entries for n3 outlive their leader, and are then those of a leader of the past.
+        let appends = filter(&[MessageKind::AppendEntries], N1);
+        let hold = MessageRule { count: Some(1), ..MessageRule::new(MessageAction::Hold, appends.clone()) };
+        tell(&cluster, N3, gate(MessageOrder::Arm(hold))).await;
+        assert_eq!(call(&cluster, N1, &write("x", 1), ReadMode::ByRules).await, Outcome::Ok(Reply::Done));
+        until(&cluster, N3, "an append is held", |view| held(view) == 1).await;
+        cluster.signal(N1, NodeSignal::Kill).await.unwrap();
+        elect(&cluster, N2).await;
+        let before = until(&cluster, N3, "follows n2", |view| {
+            view.leader == Some(N2) && view.last_log_index == view.commit_index
+        })
+        .await;
+        tell(&cluster, N3, gate(MessageOrder::Release(pick(&appends, None)))).await;
+        let after = until(&cluster, N3, "nothing is held", |view| held(view) == 0).await;
+        assert_eq!((after.term, after.leader), (before.term, before.leader), "an old term moves nobody");
+        let again = tell(&cluster, N3, gate(MessageOrder::Replay(pick(&appends, None)))).await;
+        assert!(again.contains("messages 1"), "{again}");
+
+        // What is dropped is repeated by the leader, and counted.
+        let acks = filter(&[MessageKind::AppendReply], N3);
+        let drop = MessageRule { count: Some(2), ..MessageRule::new(MessageAction::Drop, acks) };
+        tell(&cluster, N2, gate(MessageOrder::Arm(drop))).await;
+        for value in 2..5 {
+            let written = call(&cluster, N2, &write("x", value), ReadMode::ByRules).await;
+            assert!(matches!(written, Outcome::Ok(_) | Outcome::Unknown(_)), "{written:?}");
+        }
+        let view = until(&cluster, N2, "n3 matches all the same", |view| {
+            let known = view.progress.iter().flatten().find(|one| one.node == N3);
+            known.map(|one| one.match_index) == view.last_log_index
+        })
+        .await;
+        assert_eq!(view.messages.unwrap().total_dropped, 2);
     });
 }
 

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use cluster::hosts::{CLIENTS, CONTROL, Hosts, node_address};
-use cluster::levers::{Endpoint, Link, LinkRule, LinkStats, Shaping};
+use cluster::levers::{Connections, Endpoint, Link, LinkRule, LinkStats, Shaping};
 use cluster::switch::{Switch, SwitchTroubles};
 use cluster::system::NodeId;
 
@@ -33,6 +33,11 @@ fn main() -> ExitCode {
             play: Play::Inside(a_slow_line_carries_what_it_says),
         },
         Scene { name: "healing_delivers_what_waits", play: Play::Inside(healing_delivers_what_waits) },
+        Scene {
+            name: "old_connections_are_reset_and_new_ones_pass",
+            play: Play::Inside(connections_are_reset),
+        },
+        Scene { name: "old_connections_stall_and_new_ones_pass", play: Play::Inside(connections_stall) },
         Scene { name: "networks_follow_one_another", play: Play::Inside(networks_follow_one_another) },
     ])
 }
@@ -64,6 +69,68 @@ impl Network {
     fn stats(&self, from: u16, to: u16) -> LinkStats {
         self.switch.link(Link { from: node(from), to: node(to) }).1
     }
+}
+
+/// A TCP connection from n1 to n2, which says one byte each way first.
+fn connection(network: &Network, listener: &TcpListener) -> (TcpStream, TcpStream) {
+    let to = listener.local_addr().unwrap();
+    let mut near =
+        network.hosts.node(NodeId(1)).unwrap().run(|| TcpStream::connect(to)).expect("it connects");
+    let (mut far, _) = listener.accept().unwrap();
+    near.write_all(&[1]).unwrap();
+    far.read_exact(&mut [0]).unwrap();
+    far.write_all(&[1]).unwrap();
+    near.read_exact(&mut [0]).unwrap();
+    (near, far)
+}
+
+fn listener(network: &Network) -> TcpListener {
+    let to = SocketAddr::from((node_address(NodeId(2)), 8000));
+    network.hosts.node(NodeId(2)).unwrap().run(|| TcpListener::bind(to)).expect("a listener")
+}
+
+fn only_old(connections: Connections) -> LinkRule {
+    LinkRule::Shape(Shaping { connections, ..Shaping::default() })
+}
+
+const BOTH_WAYS: [(u16, u16); 2] = [(1, 2), (2, 1)];
+
+fn connections_are_reset(_: &Path) {
+    let network = network(2);
+    let listener = listener(&network);
+    let (mut near, mut far) = connection(&network, &listener);
+    let links = BOTH_WAYS.map(|(from, to)| (node(from), node(to)));
+    network.cut(&links, only_old(Connections::Reset));
+    // Nobody is told before somebody speaks.
+    near.write_all(&[2]).unwrap();
+    for end in [&mut near, &mut far] {
+        end.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let error = end.read(&mut [0]).expect_err("it is reset");
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    }
+    let stats = network.stats(1, 2);
+    // An acknowledgement that was delayed may have been answered as well.
+    assert!(stats.reset >= 1 && stats.dropped >= stats.reset, "{stats:?}");
+    // A new one is left alone.
+    connection(&network, &listener);
+}
+
+fn connections_stall(_: &Path) {
+    let network = network(2);
+    let listener = listener(&network);
+    let (mut near, mut far) = connection(&network, &listener);
+    let links = BOTH_WAYS.map(|(from, to)| (node(from), node(to)));
+    network.cut(&links, only_old(Connections::Stall));
+    near.write_all(&[2]).unwrap();
+    far.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    let error = far.read(&mut [0]).expect_err("nothing arrives");
+    assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "and nobody is told");
+    connection(&network, &listener);
+    let stats = network.stats(1, 2);
+    assert!(stats.dropped >= 1 && stats.reset == 0, "{stats:?}");
+    network.cut(&links, LinkRule::Pass);
+    far.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    far.read_exact(&mut [0]).expect("TCP sends it again");
 }
 
 /// Numbered datagrams from one socket to the other: the numbers as they arrive, each with its time since it was sent.

@@ -8,7 +8,7 @@ use crate::edit::{DataEdit, FileEdit};
 use crate::levers::{LeverError, Levers, Link, LinkRule, LinkStats, NodeSignal, ProcessState, no_disk};
 use crate::order::{FailpointAction, Order};
 use crate::start::{StartAs, StartOutcome};
-use crate::system::{BoxFuture, NodeId};
+use crate::system::{BoxFuture, NodeId, View};
 
 use super::node::Node;
 use super::{Cluster, ORDER_LIMIT, SETTLE_LIMIT};
@@ -49,6 +49,10 @@ impl Levers for Cluster {
 
     fn start(&self, node: NodeId) -> BoxFuture<'_, Result<(), LeverError>> {
         Box::pin(self.start_again(node))
+    }
+
+    fn look(&self, node: NodeId, timeout: Duration) -> BoxFuture<'_, Option<View>> {
+        Box::pin(self.observe(node, timeout))
     }
 
     fn start_as(

@@ -8,8 +8,9 @@ use std::time::Instant;
 use rand::Rng;
 
 use crate::hosts::{CONTROL, port_of};
-use crate::levers::{Endpoint, LeverError, Link, LinkRule, LinkStats};
+use crate::levers::{Connections, Endpoint, LeverError, Link, LinkRule, LinkStats, Shaping};
 
+use super::connections::{Fresh, Segment};
 use super::port::VNET_HEADER;
 use super::shaping::{self, Fate, Going, Lane};
 
@@ -26,6 +27,8 @@ pub(super) struct Frame {
     bytes: usize,
     source: Ipv4Addr,
     destination: Ipv4Addr,
+    /// What it is of TCP.
+    segment: Option<Segment>,
 }
 
 impl Frame {
@@ -45,6 +48,7 @@ impl Frame {
             bytes: ethernet.len(),
             source: address(12),
             destination: address(16),
+            segment: Segment::parse(ethernet),
         })
     }
 
@@ -64,6 +68,8 @@ pub(super) enum Verdict {
     Drop,
     /// It leaves through this port as a bad line lets it.
     Shaped(usize, Going),
+    /// It is gone, and both ends of its connection are told that there is none.
+    Reset(Segment),
 }
 
 /// Decides about one frame.
@@ -71,6 +77,9 @@ pub(super) fn decide(frame: &Frame, matrix: &mut Matrix, now: Instant, random: &
     // No rule touches the harness's own eyes, and they do not count as traffic of the link.
     if frame.is_control() {
         return Verdict::Pass(frame.to);
+    }
+    if let Some(verdict) = decide_by_connection(frame, matrix) {
+        return verdict;
     }
     let Some(cell) = matrix.cell(frame.from, frame.to) else { return Verdict::Drop };
     match cell.rule {
@@ -98,6 +107,22 @@ pub(super) fn decide(frame: &Frame, matrix: &mut Matrix, now: Instant, random: &
     }
 }
 
+/// What becomes of a frame of a TCP connection that was there before the rule of its link, if that touches those.
+fn decide_by_connection(frame: &Frame, matrix: &mut Matrix) -> Option<Verdict> {
+    let LinkRule::Shape(Shaping { connections, .. }) = matrix.rule(frame.from, frame.to) else { return None };
+    let segment = frame.segment.filter(|_| connections != Connections::Pass)?;
+    if matrix.fresh.knows(frame.from, frame.to, &segment) {
+        return None;
+    }
+    let stats = &mut matrix.cell(frame.from, frame.to)?.stats;
+    stats.dropped += 1;
+    if connections == Connections::Stall || segment.is_reset() {
+        return Some(Verdict::Drop);
+    }
+    stats.reset += 1;
+    Some(Verdict::Reset(segment))
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Cell {
     rule: LinkRule,
@@ -110,11 +135,12 @@ struct Cell {
 pub(super) struct Matrix {
     ports: usize,
     cells: Vec<Cell>,
+    fresh: Fresh,
 }
 
 impl Matrix {
     pub(super) fn new(ports: usize) -> Self {
-        Self { ports, cells: vec![Cell::default(); ports * ports] }
+        Self { ports, cells: vec![Cell::default(); ports * ports], fresh: Fresh::default() }
     }
 
     /// Replaces the rules of these links, or none of them if one does not exist. Returns the links whose rule is another
@@ -133,7 +159,9 @@ impl Matrix {
             {
                 self.cells[index].rule = *rule;
                 self.cells[index].lane = Lane::default();
-                changed.push((index / self.ports, index % self.ports));
+                let (from, to) = (index / self.ports, index % self.ports);
+                self.fresh.forget(from, to);
+                changed.push((from, to));
             }
         }
         Ok(changed)

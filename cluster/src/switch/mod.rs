@@ -7,6 +7,7 @@
 //! Deliberately lacks address learning, broadcast and ARP: every host knows every other from the start.
 //! Reference: packet(7).
 
+mod connections;
 mod matrix;
 mod port;
 mod shaping;
@@ -196,6 +197,11 @@ fn drain(number: usize, port: &Port, buffer: &mut [u8], shared: &Shared) {
         match decide(&frame, matrix, now, random) {
             Verdict::Drop => {}
             Verdict::Pass(to) => shared.send(to, &buffer[..length], troubles),
+            Verdict::Reset(segment) => {
+                let told = connections::resets(&buffer[..length], &segment).into_iter().flatten();
+                told.zip([frame.to, frame.from])
+                    .for_each(|(bytes, port)| shared.send(port, &bytes, troubles));
+            }
             Verdict::Shaped(to, going) => {
                 let bytes = &mut buffer[..length];
                 if going.corrupted && shaping::corrupt(&mut bytes[VNET_HEADER..], random) {

@@ -29,6 +29,8 @@ pub(super) struct Lane {
     free: Option<Instant>,
     /// Whether losses go on.
     in_burst: bool,
+    /// When the first frame came.
+    since: Option<Instant>,
 }
 
 /// What becomes of a frame.
@@ -61,7 +63,7 @@ pub(super) fn fate(
     now: Instant,
     random: &mut dyn Rng,
 ) -> Fate {
-    if loses(shape, lane, random) {
+    if is_down(shape, lane, now) || loses(shape, lane, random) {
         return Fate::Lost;
     }
     let mut sent = now;
@@ -87,6 +89,17 @@ pub(super) fn fate(
     }
     let (twice, corrupted) = (draws(shape.duplicate_ppm, random), draws(shape.corrupt_ppm, random));
     Fate::Goes(Going { due, reordered, twice, corrupted })
+}
+
+/// Whether a line that flaps is in one of its deaths.
+fn is_down(shape: &Shaping, lane: &mut Lane, now: Instant) -> bool {
+    let since = *lane.since.get_or_insert(now);
+    if shape.down_ms == 0 {
+        return false;
+    }
+    let [up, down] = [shape.up_ms, shape.down_ms].map(|ms| Duration::from_millis(ms.into()));
+    let phase = now.duration_since(since).as_nanos() % (up + down).as_nanos();
+    phase >= up.as_nanos()
 }
 
 fn draws(ppm: u32, random: &mut dyn Rng) -> bool {
@@ -202,6 +215,14 @@ mod tests {
         let bursts = lost.windows(2).filter(|pair| !pair[0] && pair[1]).count();
         let mean = lost.iter().filter(|lost| **lost).count() as f64 / bursts as f64;
         assert!((share - 0.1).abs() < 0.01 && (mean - 8.0).abs() < 0.8, "{share} lost, {mean} a burst");
+    }
+
+    #[test]
+    fn a_flapping_line_lives_and_dies_by_turns() {
+        let shape = Shaping { up_ms: 30, down_ms: 20, ..Shaping::default() };
+        let fates = play(&shape, 100, Duration::from_millis(1));
+        let lost = |number: usize| fates[number] == Fate::Lost;
+        assert!((0..100).all(|number| lost(number) == (number % 50 >= 30)), "{fates:?}");
     }
 
     #[test]

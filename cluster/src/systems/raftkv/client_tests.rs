@@ -267,7 +267,7 @@ async fn without_a_leader_everybody_is_asked_once() {
         serve(&[Some(vec![not_leader(None)]), Some(vec![not_leader(None)]), Some(vec![not_leader(None)])])
             .await;
     let ends = calls(&servers, &[write()]).await;
-    assert_eq!(ends[0].outcome, Outcome::Failed("n2 does not lead, and names n1".into()));
+    assert_eq!(ends[0].outcome, Outcome::Failed("n3 does not lead, and knows no leader".into()));
     assert_eq!(servers.visited(), [1, 2, 3]);
 }
 

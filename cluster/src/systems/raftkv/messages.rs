@@ -4,6 +4,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::messages::{
     MessageAction, MessageFilter, MessageOrder, MessagePick, MessageRule, MessageSeen, MessageState,
+    RuleState,
 };
 
 use super::view::node_named;
@@ -29,13 +30,22 @@ pub(super) fn state(messages: &Json) -> Option<MessageState> {
         held: seen("held")?,
         recorded: seen("recorded")?,
         late: number("late")?,
-        rules: number("rules")?,
+        rules: messages.get("rules")?.as_array()?.iter().map(rule).collect::<Option<Vec<_>>>()?,
         total_held: number("total_held")?,
         total_dropped: number("total_dropped")?,
         total_repeated: number("total_repeated")?,
         total_delayed: number("total_delayed")?,
         total_overflowed: number("total_overflowed")?,
     })
+}
+
+fn rule(rule: &Json) -> Option<RuleState> {
+    let number = |name: &str| rule.get(name).and_then(Json::as_u64);
+    let kinds = rule.get("kinds")?.as_array()?.iter();
+    let kinds = kinds.map(|kind| kind.as_str()?.parse().ok()).collect::<Option<Vec<_>>>()?;
+    let from = rule.get("from").and_then(node_named);
+    let filter = MessageFilter { kinds, from, term: number("term"), index: number("index") };
+    Some(RuleState { filter, done: number("done")? })
 }
 
 fn seen(message: &Json) -> Option<MessageSeen> {
@@ -118,11 +128,18 @@ mod tests {
         let said = json!({
             "held": [{ "kind": "append_entries", "from": "n1", "term": 3, "entries": [4, 6] },
                      { "kind": "vote_reply", "from": "n2", "term": 2, "entries": null }],
-            "recorded": [], "late": 0, "rules": 1, "total_held": 2, "total_dropped": 0, "total_repeated": 0,
+            "recorded": [], "late": 0,
+            "rules": [{ "kinds": ["vote_reply"], "from": null, "term": 2, "index": null, "done": 4 }], "total_held": 2, "total_dropped": 0, "total_repeated": 0,
             "total_delayed": 0, "total_overflowed": 0,
         });
         let state = state(&said).unwrap();
-        assert_eq!((state.held.len(), state.rules, state.total_held), (2, 1, 2));
+        assert_eq!((state.held.len(), state.total_held), (2, 2));
+        let filter = MessageFilter {
+            kinds: vec![crate::messages::MessageKind::VoteReply],
+            term: Some(2),
+            ..MessageFilter::default()
+        };
+        assert_eq!(state.rules, [RuleState { filter, done: 4 }]);
         assert_eq!((state.held[0].entries, state.held[1].entries), (Some((4, 6)), None));
         assert_eq!(super::state(&json!({})), None);
     }
