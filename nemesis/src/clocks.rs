@@ -64,7 +64,8 @@ pub(crate) fn undo(moved: &Moved, levers: &dyn Levers) -> Result<Undone, String>
     } else {
         format!("; monotonic clocks keep {}", ahead.join(", "))
     };
-    Ok(Undone { done: format!("clocks of {} go at the true speed{kept}", list(&moved.nodes)), effective })
+    let done = format!("clocks of {} go at the true speed{kept}", list(&moved.nodes));
+    Ok(Undone { effective, ..Undone::new(done) })
 }
 
 /// Whether the nodes have read the clocks since they were moved.

@@ -47,6 +47,8 @@ pub struct Needs {
     pub disk: Option<FailingDisk>,
     /// Its nodes must know how to be told to do this.
     pub order: Option<OrderKind>,
+    /// Its nodes must know how to be started under other rules than the rest.
+    pub starts: bool,
     /// Its nodes must go by clocks of their own. Any system can; its nodes are then started so.
     pub clocks: bool,
 }
@@ -99,6 +101,9 @@ impl Needs {
         }
         if self.roles && !capabilities.roles {
             missing.push("it does not tell which node leads".to_owned());
+        }
+        if self.starts && !capabilities.starts {
+            missing.push("its nodes cannot be started under rules of their own".to_owned());
         }
         if let Some(order) = self.order.filter(|order| !capabilities.orders.contains(order)) {
             missing.push(format!("its nodes cannot be told to {order}"));

@@ -14,9 +14,12 @@ pub mod baseline;
 pub mod claims;
 pub mod fault;
 pub mod faults;
+pub mod gated;
 pub mod ledger;
+pub mod members;
 pub mod nemesis;
 pub mod picture;
+pub mod restarts;
 pub mod schedule;
 pub mod select;
 pub mod settings;
@@ -26,4 +29,5 @@ pub mod target;
 
 mod clocks;
 mod disk_faults;
+mod lines;
 mod moves;

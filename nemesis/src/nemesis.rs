@@ -16,7 +16,7 @@ use cluster::edit::{DataEdit, FileEdit};
 use cluster::levers::{LeverError, Levers, Link, LinkRule, LinkStats, NodeSignal, ProcessState};
 use cluster::order::Order;
 use cluster::start::{StartAs, StartOutcome};
-use cluster::system::{BoxFuture, NodeId};
+use cluster::system::{BoxFuture, NodeId, View};
 
 use crate::baseline::{Difference, verify_baseline};
 use crate::claims::{Claims, FaultId, stronger};
@@ -187,6 +187,7 @@ impl Nemesis {
                     book.unconfirmed.push(target);
                 }
                 book.end(id);
+                let effect = undone.effect.clone().unwrap_or(effect);
                 Ok(Ended { effect, undone })
             }
         }
@@ -317,6 +318,10 @@ impl Levers for Shared<'_> {
 
     fn start(&self, node: NodeId) -> BoxFuture<'_, Result<(), LeverError>> {
         self.nemesis.levers.start(node)
+    }
+
+    fn look(&self, node: NodeId, timeout: Duration) -> BoxFuture<'_, Option<View>> {
+        self.nemesis.levers.look(node, timeout)
     }
 
     fn spares(&self) -> Vec<NodeId> {

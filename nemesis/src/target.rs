@@ -13,7 +13,10 @@ use cluster::system::{BoxFuture, FileEdit, NodeId};
 use serde::{Deserialize, Serialize};
 
 use crate::clocks;
+use crate::gated::{self, Gated};
+use crate::members::{self, Removed};
 use crate::moves::{list, together};
+use crate::restarts::{self, Reconfigured, Rolled};
 
 /// What a fault is done to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +38,14 @@ pub enum Target {
     Ordered(Ordered),
     /// Nodes whose clocks are moved.
     Clocks(Moved),
+    /// Nodes at which messages of their peers are lost, late, repeated or held.
+    Gated(Gated),
+    /// Nodes that go and come back one after another.
+    Rolled(Rolled),
+    /// Nodes that run under other rules.
+    Reconfigured(Reconfigured),
+    /// A member that is removed.
+    Removed(Removed),
 }
 
 /// Links and the rules that a fault puts on them.
@@ -104,6 +115,15 @@ pub struct Undone {
     pub done: String,
     /// The instant from which on the fault had no effect, where the lever tells.
     pub effective: Option<Instant>,
+    /// Whether the fault did anything, where only undoing it tells.
+    pub effect: Option<Effect>,
+}
+
+impl Undone {
+    /// This was done, and nothing more is known.
+    pub(crate) fn new(done: impl Into<String>) -> Self {
+        Self { done: done.into(), effective: None, effect: None }
+    }
 }
 
 /// Whether a fault did anything while it lasted, by what was read just before it was undone.
@@ -127,12 +147,14 @@ impl Target {
     pub fn processes(&self) -> &[NodeId] {
         match self {
             // An order leaves the process as it was, whoever else holds it.
-            Target::Links(_) | Target::Ordered(_) => &[],
+            Target::Links(_) | Target::Ordered(_) | Target::Gated(_) | Target::Removed(_) => &[],
             Target::Down(nodes) | Target::Paused(nodes) => nodes,
             Target::Edited(edited) => &edited.nodes,
             Target::DiskEdited(edited) => &edited.nodes,
             Target::DiskTroubled(troubled) => &troubled.nodes,
             Target::Clocks(moved) => &moved.nodes,
+            Target::Rolled(rolled) => &rolled.nodes,
+            Target::Reconfigured(reconfigured) => &reconfigured.nodes,
         }
     }
 
@@ -149,6 +171,16 @@ impl Target {
                 format!("{}: {}", list(&troubled.nodes), trouble_in_words(&troubled.trouble))
             }
             Target::Clocks(moved) => format!("{} with {}", list(&moved.nodes), moved.what),
+            Target::Gated(gated) => gated.describe(),
+            Target::Rolled(rolled) => {
+                format!("{} {} one after another", list(&rolled.nodes), rolled.way.word())
+            }
+            Target::Reconfigured(Reconfigured { nodes, rules }) => {
+                let rules: Vec<String> =
+                    rules.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                format!("{} under {}", list(nodes), rules.join(" "))
+            }
+            Target::Removed(removed) => format!("{} no member", removed.node),
         }
     }
 }
@@ -164,13 +196,17 @@ pub fn undo<'a>(target: &'a Target, levers: &'a dyn Levers) -> BoxFuture<'a, Res
         match target {
             Target::Links(cut) => undo_links(cut, levers),
             // What was begun takes its course.
-            Target::Ordered(_) => Ok(Undone { done: "nothing to undo".to_owned(), effective: None }),
+            Target::Ordered(_) => Ok(Undone::new("nothing to undo")),
             Target::Down(nodes) => bring_back(nodes, AfterExit::Start, levers).await,
             Target::Edited(edited) => bring_back(&edited.nodes, AfterExit::Start, levers).await,
             Target::Paused(nodes) => bring_back(nodes, AfterExit::Leave, levers).await,
             Target::DiskEdited(edited) => bring_back(&edited.nodes, AfterExit::Start, levers).await,
             Target::DiskTroubled(troubled) => undo_trouble(&troubled.nodes, levers).await,
             Target::Clocks(moved) => clocks::undo(moved, levers),
+            Target::Gated(gated) => gated::undo(gated, levers).await,
+            Target::Rolled(rolled) => bring_back(&rolled.nodes, AfterExit::Start, levers).await,
+            Target::Reconfigured(reconfigured) => restarts::restore_rules(reconfigured, levers).await,
+            Target::Removed(removed) => members::add_again(removed, levers).await,
         }
     })
 }
@@ -204,6 +240,11 @@ pub fn effect(target: &Target, before: &Before, levers: &dyn Levers) -> Effect {
             trouble_seen(before, &disks(target, levers), waiting)
         }
         Target::Clocks(moved) => clocks::effect(moved, levers),
+        // Only its nodes know, and say it when it is undone.
+        Target::Gated(_) => Effect::None("its nodes were not asked".to_owned()),
+        Target::Rolled(rolled) => still_in(&rolled.nodes, ProcessState::Running, levers),
+        Target::Reconfigured(reconfigured) => still_in(&reconfigured.nodes, ProcessState::Running, levers),
+        Target::Removed(_) => Effect::Seen("begun when it was ordered".to_owned()),
     }
 }
 
@@ -305,7 +346,11 @@ fn frames(target: &Target, levers: &dyn Levers) -> Vec<LinkStats> {
         | Target::DiskEdited(_)
         | Target::DiskTroubled(_)
         | Target::Ordered(_)
-        | Target::Clocks(_) => Vec::new(),
+        | Target::Clocks(_)
+        | Target::Gated(_)
+        | Target::Rolled(_)
+        | Target::Reconfigured(_)
+        | Target::Removed(_) => Vec::new(),
     }
 }
 
@@ -313,12 +358,13 @@ fn frames(target: &Target, levers: &dyn Levers) -> Vec<LinkStats> {
 type Counter = fn(&LinkStats) -> u64;
 
 /// What can happen to a frame beside passing, in words, and its counter.
-const TOUCHES: [(&str, Counter); 5] = [
+const TOUCHES: [(&str, Counter); 6] = [
     ("dropped", |stats| stats.dropped),
     ("delayed", |stats| stats.delayed),
     ("duplicated", |stats| stats.duplicated),
     ("reordered", |stats| stats.reordered),
     ("corrupted", |stats| stats.corrupted),
+    ("answered with resets", |stats| stats.reset),
 ];
 
 fn frames_touched(cut: &Cut, before: &Before, now: &[LinkStats]) -> Effect {
@@ -363,7 +409,7 @@ fn still_in(nodes: &[NodeId], state: ProcessState, levers: &dyn Levers) -> Effec
 fn undo_links(cut: &Cut, levers: &dyn Levers) -> Result<Undone, String> {
     let pass: Vec<(Link, LinkRule)> = cut.rules.iter().map(|(link, _)| (*link, LinkRule::Pass)).collect();
     let effective = levers.set_links(&pass).map_err(|error| format!("{}: {error}", cut.what))?;
-    Ok(Undone { done: format!("{} links released", pass.len()), effective: Some(effective) })
+    Ok(Undone { effective: Some(effective), ..Undone::new(format!("{} links released", pass.len())) })
 }
 
 /// What to do with a node that is found down.
@@ -382,11 +428,7 @@ async fn bring_back(nodes: &[NodeId], after_exit: AfterExit, levers: &dyn Levers
             Err(error) => failed.push(format!("{node}: {error}")),
         }
     }
-    if failed.is_empty() {
-        Ok(Undone { done: done.join(", "), effective: None })
-    } else {
-        Err(failed.join("; "))
-    }
+    if failed.is_empty() { Ok(Undone::new(done.join(", "))) } else { Err(failed.join("; ")) }
 }
 
 fn bring_one_back(

@@ -1,17 +1,24 @@
 //! The registry: one file and one line for each kind of fault.
 
 mod campaign;
+mod cascade;
 mod clock;
+mod connections;
 mod disk_damage;
 mod disk_error;
 mod disk_full;
 mod disk_slow;
+mod flap;
 mod kill;
 mod lose_vote;
+mod messages;
 mod network;
 mod partition;
 mod pause;
 mod power_failure;
+mod reconfigure;
+mod remove_member;
+mod rolling_restart;
 mod stop;
 mod take_snapshot;
 mod transfer_leader;
@@ -24,9 +31,14 @@ pub fn registry() -> &'static [FaultKind] {
     &[
         partition::KIND,
         network::KIND,
+        flap::KIND,
+        connections::KIND,
+        messages::KIND,
         kill::KIND,
         stop::KIND,
         pause::KIND,
+        cascade::KIND,
+        rolling_restart::KIND,
         power_failure::KIND,
         disk_error::KIND,
         disk_full::KIND,
@@ -38,6 +50,8 @@ pub fn registry() -> &'static [FaultKind] {
         campaign::KIND,
         transfer_leader::KIND,
         take_snapshot::KIND,
+        remove_member::KIND,
+        reconfigure::KIND,
     ]
 }
 

@@ -26,12 +26,13 @@
 //! during which nobody used its links is reported as without effect.
 
 use checker::params::{Kind, Params, Setting};
-use cluster::levers::{Endpoint, LeverError, Levers, Link, LinkRule, Shaping};
+use cluster::levers::{Connections, Endpoint, Levers, Link, LinkRule, Shaping};
 use cluster::system::{BoxFuture, NodeId};
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
-use crate::fault::{Choice, Fault, FaultKind, Injection, Installed, Needs};
+use crate::fault::{Choice, Fault, FaultKind, Injection, Needs};
+use crate::lines::{Among, shape_lines};
 use crate::moves::list;
 use crate::picture::Picture;
 use crate::select::Selector;
@@ -51,12 +52,7 @@ pub(crate) const KIND: FaultKind = FaultKind {
     settings: &[
         TARGET,
         FOR,
-        Setting {
-            name: "links",
-            kind: Kind::Word(&["nodes", "clients", "all"]),
-            default: Some("nodes"),
-            doc: "Whether the links with the other nodes, with the clients, or all are made bad.",
-        },
+        Among::SETTING,
         Setting {
             name: "direction",
             kind: Kind::List(&Kind::Word(&["both", "outgoing", "incoming"])),
@@ -106,6 +102,9 @@ const LATE: Shaping = Shaping {
     reorder_ppm: 0,
     corrupt_ppm: 0,
     rate_kbit: 0,
+    down_ms: 0,
+    up_ms: 0,
+    connections: Connections::Pass,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,13 +112,6 @@ enum Direction {
     Both,
     Outgoing,
     Incoming,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Among {
-    Nodes,
-    Clients,
-    All,
 }
 
 struct Network {
@@ -140,13 +132,7 @@ fn build(params: &Params, nodes: usize) -> Result<Box<dyn Fault>, String> {
     if shape.burst_frames > 1 && shape.loss_ppm == 0 {
         return Err("`burst` is about lost frames, and `loss` is 0%".to_owned());
     }
-    let among = match settings::text(params, "links")? {
-        "nodes" if nodes < 2 => return Err("`links: nodes` needs 2 nodes".to_owned()),
-        "nodes" => Among::Nodes,
-        "clients" => Among::Clients,
-        "all" => Among::All,
-        other => return Err(format!("`links` is `nodes`, `clients` or `all`, not `{other}`")),
-    };
+    let among = Among::read(params, nodes)?;
     let directions: Vec<Direction> =
         settings::words(params, "direction")?.into_iter().map(read_direction).collect::<Result<_, _>>()?;
     if directions.is_empty() {
@@ -185,6 +171,7 @@ fn read_shape(params: &Params) -> Result<Shaping, String> {
         reorder_ppm: ppm("reorder")?,
         corrupt_ppm: ppm("corrupt")?,
         rate_kbit: count("rate-kbit")?,
+        ..Shaping::default()
     })
 }
 
@@ -265,26 +252,6 @@ impl Fault for Network {
     }
 
     fn inject<'a>(&'a self, target: &'a Target, levers: &'a dyn Levers) -> BoxFuture<'a, Injection> {
-        Box::pin(async move {
-            match target {
-                Target::Links(cut) => shape_links(cut, levers),
-                other => Injection::Skipped(format!("{} has no links", other.describe())),
-            }
-        })
+        Box::pin(shape_lines(target, levers))
     }
-}
-
-fn shape_links(cut: &Cut, levers: &dyn Levers) -> Injection {
-    let effective = match levers.set_links(&cut.rules) {
-        Ok(effective) => effective,
-        Err(error @ (LeverError::WrongState(_) | LeverError::Unsupported(_))) => {
-            return Injection::Skipped(error.to_string());
-        }
-        Err(error) => return Injection::Indeterminate(error.to_string()),
-    };
-    let bad = cut.rules.iter().filter(|(link, _)| levers.link(*link).0 != LinkRule::Pass).count();
-    if bad < cut.rules.len() {
-        return Injection::Indeterminate(format!("only {bad} of {} links are bad", cut.rules.len()));
-    }
-    Injection::Installed(Installed { proof: format!("{bad} links are bad"), effective: Some(effective) })
 }

@@ -4,8 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cluster::disk::{DiskEdit, Survival};
-use cluster::levers::{Endpoint, LeverError, LinkRule, ProcessState};
-use cluster::order::Order;
+use cluster::levers::{Connections, Endpoint, LeverError, Link, LinkRule, ProcessState};
+use cluster::messages::{
+    MessageAction, MessageFilter, MessageKind, MessageOrder, MessagePick, MessageRule, MessageState,
+    RuleState,
+};
+use cluster::order::{MemberChange, Order, Part};
 use cluster::system::{FileEdit, NodeId};
 use nemesis::baseline::{Difference, verify_baseline};
 use nemesis::claims::{Claims, FaultId};
@@ -418,4 +422,103 @@ fn leadership_is_not_handed_to_whoever_has_it() {
         Choice::Target(target) => panic!("{target:?}"),
     };
     assert_eq!(why, "n1 leads already");
+}
+
+#[tokio::test]
+async fn a_rule_for_messages_goes_up_and_down_and_its_node_says_what_it_did() {
+    let (model, nemesis) = nemesis(3);
+    let entry = "messages: { target: n2, kinds: [append-reply, heartbeat-reply], how: drop, share: 30% }";
+    assert_eq!(proof(install(entry, &model, &nemesis).await), "n2 obey");
+    let filter = MessageFilter {
+        kinds: vec![MessageKind::AppendReply, MessageKind::HeartbeatReply],
+        ..MessageFilter::default()
+    };
+    let rule = MessageRule { share_ppm: 300_000, ..MessageRule::new(MessageAction::Drop, filter.clone()) };
+    assert_eq!(model.state().orders, [(NodeId(2), Order::Messages(MessageOrder::Arm(rule)))]);
+    let done = RuleState { filter: filter.clone(), done: 14 };
+    let said = MessageState { rules: vec![done], ..MessageState::default() };
+    model.state().messages.insert(NodeId(2), said);
+    let ended = nemesis.undo(ONE).await.expect("undone");
+    assert_eq!(seen(&ended), "14 messages (append_reply or heartbeat_reply)");
+    let pick = MessagePick { filter: filter.clone(), count: None };
+    let down = [MessageOrder::Disarm { filter: Some(filter) }, MessageOrder::Release(pick)];
+    let orders: Vec<Order> = model.state().orders.drain(1..).map(|(_, order)| order).collect();
+    assert_eq!(orders, down.map(Order::Messages));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cascade_takes_one_after_the_other_and_brings_all_back() {
+    let (model, nemesis) = nemesis(5);
+    let proof = proof(install("cascade: { target: majority, every: 300ms }", &model, &nemesis).await);
+    assert!(proof.ends_with("killed, in this order"), "{proof}");
+    assert_eq!(model.out(), 3);
+    let ended = nemesis.undo(ONE).await.expect("undone");
+    assert!(seen(&ended).ends_with("still down at the end"), "{ended:?}");
+    assert_eq!(model.out(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rolling_restart_ends_with_all_nodes_running() {
+    let (model, nemesis) = nemesis(3);
+    for how in ["kill", "stop", "pause"] {
+        let entry = format!("rolling-restart: {{ how: {how}, out: 1s, between: 2s }}");
+        let began = tokio::time::Instant::now();
+        proof(install(&entry, &model, &nemesis).await);
+        assert_eq!((model.out(), began.elapsed().as_secs()), (0, 3 + 2 * 2), "{how}");
+        nemesis.undo(ONE).await.expect("undone");
+    }
+    model.state().failing_starts.insert(NodeId(1), 1);
+    let stuck = install("rolling-restart: { target: n1 }", &model, &nemesis).await;
+    assert!(
+        matches!(&stuck, Injection::Indeterminate(why) if why.contains("did not come back")),
+        "{stuck:?}"
+    );
+    nemesis.undo(ONE).await.expect("undone");
+    assert_eq!(model.out(), 0);
+}
+
+#[tokio::test]
+async fn other_rules_last_as_long_as_the_fault() {
+    let (model, nemesis) = nemesis(3);
+    let entry = "reconfigure: { target: n3, rules: [pre_vote=off, read_mode=log] }";
+    assert_eq!(proof(install(entry, &model, &nemesis).await), "n3 answers");
+    let rules = [("pre_vote", "off"), ("read_mode", "log")].map(|(name, value)| (name.into(), value.into()));
+    assert_eq!(model.state().own_rules[&NodeId(3)], rules);
+    nemesis.undo(ONE).await.expect("undone");
+    assert_eq!(model.out(), 0);
+    assert!(model.state().own_rules[&NodeId(3)].is_empty());
+}
+
+#[tokio::test]
+async fn a_member_is_removed_by_the_leader_and_added_by_whoever_leads() {
+    let (model, nemesis) = nemesis(3);
+    proof(install("remove-member: { target: n3 }", &model, &nemesis).await);
+    let refusal = LeverError::WrongState("it does not lead".to_owned());
+    model.state().refusals.insert(NodeId(1), refusal);
+    nemesis.undo(ONE).await.expect("undone");
+    let remove = Order::Members(MemberChange::Remove { node: NodeId(3) });
+    let add = Order::Members(MemberChange::Add { node: NodeId(3), part: Part::Voter });
+    assert_eq!(
+        model.state().orders,
+        [(NodeId(1), remove), (NodeId(1), add.clone()), (NodeId(2), add)],
+        "n1 refused to add it"
+    );
+}
+
+#[test]
+fn old_connections_and_flapping_links_are_rules_of_both_directions() {
+    let model = Model::new(3);
+    let rules = |entry: &str| match target(entry, &model) {
+        Target::Links(cut) => cut.rules,
+        other => panic!("{other:?}"),
+    };
+    let reset = rules("connections: { target: n2, how: reset, links: all }");
+    assert_eq!(reset.len(), 6);
+    let shape = |(_, rule): &(Link, LinkRule)| match rule {
+        LinkRule::Shape(shape) => *shape,
+        other => panic!("{other:?}"),
+    };
+    assert!(reset.iter().all(|rule| shape(rule).connections == Connections::Reset));
+    let flap = rules("flap: { target: n1, down: 20ms, up: 30ms, links: clients }");
+    assert!(flap.len() == 2 && flap.iter().all(|rule| (shape(rule).down_ms, shape(rule).up_ms) == (20, 30)));
 }

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use cluster::clock::{ClockFamily, ClockSetting, ClockShift, ClockState, TRUE_SPEED_PPM};
 use cluster::disk::{DiskEdit, DiskState, DiskTrouble};
 use cluster::levers::{LeverError, Levers, Link, LinkRule, LinkStats, NodeSignal, ProcessState};
+use cluster::messages::MessageState;
 use cluster::order::Order;
+use cluster::start::{StartAs, StartOutcome};
 use cluster::system::{BoxFuture, FileEdit, NodeId, Role, View};
 use nemesis::baseline::all_links;
 use nemesis::claims::Claims;
@@ -34,6 +36,10 @@ pub(crate) struct State {
     pub(crate) orders: Vec<(NodeId, Order)>,
     /// How nodes answer orders, if not that they have begun.
     pub(crate) refusals: BTreeMap<NodeId, LeverError>,
+    /// What nodes say of their messages.
+    pub(crate) messages: BTreeMap<NodeId, MessageState>,
+    /// The rules that nodes were started under, if they were started under their own.
+    pub(crate) own_rules: BTreeMap<NodeId, Vec<(String, String)>>,
     /// Nodes that ignore SIGTERM.
     pub(crate) stubborn: BTreeSet<NodeId>,
     /// How many of the next starts of a node fail.
@@ -225,6 +231,26 @@ impl Levers for Model {
 
     fn start(&self, node: NodeId) -> BoxFuture<'_, Result<(), LeverError>> {
         Box::pin(async move { self.state().perform(|state| state.start(node)) })
+    }
+
+    fn start_as(
+        &self,
+        node: NodeId,
+        how: StartAs,
+        _patience: Duration,
+    ) -> BoxFuture<'_, Result<StartOutcome, LeverError>> {
+        Box::pin(async move {
+            self.state().perform(|state| {
+                state.start(node)?;
+                state.own_rules.insert(node, how.rules.unwrap_or_default());
+                Ok(StartOutcome::Answers)
+            })
+        })
+    }
+
+    fn look(&self, node: NodeId, _timeout: Duration) -> BoxFuture<'_, Option<View>> {
+        let messages = self.state().messages.get(&node).cloned();
+        Box::pin(async move { Some(View { messages: Some(messages?), ..View::default() }) })
     }
 
     fn edit(&self, node: NodeId, edit: FileEdit) -> BoxFuture<'_, Result<String, LeverError>> {

@@ -65,7 +65,7 @@ fn convert(kind: &Kind, value: &Value) -> Param {
             assert!(words.contains(&text.as_str()), "{text} is none of {words:?}");
             Param::Text(text.clone())
         }
-        (Kind::Target, Value::String(text)) => Param::Text(text.clone()),
+        (Kind::Target | Kind::Text, Value::String(text)) => Param::Text(text.clone()),
         (Kind::List(of), Value::Array(items)) => {
             Param::List(items.iter().map(|item| convert(of, item)).collect())
         }
