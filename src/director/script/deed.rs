@@ -280,7 +280,8 @@ impl Maker<'_> {
             // A part of them goes on; what comes later is still held.
             HeldAction::Release if count.is_some() => vec![MessageOrder::Release(pick)],
             HeldAction::Release => vec![disarm, MessageOrder::Release(pick)],
-            HeldAction::Discard => vec![MessageOrder::Discard(pick)],
+            HeldAction::Discard if count.is_some() => vec![MessageOrder::Discard(pick)],
+            HeldAction::Discard => vec![disarm, MessageOrder::Discard(pick)],
             HeldAction::Replay => vec![MessageOrder::Replay(pick)],
         };
         Some(Deed::Order { orders: orders.into_iter().map(|order| (node, Order::Messages(order))).collect() })

@@ -336,7 +336,13 @@ impl Player {
 
     /// What every node looks like, as far as it is known.
     fn views(&self) -> Vec<String> {
-        self.scene.nodes.iter().map(|(node, seen)| format!("{node}: {}", in_words(seen))).collect()
+        let asked = |seen: &Seen| match seen.asked {
+            // A node that no step has looked at lately may have changed since.
+            Some(asked) => format!(" (asked at {:.1} ms)", asked as f64 / 1e6),
+            None => String::new(),
+        };
+        let nodes = self.scene.nodes.iter();
+        nodes.map(|(node, seen)| format!("{node}: {}{}", in_words(seen), asked(seen))).collect()
     }
 }
 

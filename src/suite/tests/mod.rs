@@ -4,5 +4,6 @@ mod errors;
 mod hostile;
 mod reading;
 mod schema;
+mod steps;
 mod suites;
 mod vocabulary;

@@ -94,7 +94,9 @@ pub(super) fn refuse(root: &Node, out: &mut Diagnostics) {
     for entry in entries.iter().filter(|entry| matches!(entry.key.as_str(), "faults" | "duration")) {
         let message = format!("a suite with `steps` has no `{}`", entry.key);
         let help = match entry.key.as_str() {
-            "faults" => "a step begins a fault: `- fault: { delay: { target: n1 } }` with a `label`",
+            "faults" => {
+                "a step begins a fault: `- fault: { network: { target: n1, delay: 50ms } }` with a `label`"
+            }
             _ => "it ends when its steps have ended",
         };
         out.push(Diagnostic::new(entry.key_place.clone(), message).label("remove this").help(help));
@@ -187,7 +189,7 @@ pub(in super::super) const VERBS: &[(&str, &str)] = &[
     ("heal", "Heals links, or ends a fault: `heal: n1 <-> n3`, `heal: n1`, `heal: all`, `heal: LABEL`."),
     (
         "fault",
-        "Begins any fault of `raftcheck list faults`: `fault: { delay: { target: n1 } }` with a `label`.",
+        "Begins any fault of `raftcheck list faults`: `fault: { network: { target: n1, delay: 50ms } }` with a `label`.",
     ),
     (
         "hold-messages",
