@@ -4,6 +4,9 @@ use super::FormatError;
 use super::entry::Place;
 use super::stream::{LONGEST, too_long};
 
+/// Takes the number of a line, and the line.
+pub(super) type Out<'o> = &'o mut dyn FnMut(usize, &[u8]) -> Result<(), FormatError>;
+
 /// Splits a text into lines. What follows the last newline is a line, too, even if it is empty.
 #[derive(Default)]
 pub(super) struct LineFeed {
@@ -13,11 +16,7 @@ pub(super) struct LineFeed {
 
 impl LineFeed {
     /// Takes more of the text and hands out its lines, without their newlines and numbered from 1.
-    pub(super) fn push(
-        &mut self,
-        mut text: &[u8],
-        out: &mut dyn FnMut(usize, &[u8]) -> Result<(), FormatError>,
-    ) -> Result<(), FormatError> {
+    pub(super) fn push(&mut self, mut text: &[u8], out: Out<'_>) -> Result<(), FormatError> {
         while let Some(end) = text.iter().position(|&byte| byte == b'\n') {
             self.number += 1;
             match self.pending.is_empty() {
@@ -38,10 +37,7 @@ impl LineFeed {
     }
 
     /// The text is over.
-    pub(super) fn finish(
-        self,
-        out: &mut dyn FnMut(usize, &[u8]) -> Result<(), FormatError>,
-    ) -> Result<(), FormatError> {
+    pub(super) fn finish(self, out: Out<'_>) -> Result<(), FormatError> {
         out(self.number + 1, &self.pending)
     }
 }
