@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use raftkv::fuzz::TARGETS;
 use raftkv::peers::codec;
 use raftkv::raft::io::{HardState, NodeId, Persist, PersistId};
-use raftkv::raft::log::{Entry, Payload};
+use raftkv::raft::log::{Entry, Payload, Position};
 use raftkv::raft::message::*;
 use raftkv::sessions::SessionCall;
 use raftkv::store::{Command, Proposal};
@@ -27,8 +27,18 @@ fn messages() -> Vec<Message> {
     let vote = VoteRequest { term: 1, last_index: 0, last_term: 0, occasion: Occasion::Timeout };
     vec![
         Message::RequestVote(vote),
-        Message::VoteReply(VoteReply { term: 1, ballot: Ballot::PreVote, granted: true }),
-        Message::VoteReply(VoteReply { term: 1, ballot: Ballot::Vote, granted: true }),
+        Message::VoteReply(VoteReply {
+            term: 1,
+            ballot: Ballot::PreVote,
+            granted: true,
+            committed: Position::default(),
+        }),
+        Message::VoteReply(VoteReply {
+            term: 1,
+            ballot: Ballot::Vote,
+            granted: true,
+            committed: Position::default(),
+        }),
         Message::AppendEntries(AppendEntries { term: 1, prev_index: 0, prev_term: 0, entries, commit: 1 }),
         Message::AppendReply(AppendReply { term: 1, outcome: AppendOutcome::Matched(2) }),
         Message::Heartbeat(Heartbeat { term: 1, commit: 2, round: 1 }),

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use raftkv::raft::control::{Change, Order, Part, Poke, Timer};
 use raftkv::raft::io::{DiskSpace, HardState, Input, Micros, NodeId, PersistId, ReadAsk, RequestId};
-use raftkv::raft::log::{Entry, Payload};
+use raftkv::raft::log::{Entry, Payload, Position};
 use raftkv::raft::message::*;
 use raftkv::raft::quorum::Configuration;
 use raftkv::raft::recovery::Standing;
@@ -67,11 +67,14 @@ fn message() -> impl Strategy<Value = Message> {
             VoteRequest { term, last_index, last_term, occasion }
         })
     };
-    let vote = (number(), any::<bool>(), any::<bool>()).prop_map(|(term, rehearsal, granted)| VoteReply {
-        term,
-        ballot: if rehearsal { Ballot::PreVote } else { Ballot::Vote },
-        granted,
-    });
+    let vote = (number(), any::<bool>(), any::<bool>(), number(), number()).prop_map(
+        |(term, rehearsal, granted, index, committed)| VoteReply {
+            term,
+            ballot: if rehearsal { Ballot::PreVote } else { Ballot::Vote },
+            granted,
+            committed: Position { index, term: committed },
+        },
+    );
     let append =
         (number(), entries(), number()).prop_map(|(term, (prev_index, prev_term, entries), commit)| {
             AppendEntries { term, prev_index, prev_term, entries, commit }

@@ -13,7 +13,7 @@ pub const FRAME_MAX: usize = 32 << 20;
 /// The longest first frame of a connection.
 pub const HELLO_MAX: usize = 1024;
 /// The version of the protocol.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 /// Bytes before the payload.
 const HEADER: usize = 8;
 

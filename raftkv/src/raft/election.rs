@@ -11,6 +11,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::io::{Micros, NodeId, PersistId, Refusal};
+use super::log::Position;
 use super::message::{Ballot, Message, Occasion, VoteReply, VoteRequest};
 use super::replication::{Leading, OpenKind};
 use super::rules::{
@@ -206,7 +207,8 @@ impl Raft {
         // A refusal carries this node's term: the rehearsing node may be stuck in an older one (etcd issue
         // 8243).
         let term = if granted { request.term } else { self.term };
-        self.send_in_term(from, Message::VoteReply(VoteReply { term, ballot: Ballot::PreVote, granted }));
+        let reply = VoteReply { term, ..self.vote_reply(Ballot::PreVote, granted) };
+        self.send_in_term(from, Message::VoteReply(reply));
     }
 
     pub(super) fn on_vote_request(&mut self, now: Micros, from: NodeId, request: &VoteRequest) {
@@ -225,7 +227,7 @@ impl Raft {
         let free = self.voted_for.is_none() || self.voted_for == Some(from);
         let free = free && self.may_vote();
         let granted = admission == Admission::Current && free && self.satisfies_restriction(request);
-        let reply = VoteReply { term: self.term, ballot: Ballot::Vote, granted };
+        let reply = self.vote_reply(Ballot::Vote, granted);
         if !granted {
             self.send_in_term(from, Message::VoteReply(reply));
             return;
@@ -235,6 +237,11 @@ impl Raft {
         }
         self.wait_again(now);
         self.send_durable(from, Message::VoteReply(reply));
+    }
+
+    fn vote_reply(&self, ballot: Ballot, granted: bool) -> VoteReply {
+        let committed = if granted { Position::default() } else { self.told_with_a_refusal() };
+        VoteReply { term: self.term, ballot, granted, committed }
     }
 
     /// Gives this node's vote of the present term.
@@ -303,6 +310,7 @@ impl Raft {
             }
             (Ballot::PreVote | Ballot::Vote, false) => {
                 self.admit_reply(now, reply.term);
+                self.learn_from_a_refusal(reply.committed);
             }
         }
     }

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use super::Raft;
 use super::io::{Micros, NodeId};
-use super::log::{Entry, Payload};
+use super::log::{Entry, Payload, Position};
 use super::progress::Progress;
 use super::quorum::Configuration;
 use super::replication::Leading;
@@ -96,12 +96,33 @@ impl Raft {
     }
 
     pub(super) fn in_force(&self) -> (u64, &Configuration) {
+        match self.config_effective() {
+            ConfigEffective::OnAppend => self.configurations.latest(),
+            ConfigEffective::OnApply => self.configurations.at(self.applied),
+        }
+    }
+
+    fn config_effective(&self) -> ConfigEffective {
         // The honest law: "a server always uses the latest configuration in its log, regardless of whether the
         // entry is committed" (section 6 of the paper). With the other value two nodes that have applied
         // different prefixes may be two configurations apart, and elect two leaders (etcd issue 12359).
-        match self.rules.membership.config_effective {
-            ConfigEffective::OnAppend => self.configurations.latest(),
-            ConfigEffective::OnApply => self.configurations.at(self.applied),
+        self.rules.membership.config_effective
+    }
+
+    /// What a voter tells a candidate that it refuses: how much is committed. Where a configuration counts when it is applied, a
+    /// node that has not heard of its commitment asks those who are removed by it. They may have the longer log and must not
+    /// lead, so that nobody could win any more (`maybe_commit_by_vote` of tikv/raft-rs does the same).
+    pub(super) fn told_with_a_refusal(&self) -> Position {
+        match (self.config_effective(), self.log.term(self.commit)) {
+            (ConfigEffective::OnApply, Some(term)) => Position { index: self.commit, term },
+            _ => Position::default(),
+        }
+    }
+
+    /// What is committed is so for everybody; whether this node has the same there, its term tells (log matching).
+    pub(super) fn learn_from_a_refusal(&mut self, committed: Position) {
+        if self.log.term(committed.index) == Some(committed.term) {
+            self.raise_commit(committed.index, None);
         }
     }
 

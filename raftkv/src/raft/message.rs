@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::log::Entry;
+use super::log::{Entry, Position};
 use super::snapshot::SnapshotId;
 
 /// A message from one node to another.
@@ -105,6 +105,8 @@ pub struct VoteReply {
     pub ballot: Ballot,
     /// Whether the vote was given.
     pub granted: bool,
+    /// With a refusal: how much the voter knows to be committed, where a candidate may need to hear that; else index 0.
+    pub committed: Position,
 }
 
 /// A leader's entries, with what precedes them.

@@ -128,7 +128,8 @@ fn a_promise_outlives_the_term_also_if_the_term_comes_before_the_candidate() {
         };
         step(NOW.plus_millis(500), 2, Message::Heartbeat(Heartbeat { term: 1, round: 1, commit: 1 }));
         let later = NOW.plus_millis(500 + elapsed_ms);
-        let refusal = VoteReply { term: 2, ballot: Ballot::PreVote, granted: false };
+        let refusal =
+            VoteReply { term: 2, ballot: Ballot::PreVote, granted: false, committed: Position::default() };
         step(later, 3, Message::VoteReply(refusal));
         let request = VoteRequest { term: 2, last_index: 1, last_term: 1, occasion: Occasion::Timeout };
         let effects = step(later, 3, Message::RequestVote(request));

@@ -17,7 +17,7 @@ use crate::raft::Raft;
 use crate::raft::control::{Change, Order, Part};
 use crate::raft::io::{Input, NodeId, RequestId};
 use crate::raft::quorum::Configuration;
-use crate::raft::rules::{Membership, Rules, Switch, Witness};
+use crate::raft::rules::{ConfigEffective, Membership, Rules, Switch, Witness};
 use crate::raft::trace::{ConfigState, Event, EventKind};
 
 /// What is drawn for a run.
@@ -168,10 +168,19 @@ impl Members {
     }
 
     /// Those that an operator would switch off: no member by what was agreed upon, nor by what a node that knows of it has
-    /// in its log. Older logs name many who are gone.
+    /// in its log. Older logs name many who are gone. Where a configuration counts when it is applied, those stay who have a
+    /// say in what still counts for a member: of two, one cannot lead alone before it knows that the other is removed.
     pub(super) fn gone<'a>(&self, all: &[NodeId], running: impl Iterator<Item = &'a Raft>) -> Vec<NodeId> {
-        let informed = running.filter(|raft| raft.status().config_index >= self.agreed.0);
-        let named: BTreeSet<NodeId> = informed.flat_map(|raft| raft.latest().members()).collect();
+        let mut named = BTreeSet::new();
+        for raft in running {
+            if raft.status().config_index >= self.agreed.0 {
+                named.extend(raft.latest().members());
+            } else if raft.rules().membership.config_effective == ConfigEffective::OnApply
+                && self.needs(raft.status().id)
+            {
+                named.extend(raft.configuration().all_voters());
+            }
+        }
         let wanted = |node: NodeId| self.needs(node) || named.contains(&node);
         all.iter().copied().filter(|&node| self.coming.is_some() && !wanted(node)).collect()
     }

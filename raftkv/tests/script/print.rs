@@ -125,7 +125,11 @@ pub(super) fn message(message: &Message) -> String {
         }
         Message::VoteReply(m) => {
             let name = if m.ballot == Ballot::PreVote { "PreVoteReply" } else { "VoteReply" };
-            format!("{name} term {} {}", m.term, if m.granted { "granted" } else { "refused" })
+            let told = match m.committed.index {
+                0 => String::new(),
+                _ => format!(", {} is committed", m.committed),
+            };
+            format!("{name} term {} {}{told}", m.term, if m.granted { "granted" } else { "refused" })
         }
         Message::AppendEntries(m) => {
             let (prev, new) = (format!("{}/{}", m.prev_index, m.prev_term), entries(&m.entries));
