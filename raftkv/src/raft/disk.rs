@@ -8,7 +8,7 @@
 
 use super::Raft;
 use super::io::{DiskSpace, Micros};
-use super::rules::Millis;
+use super::rules::{Millis, SlowDisk};
 use super::trace::Role;
 
 impl Raft {
@@ -31,9 +31,9 @@ impl Raft {
         let Some(since) = self.durability.oldest_issue() else { return false };
         // A leader waits for no one's disk but sends from its own: heartbeats flow while every client waits, and nobody
         // else notices. There is no law for it, only a limit that fits the disk.
-        match self.rules.storage.step_down_on_slow_disk.0 {
-            Some(Millis(limit)) => now.millis_since(since) > limit,
-            None => false,
+        match self.rules.storage.step_down_on_slow_disk {
+            SlowDisk::After(Millis(limit)) => now.millis_since(since) > limit,
+            SlowDisk::Off => false,
         }
     }
 }

@@ -46,7 +46,8 @@ impl Patience {
     pub(super) fn of(rules: &Rules) -> Self {
         let range = rules.vote.election_timeout;
         let (range, timer) = match rules.vote.election_timer {
-            ElectionTimer::Random(own) => (own.unwrap_or(range), Timer::Armed),
+            ElectionTimer::Random => (range, Timer::Armed),
+            ElectionTimer::RandomIn(own) => (own, Timer::Armed),
             ElectionTimer::Fixed(Millis(fixed)) => (MillisRange { min: fixed, max: fixed }, Timer::Armed),
             ElectionTimer::Manual => (range, Timer::Manual),
         };

@@ -15,7 +15,7 @@ use super::log::{Entry, Payload, Position};
 use super::progress::Progress;
 use super::quorum::Configuration;
 use super::replication::Leading;
-use super::rules::{ConfigEffective, QuorumSize, QuorumSizes, ReadConfirmQuorum};
+use super::rules::{ConfigEffective, Count, QuorumSize, QuorumSizes, ReadConfirmQuorum};
 use super::trace::{Config, ConfigState, EventKind};
 
 /// The configurations of the log, the latest last. Never empty: the first is that of the start or of the snapshot.
@@ -129,6 +129,11 @@ impl Raft {
     /// The latest configuration in its log, in force or not, for the simulation.
     pub fn latest(&self) -> &Configuration {
         self.configurations.latest().1
+    }
+
+    /// Where in the log that stands; 0 for the initial one.
+    pub fn latest_index(&self) -> u64 {
+        self.configurations.latest().0
     }
 
     /// Whether this node may try to become leader, or why not.
@@ -294,7 +299,9 @@ impl Raft {
         // N - E + 1 do (see `quorum`).
         match self.rules.membership.read_confirm_quorum {
             ReadConfirmQuorum::Auto => self.configuration().met(self.quorum_sizes().election, value_of),
-            ReadConfirmQuorum::Of(count) => self.configuration().reached(QuorumSize::Of(count), value_of),
+            ReadConfirmQuorum::Of(Count(count)) => {
+                self.configuration().reached(QuorumSize::Of(count), value_of)
+            }
         }
     }
 

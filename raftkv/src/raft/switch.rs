@@ -14,28 +14,39 @@ pub trait Switch: Sized + Clone + Debug + PartialEq {
     fn text(&self) -> String;
 }
 
-/// Defines an enum whose variants are the named values of a rule.
+/// Defines an enum of the values of a rule: words, and behind `or` what holds another value, with the prefix that it is
+/// written with and an example.
 macro_rules! switch {
-    ($(#[$doc:meta])* $name:ident { $( $(#[$vdoc:meta])* $variant:ident = $text:literal, )* }) => {
+    ($(#[$doc:meta])* $name:ident { $( $(#[$vdoc:meta])* $variant:ident = $text:literal, )* }
+     $( or { $( $(#[$hdoc:meta])* $held:ident($inner:ty) = $prefix:literal $example:literal, )* } )?) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $name { $( $(#[$vdoc])* $variant, )* }
+        pub enum $name {
+            $( $(#[$vdoc])* $variant, )*
+            $( $( $(#[$hdoc])* $held($inner), )* )?
+        }
 
         impl Switch for $name {
             fn values() -> Vec<&'static str> {
-                vec![$($text),*]
+                vec![ $( $text, )* $( $( concat!($prefix, $example), )* )? ]
             }
             fn parse(text: &str) -> Option<Self> {
                 match text {
-                    $($text => Some(Self::$variant),)*
-                    _ => None,
+                    $( $text => return Some(Self::$variant), )*
+                    _ => {}
                 }
+                $( $(
+                    if let Some(held) = text.strip_prefix($prefix).and_then(<$inner as Switch>::parse) {
+                        return Some(Self::$held(held));
+                    }
+                )* )?
+                None
             }
             fn text(&self) -> String {
                 match self {
-                    $(Self::$variant => $text,)*
+                    $( Self::$variant => $text.to_owned(), )*
+                    $( $( Self::$held(held) => format!(concat!($prefix, "{}"), held.text()), )* )?
                 }
-                .to_owned()
             }
         }
     };
@@ -128,40 +139,6 @@ impl Switch for MillisRange {
     }
 }
 
-/// How a follower's patience is drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ElectionTimer {
-    /// Uniformly from the range; without one, from the rule `election_timeout`.
-    Random(Option<MillisRange>),
-    /// Always the same, which makes split votes repeat.
-    Fixed(Millis),
-    /// Never: only the order `campaign` starts an election.
-    Manual,
-}
-
-impl Switch for ElectionTimer {
-    fn values() -> Vec<&'static str> {
-        vec!["random", "random:150ms..300ms", "fixed:200ms", "manual"]
-    }
-    fn parse(text: &str) -> Option<Self> {
-        match text.split_once(':') {
-            None if text == "random" => Some(Self::Random(None)),
-            None if text == "manual" => Some(Self::Manual),
-            Some(("random", range)) => Some(Self::Random(Some(MillisRange::parse(range)?))),
-            Some(("fixed", millis)) => Some(Self::Fixed(Millis::parse(millis)?)),
-            _ => None,
-        }
-    }
-    fn text(&self) -> String {
-        match self {
-            Self::Random(None) => "random".to_owned(),
-            Self::Random(Some(range)) => format!("random:{}", range.text()),
-            Self::Fixed(millis) => format!("fixed:{}", millis.text()),
-            Self::Manual => "manual".to_owned(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,11 +157,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_can_be_read() {
-        for text in ["random", "random:10ms..20ms", "fixed:7ms", "manual"] {
-            assert_eq!(ElectionTimer::parse(text).unwrap().text(), text);
-        }
-        assert_eq!(ElectionTimer::parse("fixed"), None);
+    fn counts_begin_with_one() {
         assert_eq!(Count::parse("0"), None);
+        assert_eq!(Count::parse("1"), Some(Count(1)));
     }
 }

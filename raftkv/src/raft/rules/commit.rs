@@ -1,6 +1,28 @@
-//! The values of the rules about commitment.
+//! The rules about commitment.
 
 use super::super::switch::{Switch, switch};
+
+group! {
+    /// Commitment.
+    CommitRules {
+        /// Whether only entries of the leader's own term are committed by counting.
+        commit_only_current_term: bool = true, "a committed entry of an older term is overwritten (figure 8)";
+        /// Whether a new leader appends an empty entry.
+        noop_on_election: bool = true, "entries of earlier terms stay uncommitted, and reads wait, until a write comes";
+        /// What a new leader does with entries that it does not know to be committed.
+        uncommitted_on_election: UncommittedOnElection = UncommittedOnElection::Keep,
+            "entries whose commitment it has not heard of yet are lost, though acknowledged";
+        /// Which commit index a heartbeat carries.
+        heartbeat_commit: HeartbeatCommit = HeartbeatCommit::MinMatch, "a divergent tail is taken as committed";
+        /// When a leader counts its own copy.
+        leader_counts_self: LeaderCountsSelf = LeaderCountsSelf::AfterFsync,
+            "an acknowledged entry is on too few disks and a crash loses it";
+        /// When an entry is applied to the state machine.
+        apply_at: ApplyAt = ApplyAt::Commit, "reads see what is never committed, and replicas keep it";
+        /// When a write is acknowledged. The early ones only concern writes whose result does not depend on the state.
+        ack_at: AckAt = AckAt::Commit, "an acknowledged write is lost with the leader, or with one follower";
+    }
+}
 
 switch! {
     /// Which commit index a heartbeat carries.

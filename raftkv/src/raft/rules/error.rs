@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::Rules;
+use super::{Rules, Switch};
 
 /// A rule or value that does not exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +16,13 @@ impl fmt::Display for RuleError {
 
 impl std::error::Error for RuleError {}
 
+/// Reads the value of the rule `name`.
+pub(super) fn read<T: Switch>(name: &str, value: &str) -> Result<T, RuleError> {
+    T::parse(value).ok_or_else(|| RuleError::value(name, value, T::values()))
+}
+
 impl RuleError {
-    pub(super) fn value(name: &str, value: &str, values: Vec<&'static str>) -> Self {
+    fn value(name: &str, value: &str, values: Vec<&'static str>) -> Self {
         let mut text = format!("rule `{name}` has no value `{value}`: expected {}", values.join(", "));
         suggest(&mut text, value, &values);
         Self(text)

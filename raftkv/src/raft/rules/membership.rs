@@ -1,7 +1,49 @@
-//! The values of the rules about who counts and how that changes.
+//! The rules about who counts and how that changes.
 
 use super::super::quorum::majority;
-use super::super::switch::{Switch, switch};
+use super::super::switch::{Count, Switch, switch};
+
+group! {
+    /// Who counts, and how that changes.
+    MembershipRules {
+        /// How many members elect a leader and how many commit an entry.
+        quorum: QuorumSizes = QuorumSizes::MAJORITIES,
+            "two leaders in a term unless 2E > N, lost commits unless E + R > N; larger quorums stall sooner";
+        /// How many members must confirm a leader.
+        read_confirm_quorum: ReadConfirmQuorum = ReadConfirmQuorum::Auto,
+            "fewer than N - E + 1 do not notice that another leader was elected: stale reads";
+        /// How one configuration becomes another.
+        membership: Membership = Membership::Single, "at once, the old and the new members have majorities that do not meet";
+        /// From when on a configuration counts.
+        config_effective: ConfigEffective = ConfigEffective::OnAppend,
+            "nodes that have not applied a change count by the old members; a cluster of two cannot lose one safely";
+        /// Whether a leader commits in its own term before it changes the members.
+        config_requires_current_term_commit: bool = true,
+            "an uncommitted change of an older term wins with a majority that does not meet this one's (2015)";
+        /// Whether a change waits until the one before is committed.
+        config_one_at_a_time: bool = true, "configurations that are two changes apart have majorities that do not meet";
+        /// When a leader that is not a member any more gives up.
+        step_down_when_removed: StepDownWhenRemoved = StepDownWhenRemoved::OnCommit,
+            "earlier: nobody else may be able to commit its removal; never: a stranger leads";
+        /// Whether new members get the log before they count.
+        learners: bool = true, "a new member raises the majority and cannot help to reach it: writes wait";
+        /// What a learner must show before it counts.
+        promote_check: PromoteCheck = PromoteCheck::CaughtUp, "a new member raises the majority before it can help to reach it, as without learners";
+        /// What voters without a state machine keep of the log.
+        witness: Witness = Witness::None,
+            "vote_only forgets what it has promised: lost commits; log_meta cannot help to get data back";
+        /// Whether they may lead for a while.
+        witness_can_lead: bool = false, "true lets the only node with the latest entries feed the others";
+        /// Whether a node applies a configuration that is committed before it asks for votes.
+        campaign_guard_unapplied: bool = true,
+            "with config_effective=on_apply, a candidate asks members of long ago: two leaders in a term";
+        /// Whether a node may ask for votes although its log says that it is no member.
+        campaign_when_not_in_config: bool = true,
+            "the only node that could commit the removal of a leader never leads again: the cluster stalls";
+        /// Whether a node goes back to the configuration before when its entry is removed.
+        config_rollback: bool = true, "a node counts by members whom nobody agreed upon";
+    }
+}
 
 /// How many members are enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,30 +134,14 @@ impl Switch for QuorumSizes {
     }
 }
 
-/// How many members confirm that a leader still leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReadConfirmQuorum {
-    /// As many as meet every quorum that could have elected another.
-    Auto,
-    /// So many.
-    Of(usize),
-}
-
-impl Switch for ReadConfirmQuorum {
-    fn values() -> Vec<&'static str> {
-        vec!["auto", "a number >= 1"]
-    }
-    fn parse(text: &str) -> Option<Self> {
-        if text == "auto" {
-            return Some(Self::Auto);
-        }
-        text.parse().ok().filter(|&count| count >= 1).map(Self::Of)
-    }
-    fn text(&self) -> String {
-        match self {
-            Self::Auto => "auto".to_owned(),
-            Self::Of(count) => count.to_string(),
-        }
+switch! {
+    /// How many members confirm that a leader still leads.
+    ReadConfirmQuorum {
+        /// As many as meet every quorum that could have elected another.
+        Auto = "auto",
+    } or {
+        /// So many.
+        Of(Count) = "" "a number >= 1",
     }
 }
 

@@ -1,6 +1,42 @@
-//! The values of the rules about reads.
+//! The rules about reads.
 
-use super::super::switch::{Millis, Switch, switch};
+use super::super::switch::{Millis, Switch, Toggle, switch};
+
+group! {
+    /// Reads.
+    ReadRules {
+        /// How reads are answered.
+        read_mode: ReadMode = ReadMode::ReadIndex,
+            "local and follower_local: stale reads from a deposed leader or a lagging follower; lease: needs clocks";
+        /// What confirms the leader.
+        read_index_confirm: ReadIndexConfirm = ReadIndexConfirm::FreshRound, "a deposed leader answers stale reads";
+        /// Whether reads wait until an entry of the leader's term is committed.
+        read_index_requires_current_term_commit: bool = true,
+            "a new leader answers from before the last writes that its predecessor acknowledged";
+        /// Whether a read waits until the state machine has applied its index.
+        read_wait_apply: bool = true, "a node that has not applied the last writes yet answers without them";
+        /// Whether reads that wait together share one round of confirmation.
+        read_batch: Toggle = Toggle::On, "a round of heartbeats for each read: less throughput, nothing breaks";
+        /// How long a lease lasts from the sending of the heartbeats that it rests on.
+        lease_duration: LeaseDuration = LeaseDuration::Auto,
+            "longer than followers keep their promise: a deposed leader answers stale reads";
+        /// By which factor clocks may differ in speed.
+        lease_clock_drift_bound: DriftBound = DriftBound(1100),
+            "a leader whose clock is slower than this allows for answers stale reads after its lease";
+        /// By which clock a leader measures its lease.
+        lease_clock: LeaseClock = LeaseClock::Boottime,
+            "monotonic stands still while a machine is suspended and wall is set back: leases that never end";
+        /// Whether a leader gives its lease up before it hands leadership over.
+        lease_revoke_on_transfer: bool = true, "the successor is elected during the lease, and the old leader answers stale reads";
+        /// Whether a node answers a client only from a state as new as the index that the client has seen.
+        session_index: Toggle = Toggle::Off,
+            "with local reads, a client that changes nodes reads older states than before and not its own writes";
+        /// How long a read may wait for its confirmation and for the state that it needs.
+        read_timeout: Millis = Millis(1000), "long ones keep the clients of a lagging follower waiting";
+        /// Whether a follower sends the clients of reads that it cannot answer in time, or at all, to the leader.
+        read_redirect: bool = true, "clients of a follower without a leader wait for the timeout and get nothing";
+    }
+}
 
 switch! {
     /// How a read is made linearizable, or not.
@@ -45,27 +81,14 @@ switch! {
     }
 }
 
-/// How long a lease lasts from the sending of the heartbeats that it rests on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeaseDuration {
-    /// The shortest election timeout, divided by the bound on the drift of clocks.
-    Auto,
-    /// So long, whatever the followers promise.
-    Fixed(Millis),
-}
-
-impl Switch for LeaseDuration {
-    fn values() -> Vec<&'static str> {
-        vec!["auto", "a duration such as 120ms"]
-    }
-    fn parse(text: &str) -> Option<Self> {
-        if text == "auto" { Some(Self::Auto) } else { Millis::parse(text).map(Self::Fixed) }
-    }
-    fn text(&self) -> String {
-        match self {
-            Self::Auto => "auto".to_owned(),
-            Self::Fixed(millis) => millis.text(),
-        }
+switch! {
+    /// How long a lease lasts from the sending of the heartbeats that it rests on.
+    LeaseDuration {
+        /// The shortest election timeout, divided by the bound on the drift of clocks.
+        Auto = "auto",
+    } or {
+        /// So long, whatever the followers promise.
+        Fixed(Millis) = "" "a duration such as 120ms",
     }
 }
 

@@ -1,6 +1,38 @@
-//! The values of the rules about snapshots and compaction.
+//! The rules about snapshots and compaction.
 
 use super::super::switch::{Switch, switch};
+
+group! {
+    /// Snapshots and compaction.
+    SnapshotRules {
+        /// When a node takes a snapshot by itself: by entries or bytes, by the size of the last one, or never.
+        snapshot: SnapshotEvery = SnapshotEvery::Outgrown,
+            "off lets the log and the time of a restart grow without bound; often costs disk and processor";
+        /// How many entries are kept behind a snapshot for followers that are a little late.
+        log_keep: LogKeep = LogKeep(5_000), "few make late followers load the whole state again and again";
+        /// Up to where a snapshot reaches.
+        snapshot_at: SnapshotAt = SnapshotAt::Applied, "a state with entries that were never committed cannot be rolled back";
+        /// What a snapshot holds beside the keys.
+        snapshot_contents: SnapshotContents = SnapshotContents::Full,
+            "no_config: two majorities; no_sessions: a retried command counts twice; no_term: nothing fits behind it";
+        /// How a snapshot file is written.
+        snapshot_write: SnapshotWrite = SnapshotWrite::Full, "a crash leaves neither the old snapshot nor the new one";
+        /// Whether the checksum of a snapshot is verified when it is loaded.
+        snapshot_checksum: bool = true, "a flipped bit on the disk becomes part of the state";
+        /// Whether a snapshot of what is known to be committed already is ignored.
+        snapshot_install_guard: bool = true, "a delayed snapshot takes a follower back behind what it acknowledged";
+        /// Whether the log behind an installed snapshot is kept where it agrees.
+        snapshot_install_keep_suffix: bool = true, "entries that were acknowledged behind the snapshot are forgotten";
+        /// How a snapshot travels.
+        snapshot_transfer: SnapshotTransfer = SnapshotTransfer::ChunkedVerified,
+            "parts of two snapshots make a state that never was";
+        /// Who writes a snapshot.
+        snapshot_mode: SnapshotMode = SnapshotMode::BackgroundCopy,
+            "heartbeats stop while a large state is written, and the leader is deposed";
+        /// When the log before a snapshot goes.
+        compact: Compact = Compact::AfterSnapshotDurable, "a crash leaves neither the log nor the snapshot";
+    }
+}
 
 /// When a node takes a snapshot by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,66 @@
-//! The values of the rules about what is on disk when, and what a node believes of it.
+//! The rules about what is on disk when, and what a node believes of it.
 
-use super::super::switch::{Millis, Switch, switch};
+use super::super::switch::{Millis, Switch, Toggle, switch};
+
+group! {
+    /// What is on disk when, and what a node believes of it.
+    StorageRules {
+        /// Where the term lives.
+        persist_term: PersistTerm = PersistTerm::Durable,
+            "a restarted node follows a deposed leader and votes again in terms that are over";
+        /// Whether a node that starts with a term below that of its last entry takes the entry's.
+        term_from_log_on_boot: bool = true, "a node that lost its term follows leaders older than its own log";
+        /// What a restarted node does about a vote that it may have forgotten.
+        vote_loss_guard: VoteLossGuard = VoteLossGuard::None,
+            "abstain_term repairs a lost vote at the price of a slower election after restarts";
+        /// Whether the log is written to disk.
+        persist_log: bool = true, "a restart loses acknowledged entries";
+        /// When a write is forced to the disk.
+        fsync: Fsync = Fsync::BeforeAck, "a power failure loses acknowledged entries and votes";
+        /// Whether the names of new files are forced to the disk too.
+        fsync_dir: bool = true, "a power failure loses whole segments of acknowledged entries";
+        /// How term and vote are written.
+        hard_state_write: HardStateWrite = HardStateWrite::Atomic,
+            "a crash leaves half a term or no vote, and the node votes twice or does not know its term";
+        /// Whether what is read from the log is checked.
+        wal_checksum: bool = true, "a flipped bit is applied, on one node only";
+        /// What becomes of a damaged frame of the log.
+        wal_tail_repair: WalTailRepair = WalTailRepair::TruncateTornLast,
+            "truncate_at_first_bad drops acknowledged entries; refuse needs an operator after every power failure";
+        /// When a leader's entries leave for its followers.
+        leader_disk: LeaderDisk = LeaderDisk::Parallel, "before_send adds the leader's disk to the latency of every write";
+        /// How many writes share a sync.
+        log_sync: LogSync = LogSync::GroupCommit, "serial waits for the disk once for every entry";
+        /// What a node does when the disk refuses to sync.
+        on_fsync_error: OnFsyncError = OnFsyncError::Crash,
+            "a second sync succeeds without the data, and a power failure loses acknowledged entries";
+        /// What a node does when there is no room for its log.
+        on_disk_full: OnDiskFull = OnDiskFull::StopAccepting, "ignore acknowledges entries that are nowhere";
+        /// What a node does when a leader, or the commit index that it kept, shows that its log was longer.
+        on_log_regression: OnLogRegression = OnLogRegression::Accept,
+            "refuse trades the node for the certainty that no forgetful disk votes on";
+        /// What a node does that finds nothing where its data should be, without --bootstrap.
+        on_empty_dir: OnEmptyDir = OnEmptyDir::Refuse,
+            "join_as_voter lets a node that lost its disk vote against what it acknowledged";
+        /// By what a node is known to the others.
+        node_identity: NodeIdentity = NodeIdentity::DataDirUuid,
+            "a wiped, cloned or restored node speaks under the name of the one that made the promises";
+        /// Whether a node of another cluster, and its directory, are refused.
+        cluster_id_check: bool = true, "two clusters that share addresses mix their terms and logs";
+        /// Whether messages between nodes are checked for damage.
+        rpc_checksum: Toggle = Toggle::On, "a bit that flips on the way is taken into the log";
+        /// Whether the commit index is written down too.
+        persist_commit_index: bool = false, "nothing: it is learned again, true only saves that";
+        /// Whether the state machine outlives its process.
+        state_machine: StateMachine = StateMachine::Volatile, "nothing by itself: persistent is as safe as applied_index";
+        /// How the index of the last applied entry is kept, with a state machine that is persistent.
+        applied_index: AppliedIndex = AppliedIndex::Atomic,
+            "after a crash entries are applied twice (behind, none) or left out (ahead): the replica differs";
+        /// Whether a leader whose disk takes longer over a write steps down.
+        step_down_on_slow_disk: SlowDisk = SlowDisk::Off,
+            "off keeps a leader whose disk makes every client wait; too short deposes leaders for nothing";
+    }
+}
 
 switch! {
     /// Where the term lives.
@@ -120,35 +180,16 @@ switch! {
     }
 }
 
-/// When a write is forced to the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fsync {
-    /// Before anything that depends on it is said.
-    BeforeAck,
-    /// At the latest so long after it was acknowledged.
-    Interval(Millis),
-    /// When the operating system likes to.
-    Never,
-}
-
-impl Switch for Fsync {
-    fn values() -> Vec<&'static str> {
-        vec!["before_ack", "interval:1000ms", "never"]
-    }
-    fn parse(text: &str) -> Option<Self> {
-        match text.split_once(':') {
-            None if text == "before_ack" => Some(Self::BeforeAck),
-            None if text == "never" => Some(Self::Never),
-            Some(("interval", millis)) => Some(Self::Interval(Millis::parse(millis)?)),
-            _ => None,
-        }
-    }
-    fn text(&self) -> String {
-        match self {
-            Self::BeforeAck => "before_ack".to_owned(),
-            Self::Interval(millis) => format!("interval:{}", millis.text()),
-            Self::Never => "never".to_owned(),
-        }
+switch! {
+    /// When a write is forced to the disk.
+    Fsync {
+        /// Before anything that depends on it is said.
+        BeforeAck = "before_ack",
+        /// When the operating system likes to.
+        Never = "never",
+    } or {
+        /// At the latest so long after it was acknowledged.
+        Interval(Millis) = "interval:" "1000ms",
     }
 }
 
@@ -176,18 +217,13 @@ switch! {
     }
 }
 
-/// For how long a leader's disk may take over a write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SlowDisk(pub Option<Millis>);
-
-impl Switch for SlowDisk {
-    fn values() -> Vec<&'static str> {
-        vec!["off", "a duration such as 200ms"]
-    }
-    fn parse(text: &str) -> Option<Self> {
-        if text == "off" { Some(Self(None)) } else { Millis::parse(text).map(|millis| Self(Some(millis))) }
-    }
-    fn text(&self) -> String {
-        self.0.map_or("off".to_owned(), |millis| millis.text())
+switch! {
+    /// For how long a leader's disk may take over a write.
+    SlowDisk {
+        /// For any time.
+        Off = "off",
+    } or {
+        /// For so long.
+        After(Millis) = "" "a duration such as 200ms",
     }
 }
