@@ -5,6 +5,7 @@
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+use super::Shape;
 use super::storms::Storm;
 use crate::raft::io::NodeId;
 use crate::raft::rules::Rules;
@@ -62,9 +63,27 @@ pub(super) fn rules(
 /// Storms about leases need them, where they are safe and the caller did not choose.
 pub(super) fn prefer_leases(storm: Storm, chosen: &Rules, drawn: &mut Vec<(&'static str, &'static str)>) {
     let is_about_leases = matches!(storm, Storm::Leases | Storm::Restarts);
+    if is_about_leases {
+        prefer_short_patience(chosen, drawn);
+    }
     if is_about_leases && chosen.read == Rules::default().read && leases_are_safe(chosen) {
         drawn.retain(|(rule, _)| *rule != "read_mode");
         drawn.push(("read_mode", "lease"));
+    }
+}
+
+/// An election is close to the end of a lease only if patience is always close to its minimum.
+fn prefer_short_patience(chosen: &Rules, drawn: &mut Vec<(&'static str, &'static str)>) {
+    let (chosen, honest) = (&chosen.vote, &Rules::default().vote);
+    if chosen.election_timeout == honest.election_timeout && chosen.election_timer == honest.election_timer {
+        drawn.push(("election_timeout", "150ms..170ms"));
+    }
+}
+
+/// A storm of leaders is about entries that arrive before those that follow them.
+pub(super) fn prefer_one_at_a_time(storm: Storm, shape: &mut Shape) {
+    if storm == Storm::Leaders && !shape.rules.iter().any(|(rule, _)| SLOW.contains(rule)) {
+        shape.entries_per_append = 1;
     }
 }
 

@@ -47,6 +47,7 @@ impl World {
         let done = Micros(self.now.0 + fsync);
         self.node(id).disk.submit(&mut effects, done);
         self.post(id, effects.send);
+        self.weather.has_sent();
     }
 
     /// Replaces the state of a node by that of a snapshot that it received.
@@ -248,6 +249,10 @@ impl World {
 
     pub(super) fn post(&mut self, from: NodeId, messages: Vec<(NodeId, Message)>) {
         for (to, message) in messages {
+            if let Some(at) = self.weather.haunts(from, &message) {
+                self.schedule_at(at, Event::Deliver { from, to, message });
+                continue;
+            }
             if !self.network.passes(from, to) {
                 continue;
             }

@@ -44,8 +44,14 @@ pub enum Invariant {
     AcknowledgedStays,
     /// While a leader holds a lease nobody else is elected.
     LeaseExclusive,
+    /// A leader has the votes of a quorum, and each was given to it in its term.
+    ElectionQuorum,
     /// What a leader commits by counting is on the disks of a quorum.
     CommitQuorum,
+    /// What a leader commits by counting cannot be lost: with the logs as they are, nobody who lacks it could be elected.
+    CommitPermanent,
+    /// The configuration that a node goes by stands in its log, or in what its snapshot covers.
+    ConfigurationInLog,
     /// What a follower acknowledges is on its disk.
     DurableAck,
     /// Any two quorums of adjacent configurations meet.
@@ -100,8 +106,12 @@ pub(super) struct Witness {
 type Judged = Result<(), (Invariant, String)>;
 
 impl Witness {
-    /// A node starts with this state of a snapshot, and its log goes on behind that.
+    /// A node starts with this state of a snapshot, and its log goes on behind that. A vote that it finds on its disk it has
+    /// given, whether it had the time to say so or not.
     pub(super) fn saw_start(&mut self, node: NodeId, state: &[EntryMark], raft: &Raft) -> Judged {
+        if let Some(candidate) = raft.status().voted_for {
+            self.saw_vote(node, raft.term(), candidate)?;
+        }
         let behind = raft.log().range(raft.status().snapshot_index + 1, u64::MAX);
         let behind = behind.iter().map(|entry| (entry.index, EntryMark::from(entry))).collect();
         self.logs.insert(node, behind);
@@ -189,6 +199,11 @@ impl Witness {
             ));
         }
         Ok(())
+    }
+
+    /// Whether this vote was given and made known.
+    pub(super) fn has_voted(&self, node: NodeId, term: u64, candidate: NodeId) -> bool {
+        self.votes.get(&(node, term)) == Some(&candidate)
     }
 
     /// A node that has not heard of the term in which an entry was committed may still follow an older leader, whose

@@ -6,7 +6,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::Shape;
-use super::storms::is_bulk;
+use super::storms::{is_bulk, is_vote};
 use crate::raft::io::{Micros, NodeId};
 use crate::raft::message::Message;
 
@@ -59,7 +59,11 @@ pub(super) fn arrivals(
     if random.random_range(0..1000) < shape.duplicate_permille {
         copies.push(shape.echo_us_max);
     }
-    let overtaken = if is_bulk(message) { shape.overtaken_us_max } else { 0 };
+    let overtaken = match message {
+        _ if is_bulk(message) => shape.overtaken_us_max,
+        _ if is_vote(message) => shape.votes_us_max,
+        _ => 0,
+    };
     let mut delay = |late: u64| {
         let straggles = random.random_range(0..1000) < shape.straggler_permille;
         let way =

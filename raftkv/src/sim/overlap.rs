@@ -14,6 +14,7 @@ use super::invariants::Invariant;
 use super::world::World;
 use crate::raft::Raft;
 use crate::raft::io::NodeId;
+use crate::raft::log::Payload;
 use crate::raft::quorum::Configuration;
 use crate::raft::rules::{QuorumSize, QuorumSizes};
 use crate::raft::trace::{Commit, ConfigState, Event, EventKind, Role};
@@ -34,12 +35,16 @@ impl Latest {
 impl World {
     /// Judges what one step of a node showed against all other nodes.
     pub(super) fn saw_overlaps(&mut self, id: NodeId, events: &[Event]) -> Judged {
+        let is_settled = !events.iter().any(|event| matches!(event.kind, EventKind::Config(_)));
         for event in events {
             match &event.kind {
-                EventKind::Role(Role::Leader, _) => self.saw_election(id, event.term)?,
+                EventKind::Role(Role::Leader, votes) => {
+                    self.saw_election(id, event.term)?;
+                    self.saw_votes(id, event.term, votes, is_settled.then_some(()))?;
+                }
                 EventKind::Commit(commit) => {
-                    let is_settled = !events.iter().any(|other| matches!(other.kind, EventKind::Config(_)));
                     self.saw_count(id, commit, is_settled.then_some(()))?;
+                    self.saw_permanence(id, commit)?;
                 }
                 EventKind::Config(config) if config.state == ConfigState::Append => {
                     self.saw_configuration(id, &config.configuration)?;
@@ -55,7 +60,7 @@ impl World {
                 _ => {}
             }
         }
-        Ok(())
+        self.saw_latest(id)
     }
 
     /// Nobody is elected while an older leader may answer without asking.
@@ -74,6 +79,22 @@ impl World {
                 );
                 return Err((Invariant::LeaseExclusive, detail));
             }
+        }
+        Ok(())
+    }
+
+    /// "A candidate wins an election if it receives votes from a majority of the servers in the full cluster for the same term"
+    /// (section 5.2 of the paper).
+    fn saw_votes(&self, id: NodeId, term: u64, votes: &[NodeId], settled: Option<()>) -> Judged {
+        let Some(raft) = &self.nodes[id.0 as usize - 1].raft else { return Ok(()) };
+        if let Some(voter) = votes.iter().find(|&&voter| !self.witness.has_voted(voter, term, id)) {
+            let detail = format!("{id} counts the vote of {voter} in term {term}, which was not given");
+            return Err((Invariant::ElectionQuorum, detail));
+        }
+        let counts = |node: NodeId| usize::from(votes.contains(&node));
+        if settled.is_some() && !raft.configuration().elects(self.rules.membership.quorum.election, counts) {
+            let detail = format!("{id} leads in term {term} by {votes:?}, which are no quorum");
+            return Err((Invariant::ElectionQuorum, detail));
         }
         Ok(())
     }
@@ -99,6 +120,55 @@ impl World {
                 );
                 return Err((Invariant::CommitQuorum, detail));
             }
+        }
+        Ok(())
+    }
+
+    /// A leader has counted copies: whoever lacks the entry cannot win an election among the logs as they are, so that every
+    /// later leader has it (leader completeness, before anybody stands).
+    fn saw_permanence(&self, id: NodeId, commit: &Commit) -> Judged {
+        if commit.acks.is_none() {
+            return Ok(());
+        }
+        let Commit { index, entry_term, .. } = *commit;
+        let running: Vec<(NodeId, &Raft)> = self
+            .ids()
+            .into_iter()
+            .zip(&self.nodes)
+            .filter_map(|(id, node)| Some((id, node.raft.as_ref()?)))
+            .collect();
+        let place = |raft: &Raft| (raft.log().last_term(), raft.log().last_index());
+        for &(candidate, raft) in running.iter().filter(|(node, raft)| may_stand(*node, raft)) {
+            let log = raft.log();
+            if index <= log.base().index || log.term(index) == Some(entry_term) {
+                continue;
+            }
+            let votes = |node: NodeId| {
+                usize::from(
+                    running.iter().any(|&(voter, other)| voter == node && place(other) <= place(raft)),
+                )
+            };
+            if raft.configuration().elects(self.rules.membership.quorum.election, votes) {
+                let detail = format!(
+                    "{id} commits {index} of term {entry_term} in term {}, and {candidate} without it could be elected",
+                    self.nodes[id.0 as usize - 1].raft.as_ref().map_or(0, Raft::term)
+                );
+                return Err((Invariant::CommitPermanent, detail));
+            }
+        }
+        Ok(())
+    }
+
+    /// "A server always uses the latest configuration in its log" (section 6 of the paper), so none that was removed from it.
+    fn saw_latest(&self, id: NodeId) -> Judged {
+        let Some(raft) = &self.nodes[id.0 as usize - 1].raft else { return Ok(()) };
+        let (index, log) = (raft.latest_index(), raft.log());
+        let entry = log.get(index).map(|entry| &entry.payload);
+        let stands_there =
+            matches!(entry, Some(Payload::Configuration(configuration)) if **configuration == *raft.latest());
+        if index > log.base().index && !stands_there {
+            let detail = format!("{id} goes by {:?} of entry {index}, which is not there", raft.latest());
+            return Err((Invariant::ConfigurationInLog, detail));
         }
         Ok(())
     }
@@ -134,6 +204,13 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// Whether a node may ask for votes by the configuration that it goes by, whatever it learns meanwhile.
+fn may_stand(node: NodeId, raft: &Raft) -> bool {
+    let configuration = raft.configuration();
+    // A configuration that is not in force yet may have to be applied first.
+    configuration.is_voter(node) && !configuration.is_witness(node) && configuration == raft.latest()
 }
 
 /// Nodes that are a quorum of `old` while the others are one of `new`, of two kinds of which one elects.

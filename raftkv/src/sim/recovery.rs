@@ -23,6 +23,7 @@ impl World {
         self.report.shape.slow_disk = None;
         self.report.shape.echo_us_max = 0;
         self.report.shape.overtaken_us_max = 0;
+        self.report.shape.votes_us_max = 0;
         self.report.shape.loss_permille = 0;
         self.report.shape.straggler_permille = 0;
         // A mended network keeps messages in order, as the connections of real nodes do.

@@ -20,8 +20,9 @@ use super::disk::Crash;
 use super::nemesis::Rest;
 use super::world::{Event as Happening, World};
 use crate::raft::io::{Effects, Micros, NodeId};
-use crate::raft::message::Message;
-use crate::raft::trace::{ConfigState, EventKind, Role};
+use crate::raft::message::{Ballot, Message};
+use crate::raft::snapshot::SnapshotWork;
+use crate::raft::trace::{ConfigState, Event, EventKind, Role};
 
 /// What a seed is about, beside the faults that come at random.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +42,12 @@ pub enum Storm {
     Echoes,
     /// Entries and snapshots are late, heartbeats and votes are not.
     Overtaking,
+    /// Votes and requests for them are late and come twice; power fails behind votes and elections.
+    Votes,
+    /// Whoever becomes leader is cut off with some of the others, at once.
+    Leaders,
+    /// A leader is cut off while its last entries are under way, and they arrive when it is back.
+    Ghosts,
 }
 
 impl fmt::Display for Storm {
@@ -53,12 +60,15 @@ impl fmt::Display for Storm {
             Storm::Disks => "a storm of disks",
             Storm::Echoes => "a storm of echoes",
             Storm::Overtaking => "a storm of overtaking",
+            Storm::Votes => "a storm of votes",
+            Storm::Leaders => "a storm of leaders",
+            Storm::Ghosts => "a storm of ghosts",
         })
     }
 }
 
 /// Oftener named, oftener drawn.
-const STORMS: [Storm; 7] = [
+const STORMS: [Storm; 10] = [
     Storm::Members,
     Storm::Members,
     Storm::Restarts,
@@ -66,6 +76,9 @@ const STORMS: [Storm; 7] = [
     Storm::Disks,
     Storm::Echoes,
     Storm::Overtaking,
+    Storm::Votes,
+    Storm::Leaders,
+    Storm::Ghosts,
 ];
 
 /// Faults at random come so much seldomer, so that what a storm begins can end.
@@ -74,6 +87,8 @@ const SELDOMER: u64 = 8;
 const ECHO_US_MAX: u64 = 3_000_000;
 /// How late entries are at most in a storm of overtaking, in microseconds.
 const OVERTAKEN_US_MAX: u64 = 120_000;
+/// How late votes and requests for them are at most in a storm of votes, in microseconds.
+const VOTES_US_MAX: u64 = 200_000;
 /// How much slower a slow disk is.
 const SLOW_DISK: u64 = 20;
 
@@ -84,8 +99,14 @@ pub(super) enum Strike {
     Change(NodeId),
     /// The network falls into two parts; this node is in the smaller one more often than not.
     Divide(NodeId),
-    /// The node loses power.
+    /// The node loses power for a while.
     Crash(NodeId),
+    /// The node loses power and is back before an election timeout is over.
+    Blink(NodeId),
+    /// This node is asked to hand leadership over.
+    HandOver(NodeId),
+    /// Somebody sets the node's time of day back.
+    SetBack(NodeId),
     /// All links work again, and the next strike may begin.
     Mend,
 }
@@ -97,13 +118,15 @@ pub(super) struct Weather {
     random: ChaCha8Rng,
     /// Something has been begun that is not over.
     busy: bool,
+    /// Whose entries of this step arrive at which time, whatever becomes of its links.
+    ghosts: Option<(NodeId, Micros)>,
 }
 
 impl Weather {
     /// Draws the storm of a seed and what else it changes in the shape of the run.
     pub(super) fn draw(seed: u64, shape: &mut Shape) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed ^ 0x7374_6f72_6d73_2121);
-        let storm = if random.random_range(0..2) == 0 {
+        let storm = if random.random_range(0..4) == 0 {
             Storm::None
         } else {
             STORMS[random.random_range(0..STORMS.len())]
@@ -123,9 +146,24 @@ impl Weather {
                 shape.duplicate_permille = shape.duplicate_permille.max(100);
             }
             Storm::Overtaking => shape.overtaken_us_max = OVERTAKEN_US_MAX,
-            Storm::None | Storm::Members | Storm::Restarts => {}
+            Storm::Votes => {
+                shape.votes_us_max = VOTES_US_MAX;
+                shape.duplicate_permille = shape.duplicate_permille.max(200);
+            }
+            Storm::None | Storm::Members | Storm::Restarts | Storm::Leaders | Storm::Ghosts => {}
         }
-        Self { storm, random, busy: false }
+        Self { storm, random, busy: false, ghosts: None }
+    }
+
+    /// When a message of `from` arrives that is a ghost.
+    pub(super) fn haunts(&mut self, from: NodeId, message: &Message) -> Option<Micros> {
+        let (_, until) = self.ghosts.filter(|&(ghost, _)| ghost == from && is_bulk(message))?;
+        Some(Micros(until.0 + self.random.random_range(50..3_000)))
+    }
+
+    /// A node has sent what it had to send in this step.
+    pub(super) fn has_sent(&mut self) {
+        self.ghosts = None;
     }
 
     /// Nothing more is begun.
@@ -154,6 +192,15 @@ fn at_the_edge(random: &mut ChaCha8Rng, shape: &mut Shape) {
     }
 }
 
+/// Whether a message is about votes that bind.
+pub(super) fn is_vote(message: &Message) -> bool {
+    match message {
+        Message::RequestVote(_) => true,
+        Message::VoteReply(reply) => reply.ballot == Ballot::Vote,
+        _ => false,
+    }
+}
+
 /// Whether a message may be late while others are not.
 pub(super) fn is_bulk(message: &Message) -> bool {
     match message {
@@ -171,6 +218,9 @@ impl World {
             Storm::Members => self.strike_at_changes(id, effects),
             Storm::Restarts | Storm::Leases => self.strike_at_heartbeats(id, effects),
             Storm::Disks => self.strike_at_writes(id, effects),
+            Storm::Votes => self.strike_at_votes(id, effects),
+            Storm::Leaders => self.strike_at_leaders(id, effects),
+            Storm::Ghosts => self.strike_at_entries(id, effects),
         }
     }
 
@@ -214,6 +264,11 @@ impl World {
                 Rest::Restarts(self.weather.random.random_range(1..10)),
             )
         } else {
+            match self.weather.random.random_range(0..4) {
+                0 => self.strike(0, Strike::HandOver(id)),
+                1 => self.strike(outage / 8, Strike::SetBack(id)),
+                _ => {}
+            }
             (self.weather.random.random_range(0..=way + 2_000), Rest::Stays)
         };
         self.schedule(delay, Happening::Desert { leader: id, other, rest });
@@ -222,11 +277,48 @@ impl World {
     }
 
     fn strike_at_writes(&mut self, id: NodeId, effects: &Effects) {
-        let moment = effects.trace.iter().any(|event| leads(&event.kind) || configures(&event.kind));
+        let is_written = |work: &SnapshotWork| matches!(work, SnapshotWork::Take(_));
+        let moment = effects.trace.iter().any(|event| leads(&event.kind) || configures(&event.kind))
+            || effects.snapshots.iter().any(is_written);
         if (moment && self.weather.one_in(3)) || (effects.persist.is_some() && self.weather.one_in(400)) {
             let delay = self.weather.random.random_range(0..=2 * self.report.shape.fsync_us_max);
             self.strike(delay, Strike::Crash(id));
         }
+    }
+
+    fn strike_at_votes(&mut self, id: NodeId, effects: &Effects) {
+        let votes = |event: &Event| matches!(&event.kind, EventKind::Vote(vote) if vote.to != id);
+        let soon = 2 * self.report.shape.fsync_us_max;
+        if effects.trace_durable.iter().any(votes) && self.weather.one_in(3) {
+            let delay = self.weather.random.random_range(0..=soon + 1_000);
+            self.strike(delay, Strike::Blink(id));
+        }
+        if effects.trace.iter().any(|event| leads(&event.kind)) && self.weather.one_in(2) {
+            let delay = self.weather.random.random_range(0..=soon + 50_000);
+            self.strike(delay, Strike::Crash(id));
+        }
+    }
+
+    fn strike_at_leaders(&mut self, id: NodeId, effects: &Effects) {
+        if effects.trace.iter().any(|event| leads(&event.kind)) && !self.weather.one_in(4) {
+            let way = self.report.shape.latency_us_max;
+            // What it appends first reaches nobody, or some of the others.
+            let delay =
+                if self.weather.one_in(2) { 0 } else { self.weather.random.random_range(0..=4 * way) };
+            self.strike(delay, Strike::Divide(id));
+        }
+    }
+
+    fn strike_at_entries(&mut self, id: NodeId, effects: &Effects) {
+        let sends = effects.send.iter().any(|(_, message)| is_bulk(message));
+        if !sends || self.weather.busy || !self.weather.one_in(10) {
+            return;
+        }
+        self.weather.busy = true;
+        let outage = self.weather.random.random_range(300_000..900_000);
+        self.weather.ghosts = Some((id, Micros(self.now.0 + outage)));
+        self.separate(&[id]);
+        self.strike(outage, Strike::Mend);
     }
 
     fn strike(&mut self, delay_us: u64, strike: Strike) {
@@ -245,6 +337,15 @@ impl World {
             Strike::Crash(id) => {
                 let outage = self.weather.random.random_range(5..400);
                 self.crash_one(&[id], Crash::Power, outage);
+            }
+            Strike::Blink(id) => {
+                let outage = self.weather.random.random_range(5..60);
+                self.crash_one(&[id], Crash::Power, outage);
+            }
+            Strike::HandOver(id) => self.transfer(id),
+            Strike::SetBack(id) => {
+                let millis = self.weather.random.random_range(200..3_000);
+                self.node(id).clocks.set_by(-millis * 1_000);
             }
             Strike::Mend => {
                 self.network.heal();

@@ -136,6 +136,7 @@ fn draw_shape(random: &mut ChaCha8Rng, rules: &Rules) -> Shape {
         slow_disk: None,
         echo_us_max: 0,
         overtaken_us_max: 0,
+        votes_us_max: 0,
         coming: None,
         clocks_permille: Vec::new(),
         rules: Vec::new(),
@@ -152,6 +153,7 @@ impl World {
         let mut rules = rules.clone();
         let weather = Weather::draw(seed, &mut shape);
         drawn::prefer_leases(weather.storm, &rules, &mut shape.rules);
+        drawn::prefer_one_at_a_time(weather.storm, &mut shape);
         let members = Members::draw(seed, shape.nodes, weather.storm, &mut rules);
         (shape.nodes, shape.coming) = (members.first(), members.coming().cloned());
         let everybody = shape.nodes + shape.coming.as_ref().map_or(0, |coming| coming.spares);
