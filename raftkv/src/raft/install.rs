@@ -226,8 +226,8 @@ impl Raft {
     /// Whether a snapshot up to `index` has nothing that this node does not know to be committed.
     fn is_covered(&self, index: u64) -> bool {
         // The honest law: a snapshot that is older than what the follower has is ignored; going back to it would remove
-        // entries that were acknowledged and maybe committed since (figure 13, step 6; etcd and others compare with the
-        // commit index as here).
+        // entries that were acknowledged and maybe committed since (section 7 of the paper: one that "describes a prefix of its
+        // log" leaves what follows; etcd and others compare with the commit index as here).
         index <= self.commit && self.rules.snapshot.snapshot_install_guard
     }
 

@@ -85,8 +85,8 @@ impl Raft {
     }
 
     fn lease_is_revoked(&self) -> bool {
-        // The honest law: an election that the leader itself asks for does not wait for its lease, so the lease must end first
-        // ("the leader must expire its lease before transferring leadership": thesis, section 6.4.1).
+        // The honest law: an election that the leader itself asks for does not wait for its lease, so a leader lets its lease end
+        // before it hands over (thesis, section 6.4.1).
         self.rules.read.lease_revoke_on_transfer && self.transferring()
     }
 

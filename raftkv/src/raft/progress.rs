@@ -2,7 +2,7 @@
 //!
 //! Invariant: `match_index < next_index`. `match_index` is what the follower has vouched for; it goes back
 //! when the follower turns out to have lost entries, which weakened rules and broken disks make possible.
-//! Reference: `nextIndex` and `matchIndex` of figure 2 of the paper, section 10.2.1 of the thesis for
+//! Reference: `nextIndex` and `matchIndex` of figure 2 of the paper, section 10.2.2 of the thesis for
 //! pipelining.
 
 use std::collections::VecDeque;

@@ -4,7 +4,7 @@
 //! entries while its own disk is still writing them, and counts its own copy only once that is done (see
 //! `commit`).
 //! A follower that needs what the log has no more gets a snapshot instead (see `install`).
-//! Reference: section 5.3 of the paper; section 10.2 of the thesis for batching and pipelining.
+//! Reference: section 5.3 of the paper; section 10.2.2 of the thesis for batching and pipelining.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -223,7 +223,7 @@ impl Raft {
     /// How much may be on its way to one follower.
     fn bounds(&self) -> Bounds {
         // Waiting for each answer is the plain protocol of the paper. Sending ahead is safe because the follower checks
-        // what comes before the entries of each message (thesis, section 10.2.1).
+        // what comes before the entries of each message (thesis, section 10.2.2).
         let messages = match self.rules.log.pipelining {
             Toggle::On => self.rules.log.max_inflight.0,
             Toggle::Off => return Bounds { messages: 1, bytes: INFLIGHT_BYTES_MAX },
