@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, channel};
 
 use super::*;
-use crate::raft::log::{Entry, Payload};
+use crate::raft::log::{Entry, Payload, Position};
 use crate::raft::message::{AppendEntries, Heartbeat, VoteReply};
 
 const N1: NodeId = NodeId(1);
@@ -103,7 +103,9 @@ fn filters_look_at_type_sender_term_and_entries() {
     gate.arrive(N1, matching);
     assert!(arrived.try_recv().is_err());
     assert_eq!(gate.state().held[0].entries, Some((5, 6)));
-    let grant = |ballot| Message::VoteReply(VoteReply { term: 3, ballot, granted: true });
+    let grant = |ballot| {
+        Message::VoteReply(VoteReply { term: 3, ballot, granted: true, committed: Position::default() })
+    };
     assert_eq!(Seen::of(N1, &grant(Ballot::PreVote)).kind, Kind::PreVoteReply);
     assert_eq!(Seen::of(N1, &grant(Ballot::Vote)).kind, Kind::VoteReply);
     assert_eq!(Seen::of(N1, &append(3, 6, 0)).kind, Kind::Probe);
