@@ -4,6 +4,7 @@
 //! one before it is done; a wait is fulfilled only by what was asked for after it began; and whatever does not come about in
 //! time ends the choreography as [`Missed`], with the step and what was known then. Deliberately absent: verdicts.
 
+mod calls;
 mod deed;
 mod last;
 mod program;
