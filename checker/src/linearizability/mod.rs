@@ -445,7 +445,7 @@ fn counterexample_of<'h>(
     Counterexample { summary: found.why.clone(), evidence }
 }
 
-fn evidence(operation: &Operation<'_>) -> Evidence {
+pub(crate) fn evidence(operation: &Operation<'_>) -> Evidence {
     let who = match operation.node {
         Some(node) => format!("process {} via {node}", operation.process.0),
         None => format!("process {}", operation.process.0),

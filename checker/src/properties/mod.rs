@@ -4,15 +4,28 @@
 //! events that prove it, "holds" only if it looked at everything that it needs, and "inconclusive" otherwise; what a
 //! trace does not tell is never guessed.
 
+mod commit_has_quorum;
 mod commit_monotonic;
+mod configurations;
+mod durable_before_ack;
 mod election_safety;
 mod evidence;
+mod exactly_once;
+mod leader_append_only;
 mod leader_completeness;
+mod lease_overlap;
 mod linearizable;
 mod log_matching;
 mod lost_commits;
+mod monotonic_reads;
+mod quorum_overlap;
+mod read_your_writes;
+mod role_transitions;
+mod sessions;
+mod stale_read;
 mod state_hash_equal;
 mod state_machine_safety;
+mod term_monotonic;
 mod vote_once;
 
 #[cfg(test)]
@@ -65,6 +78,10 @@ pub struct PropertyKind {
 static REGISTRY: &[PropertyKind] = &[
     linearizable::KIND,
     lost_commits::KIND,
+    stale_read::KIND,
+    monotonic_reads::KIND,
+    read_your_writes::KIND,
+    exactly_once::KIND,
     election_safety::KIND,
     vote_once::KIND,
     log_matching::KIND,
@@ -72,6 +89,13 @@ static REGISTRY: &[PropertyKind] = &[
     state_machine_safety::KIND,
     commit_monotonic::KIND,
     state_hash_equal::KIND,
+    term_monotonic::KIND,
+    role_transitions::KIND,
+    leader_append_only::KIND,
+    commit_has_quorum::KIND,
+    durable_before_ack::KIND,
+    quorum_overlap::KIND,
+    lease_overlap::KIND,
 ];
 
 /// All properties.

@@ -1,5 +1,8 @@
 //! Each property on small traces and histories that break it, and on close ones that do not.
 
+mod laws;
+mod sessions;
+
 use super::*;
 use crate::history::{Event, EventBody, Key, Op, Outcome, ProcessId, Reply, Value};
 use crate::params::{Param, Params};
@@ -40,10 +43,10 @@ fn field(word: &str) -> String {
             };
             format!("[{}]", value.split(',').map(entry).collect::<Vec<_>>().join(","))
         }
-        "votes" | "acks" => {
+        "votes" | "acks" | "members" | "outgoing" => {
             format!("[{}]", value.split(',').map(|n| format!("{n:?}")).collect::<Vec<_>>().join(","))
         }
-        "to" | "role" | "voted_for" | "state" | "hash" => format!("{value:?}"),
+        "to" | "role" | "voted_for" | "state" | "hash" | "mode" => format!("{value:?}"),
         _ => value.to_owned(),
     };
     format!(r#","{name}":{value}"#)

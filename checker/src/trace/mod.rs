@@ -78,16 +78,49 @@ pub enum What {
     Commit(Commit),
     /// Entries were applied.
     Apply(Span),
-    /// A read was answered at this applied index.
-    Read(u64),
+    /// A read was answered in this way, at this applied index.
+    Read(ReadMode, u64),
     /// The hash of the node's state behind this index.
     State(u64, u64),
-    /// A membership entry at this index was appended, committed or rolled back.
-    Config(u64),
+    /// A configuration came into the log, was committed, or is the latest again.
+    Config(Config),
     /// A snapshot up to this index, whose last entry has this term.
     Snapshot(SnapshotState, u64, u64),
     /// An event that this reader does not know.
     Other,
+}
+
+/// How a read came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadMode {
+    /// By the leader's lease alone.
+    Lease,
+    /// In any other way.
+    Other,
+}
+
+/// What became of a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigState {
+    /// It was added to the log.
+    Append,
+    /// It was committed.
+    Commit,
+    /// Later ones were removed, and it is the latest again.
+    Rollback,
+}
+
+/// A configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Its place in the log; 0 for the initial one.
+    pub index: u64,
+    /// What became of it.
+    pub state: ConfigState,
+    /// Who counts.
+    pub members: Span,
+    /// Who counts too, as the old part of a joint configuration.
+    pub outgoing: Span,
 }
 
 /// What a node found on its disk.
@@ -103,6 +136,8 @@ pub struct Boot {
     pub last_term: u64,
     /// The last entry that its snapshot covers.
     pub snapshot_index: u64,
+    /// Everybody who counts in its configuration.
+    pub members: Span,
 }
 
 /// The commit index rose.

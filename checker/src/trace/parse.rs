@@ -10,7 +10,10 @@ use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use serde::de::{self, Visitor};
 
-use super::{Boot, Commit, Entry, Event, Node, Role, SnapshotState, Span, Torn, Trace, What};
+use super::{
+    Boot, Commit, Config, ConfigState, Entry, Event, Node, ReadMode, Role, SnapshotState, Span, Torn, Trace,
+    What,
+};
 
 /// A line that is no trace line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -101,6 +104,7 @@ impl TraceBuilder {
                 last_index: line.last_index,
                 last_term: line.last_term,
                 snapshot_index: line.snapshot_index,
+                members: self.list(&line.members),
             }),
             "role" => match line.role.as_deref() {
                 Some("follower") => What::Role(Role::Follower, Span::default()),
@@ -120,9 +124,12 @@ impl TraceBuilder {
                 What::Commit(Commit { index: line.index, entry_term: line.entry_term, acks })
             }
             "apply" => What::Apply(self.entries(line)),
-            "read" => What::Read(line.index),
+            "read" => match line.mode.as_deref() {
+                Some("lease") => What::Read(ReadMode::Lease, line.index),
+                _ => What::Read(ReadMode::Other, line.index),
+            },
             "state" => line.hash.as_ref().map_or(What::Other, |hash| What::State(line.index, hash.0)),
-            "config" => What::Config(line.index),
+            "config" => self.config(line),
             "snapshot" => match line.state.as_deref() {
                 Some("taken") => What::Snapshot(SnapshotState::Taken, line.index, line.entry_term),
                 Some("installed") => What::Snapshot(SnapshotState::Installed, line.index, line.entry_term),
@@ -131,6 +138,17 @@ impl TraceBuilder {
             },
             _ => What::Other,
         }
+    }
+
+    fn config(&mut self, line: &Line<'_>) -> What {
+        let state = match line.state.as_deref() {
+            Some("append") => ConfigState::Append,
+            Some("commit") => ConfigState::Commit,
+            Some("rollback") => ConfigState::Rollback,
+            _ => return What::Other,
+        };
+        let (members, outgoing) = (self.list(&line.members), self.list(&line.outgoing));
+        What::Config(Config { index: line.index, state, members, outgoing })
     }
 
     fn node(&mut self, name: &str) -> Node {
@@ -210,6 +228,12 @@ struct Line<'a> {
     #[serde(borrow, default)]
     acks: Vec<Cow<'a, str>>,
     #[serde(borrow, default)]
+    members: Vec<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    outgoing: Vec<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    mode: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
     state: Option<Cow<'a, str>>,
     #[serde(default)]
     hash: Option<Hash>,
@@ -261,8 +285,10 @@ mod tests {
         let other = r#"{"t":1800,"n":"n2","term":4,"ev":"dance","partner":{"a":1}}"#;
         let trace = read(&[BOOT, VOTE, APPEND, leader, other]).unwrap();
         assert_eq!(trace.nodes, ["n1", "n2"]);
-        let boot = Boot { count: 2, voted_for: None, last_index: 7, last_term: 3, snapshot_index: 0 };
-        assert_eq!(trace.events[0], Event { time: 500, node: Node(0), term: 3, what: What::Boot(boot) });
+        let What::Boot(boot) = trace.events[0].what else { panic!() };
+        assert_eq!((trace.events[0].time, trace.events[0].node, trace.events[0].term), (500, Node(0), 3));
+        assert_eq!((boot.count, boot.voted_for, boot.last_index, boot.last_term), (2, None, 7, 3));
+        assert_eq!(trace.list(boot.members), [Node(0), Node(1)]);
         assert_eq!(trace.events[1].what, What::Vote(Node(1)));
         let What::Append(span) = trace.events[2].what else { panic!() };
         assert_eq!(trace.entries(span)[1], Entry { index: 9, term: 4, hash: u64::MAX });

@@ -46,7 +46,14 @@ pub(super) const KIND: WorkloadKind = WorkloadKind {
     ],
     functions,
     model: "append",
-    checks: &["linearizable", "lost-commits"],
+    checks: &[
+        "linearizable",
+        "lost-commits",
+        "stale-read",
+        "monotonic-reads",
+        "read-your-writes",
+        "exactly-once",
+    ],
     build,
 };
 

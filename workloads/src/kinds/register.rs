@@ -47,7 +47,7 @@ pub(super) const KIND: WorkloadKind = WorkloadKind {
     ],
     functions,
     model: "register",
-    checks: &["linearizable", "lost-commits"],
+    checks: &["linearizable", "lost-commits", "stale-read", "monotonic-reads", "read-your-writes"],
     build,
 };
 

@@ -44,7 +44,7 @@ pub(super) const KIND: WorkloadKind = WorkloadKind {
     ],
     functions,
     model: "set",
-    checks: &["linearizable", "lost-commits"],
+    checks: &["linearizable", "lost-commits", "stale-read", "monotonic-reads", "read-your-writes"],
     build,
 };
 
