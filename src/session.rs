@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::events::RunEvent;
 use crate::interrupt;
-use crate::judge::{self, Judged};
+use crate::judge::{self, Control, Judged};
 use crate::plan::Plan;
 use crate::report::{Reporter, html};
 use crate::rundir::{RunDir, named};
@@ -34,6 +34,8 @@ pub struct Session<'a> {
     pub out: &'a Path,
     /// Whether the nodes are left running at the end, for the user to look at.
     pub after: After,
+    /// What the run measured that this one is compared with.
+    pub control: Option<&'a Control>,
 }
 
 /// What to do with the nodes once the final reads are done.
@@ -55,7 +57,7 @@ struct Heard {
 impl Session<'_> {
     /// Carries the run out and judges it.
     pub fn run(&self, reporter: &dyn Reporter) -> io::Result<Judged> {
-        let dir = RunDir::create(self.out, &self.plan.suite.name, self.plan.seed)?;
+        let dir = RunDir::create(self.out, &self.plan.suite.title(), self.plan.seed)?;
         self.write_inputs(&dir)?;
         let mut heard = Heard::default();
         let status = self.record(&dir, reporter, &mut heard)?;
@@ -75,6 +77,9 @@ impl Session<'_> {
         let resolved = dir.file("resolved.yaml");
         let text = serde_yaml::to_string(&self.plan.suite).map_err(io::Error::other)?;
         std::fs::write(&resolved, text).map_err(|error| named(&resolved, error))?;
+        if let Some(control) = self.control {
+            dir.write_json(judge::CONTROL, control)?;
+        }
         dir.write_json("plan.json", self.plan)?;
         dir.write_json("env.json", &environment(self.system_version))
     }

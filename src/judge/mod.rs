@@ -3,6 +3,7 @@
 //! Invariant: only files of the directory are looked at, so that a recorded run gives the same verdicts whenever it is
 //! judged. What is missing or cut off is said, and whatever can still be decided is.
 
+mod claims;
 mod evidence;
 mod expectation;
 mod judged;
@@ -15,6 +16,7 @@ use checker::history::{EventBody, History};
 use checker::properties::{self, Needs, Run};
 use checker::verdict::{Budget, Cause, Counterexample, Coverage, Evidence, Verdict};
 
+pub use claims::{CONTROL, Control};
 pub use judged::{Check, Expected, FaultCounts, Judged, Meaning, Threshold};
 
 use crate::director::script::Missed;
@@ -22,7 +24,7 @@ use crate::events::Phase;
 use crate::exit::Exit;
 use crate::plan::Plan;
 use crate::rundir::{EndRecord, RunDir};
-use crate::suite::{CheckUse, Expect, Suite};
+use crate::suite::{CheckUse, Claim, Expect, NodeEvent, Suite, When};
 pub use evidence::{FaultsRecord, Recorded};
 use expectation::Circumstances;
 
@@ -69,6 +71,7 @@ fn verdicts(dir: &RunDir, failure: Option<String>, unavailable: Option<String>) 
     }
     let suite = &plan.suite;
     let mut checks: Vec<Check> = suite.checks.iter().map(|check| property(check, suite, &recorded)).collect();
+    checks.extend(claims::judge(suite, dir, &recorded));
     checks.extend(always(suite, &recorded));
     let thresholds = measures::thresholds(suite, &recorded);
     // What the host does not allow has left nothing to read, and that is no failure of its own.
@@ -91,11 +94,11 @@ fn verdicts(dir: &RunDir, failure: Option<String>, unavailable: Option<String>) 
     let counts = recorded.history.counts().all();
     let judged = Judged {
         format: crate::rundir::FORMAT,
-        suite: suite.name.clone(),
+        suite: suite.title(),
         seed: plan.seed,
         directory: dir.path().to_owned(),
         cluster: format!("{} nodes of {}", suite.system.nodes, suite.system.system),
-        expect: expected_words(&suite.expect),
+        expect: suite.expect.words(),
         exit,
         headline,
         lasted: recorded.history.events.last().map_or(0, |event| event.time),
@@ -251,15 +254,21 @@ fn expected(name: &str, suite: &Suite) -> Expected {
         Expect::Violates(names) if names.iter().any(|violated| violated == name) => Expected::Violated,
         // A weakened cluster may also fall over: that is not what its suite asks about.
         Expect::Violates(_) if name == RECOVERS || name == NODES_STAY_UP => Expected::Tolerated,
+        // Whoever claims that the cluster stalls does not ask whether it gets going again, and a node that ends by itself
+        // may be what is claimed.
+        Expect::Shows(claims) if tolerates(claims, name) => Expected::Tolerated,
         _ => Expected::Holds,
     }
 }
 
-fn expected_words(expect: &Expect) -> String {
-    match expect {
-        Expect::Safe => "safe".to_owned(),
-        Expect::Violates(names) => format!("violates {}", names.join(" or ")),
-    }
+fn tolerates(claims: &[Claim], name: &str) -> bool {
+    claims.iter().any(|claim| match claim {
+        Claim::Stalls(_) => name == RECOVERS,
+        Claim::Behaviour(claim) => {
+            name == NODES_STAY_UP && claim.when == When::Occurs && claim.event == NodeEvent::Exits
+        }
+        Claim::Live(_) | Claim::Degrades(_) => false,
+    })
 }
 
 /// When the first violation was complete: the last of its operations had returned.

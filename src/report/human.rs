@@ -75,7 +75,7 @@ impl Reporter for Human {
             RunEvent::Phase { phase, .. } => self.live().phase = phase.label(),
             RunEvent::Progress { at, calls, leader, active } => {
                 let mut live = self.live();
-                let mut line = format!("{} seed {}", plan.suite.name, plan.seed);
+                let mut line = format!("{} seed {}", plan.suite.title(), plan.seed);
                 if self.runs > 1 {
                     let _ = write!(line, " ({}/{})", live.done + 1, self.runs);
                 }

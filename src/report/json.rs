@@ -29,7 +29,7 @@ impl Reporter for Document {
 
 impl Reporter for Lines {
     fn event(&self, plan: &Plan, event: &RunEvent) {
-        line(&Line { suite: &plan.suite.name, seed: plan.seed, body: event });
+        line(&Line { suite: &plan.suite.title(), seed: plan.seed, body: event });
     }
 
     fn judged(&self, judged: &Judged) {

@@ -111,6 +111,14 @@ impl Diagnostics {
         }
     }
 
+    /// Adds what the templates stand for to everything found since there were `mark` problems at a template's place.
+    pub(super) fn annotate(&mut self, mark: usize, notes: &[(Place, String)]) {
+        for diagnostic in &mut self.found[mark..] {
+            let notes = notes.iter().filter(|(place, _)| *place == diagnostic.place);
+            diagnostic.help.extend(notes.map(|(_, note)| note.clone()));
+        }
+    }
+
     /// Ends the reading: what was found, with the texts to show it in.
     pub(super) fn into_problems(mut self, file: &str, source: String, sets: &[String]) -> Problems {
         self.found.sort_by_key(|found| (found.place.origin, found.place.range.start, found.place.range.end));

@@ -3,14 +3,15 @@
 //! Order: bytes -> spanned tree (`tree`) -> sections (`decode`) against a [`Vocabulary`] -> what no run could fulfil
 //! (`feasible`). Each step reports into one list and goes on as far as it can. Invariant: [`read`] returns a complete
 //! suite or at least one problem with a position, and never panics, whatever the bytes. Deliberately absent: serde on
-//! the way in (it stops at the first problem and forgets positions), files, and templates (a value that has to vary is
-//! given with `--set`).
+//! the way in (it stops at the first problem and forgets positions), and files.
 
+mod claim;
 mod decode;
 mod diagnostics;
 mod feasible;
 mod fields;
 mod model;
+mod question;
 mod registries;
 mod scalars;
 mod schema;
@@ -24,24 +25,26 @@ mod tests;
 
 use std::path::Path;
 
+pub use claim::{Behaviour, Claim, Degrades, Factor, Liveness, NodeEvent, Part, Progress, When};
 pub use diagnostics::{Colour, Diagnostic, Located, Origin, Place, Problems};
 pub use model::{
-    CheckUse, Comparison, DataPlace, Expect, FaultPlan, FaultUse, RuleUse, SCRIPTED, Suite, SystemUse,
-    Threshold, WorkloadUse,
+    CheckUse, Comparison, DataPlace, Expect, FaultPlan, FaultUse, RuleUse, SCRIPTED, Suite, SuiteFile,
+    SystemUse, Threshold, WorkloadUse,
 };
+pub use question::{Both, Language, Question};
 pub use registries::{measures, vocabulary};
 pub use schema::schema;
 pub use vocabulary::{
-    BuildFault, BuildSystem, BuildWorkload, Ceiling, CheckEntry, Entry, Evidence, FaultEntry, MeasureEntry,
-    RuleBook, RuleEntry, SystemEntry, Unit, Vocabulary, WorkloadEntry,
+    BuildFault, BuildSystem, BuildWorkload, Ceiling, CheckEntry, Direction, Entry, Evidence, FaultEntry,
+    MeasureEntry, RuleBook, RuleEntry, SystemEntry, Unit, Vocabulary, WorkloadEntry,
 };
 
 use diagnostics::Diagnostics;
 
 /// Whether a YAML file that was found in a folder of suites is one. What lies beside the suites of `suites/questions` is data
-/// of the catalogue: the answers in words, and the list of questions that no suite decides yet.
+/// of the catalogue: the answers in words, and its indices (`index-*`).
 pub fn is_suite(path: &Path) -> bool {
-    let of_catalogue = path.file_name().is_some_and(|name| name == "index-not-yet.yaml")
+    let of_catalogue = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("index-"))
         || path.parent().is_some_and(|folder| folder.ends_with("questions/texts"));
     !of_catalogue && path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
 }
@@ -49,19 +52,30 @@ pub fn is_suite(path: &Path) -> bool {
 /// The longest suite file.
 const BYTES_MAX: usize = 1 << 20;
 
-/// Reads a suite. `file` is its name for messages, `sets` are the `name=value` arguments that replace protocol rules.
+/// Reads a suite without a matrix, or the first cell of one. See [`read_file`].
 pub fn read(file: &str, bytes: &[u8], sets: &[String], vocabulary: &Vocabulary) -> Result<Suite, Problems> {
+    read_file(file, bytes, sets, vocabulary).map(|mut file| file.suites.swap_remove(0))
+}
+
+/// Reads a suite file. `file` is its name for messages, `sets` are the `name=value` arguments that replace protocol
+/// rules.
+pub fn read_file(
+    file: &str,
+    bytes: &[u8],
+    sets: &[String],
+    vocabulary: &Vocabulary,
+) -> Result<SuiteFile, Problems> {
     let mut out = Diagnostics::default();
     let source = text(bytes, &mut out);
-    let suite = if out.is_empty() {
-        tree::parse(&source, &mut out).and_then(|root| decode::suite(&root, sets, vocabulary, &mut out))
+    let read = if out.is_empty() {
+        tree::parse(&source, &mut out).and_then(|root| decode::file(&root, sets, vocabulary, &mut out))
     } else {
         None
     };
-    match suite {
-        Some(mut suite) if out.is_empty() => {
-            number_lines(&mut suite, &source);
-            Ok(suite)
+    match read {
+        Some(mut read) if out.is_empty() => {
+            read.suites.iter_mut().for_each(|suite| number_lines(suite, &source));
+            Ok(read)
         }
         _ => {
             if out.is_empty() {

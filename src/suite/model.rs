@@ -13,8 +13,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::script::model::Script;
 
+use super::claim::Claim;
+use super::question::Question;
+
 /// The kind of workload of a choreography without clients: the operations of its steps are all.
 pub const SCRIPTED: &str = "scripted";
+
+/// What a suite file holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SuiteFile {
+    /// The question that it answers, if it says so.
+    pub question: Option<Question>,
+    /// The suite, or one for each cell of its matrix, in the order of the file; never none.
+    pub suites: Vec<Suite>,
+}
 
 /// A suite.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +36,9 @@ pub struct Suite {
     pub version: u64,
     /// The name; also that of its directory of runs.
     pub name: String,
+    /// The cell of the matrix that this is; `None` for a suite without a matrix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cell: Option<String>,
     /// What is tested.
     pub system: SystemUse,
     /// What the clients do.
@@ -174,16 +189,56 @@ pub enum Comparison {
 }
 
 /// What has to come out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Expect {
     /// No check is violated.
     Safe,
     /// At least one of these is violated, and no other check.
     Violates(Vec<String>),
+    /// No check is violated, and all of these come out.
+    Shows(Vec<Claim>),
+}
+
+impl Expect {
+    /// The expectation in words: "safe", "violates linearizable or lost-commits".
+    pub fn words(&self) -> String {
+        match self {
+            Expect::Safe => "safe".to_owned(),
+            Expect::Violates(names) => format!("violates {}", names.join(" or ")),
+            Expect::Shows(claims) => {
+                let claims: Vec<String> = claims.iter().map(Claim::words).collect();
+                format!("safe, {}", claims.join(", "))
+            }
+        }
+    }
+
+    /// What is claimed beside safety.
+    pub fn claims(&self) -> &[Claim] {
+        match self {
+            Expect::Shows(claims) => claims,
+            Expect::Safe | Expect::Violates(_) => &[],
+        }
+    }
 }
 
 impl Suite {
+    /// The name, and that of the cell behind a `/`; also the directory of its runs.
+    pub fn title(&self) -> String {
+        match &self.cell {
+            Some(cell) => format!("{}/{cell}", self.name),
+            None => self.name.clone(),
+        }
+    }
+
+    /// The cell that this one is compared with, if it claims to be worse or no worse than another.
+    pub fn control(&self) -> Option<&str> {
+        self.expect.claims().iter().find_map(|claim| match claim {
+            Claim::Degrades(degrades) => Some(degrades.control.as_str()),
+            _ => None,
+        })
+    }
+
     /// How long faults are injected.
     pub fn duration(&self) -> Duration {
         Duration::from_nanos(self.duration_ns)

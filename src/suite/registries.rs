@@ -13,8 +13,8 @@ use workloads::WorkloadKind;
 
 use super::model::RuleUse;
 use super::vocabulary::{
-    Ceiling, CheckEntry, Entry, Evidence, FaultEntry, MeasureEntry, RuleBook, RuleEntry, SystemEntry, Unit,
-    Vocabulary, WorkloadEntry,
+    Ceiling, CheckEntry, Direction, Entry, Evidence, FaultEntry, MeasureEntry, RuleBook, RuleEntry,
+    SystemEntry, Unit, Vocabulary, WorkloadEntry,
 };
 use crate::script::expr::Function;
 
@@ -150,36 +150,86 @@ fn bundled_rules_work(using: &RuleUse) -> Result<(), String> {
     rules.validate().map_err(|error| error.to_string())
 }
 
-/// What thresholds can bound.
+/// What thresholds can bound, and what cells of a matrix can be compared in.
 pub fn measures() -> Vec<MeasureEntry> {
+    use Direction::{LessIsWorse, MoreIsWorse};
+    use Unit::{Number, Time};
+    let measure = |name, summary, aggregates, direction| MeasureEntry {
+        name,
+        summary,
+        aggregates,
+        direction,
+        ceiling: Ceiling::Open,
+        default: None,
+    };
     vec![
         MeasureEntry {
-            name: "ops_ok",
-            summary: "calls that were acknowledged, final reads not counted",
-            aggregates: &[("count", Unit::Number)],
             ceiling: Ceiling::Calls,
             default: Some("count>=1"),
+            ..measure(
+                "ops_ok",
+                "calls that were acknowledged, final reads not counted",
+                &[("count", Number)],
+                LessIsWorse,
+            )
         },
         MeasureEntry {
-            name: "faults_installed",
-            summary: "faults that were seen to take effect",
-            aggregates: &[("count", Unit::Number)],
             ceiling: Ceiling::Faults,
             default: Some("count>=1"),
+            ..measure(
+                "faults_installed",
+                "faults that were seen to take effect",
+                &[("count", Number)],
+                MoreIsWorse,
+            )
         },
-        MeasureEntry {
-            name: "unavailability",
-            summary: "the longest time without any acknowledged call, while faults came and went",
-            aggregates: &[("max", Unit::Time)],
-            ceiling: Ceiling::Open,
-            default: None,
-        },
-        MeasureEntry {
-            name: "recovery",
-            summary: "the time from the end of healing until calls were acknowledged again",
-            aggregates: &[("max", Unit::Time)],
-            ceiling: Ceiling::Open,
-            default: None,
-        },
+        measure(
+            "unavailability",
+            "times without any acknowledged call, while faults came and went: the longest, and those of 100 ms or more",
+            &[("max", Time), ("total", Time), ("windows", Number)],
+            MoreIsWorse,
+        ),
+        measure(
+            "recovery",
+            "the time from the end of healing until calls were acknowledged again",
+            &[("max", Time)],
+            MoreIsWorse,
+        ),
+        measure(
+            "latency",
+            "the time of acknowledged calls, while faults came and went",
+            &[("p50", Time), ("p99", Time), ("max", Time)],
+            MoreIsWorse,
+        ),
+        measure(
+            "throughput",
+            "acknowledged calls per second, while faults came and went",
+            &[("mean", Number)],
+            LessIsWorse,
+        ),
+        measure(
+            "elections",
+            "nodes that became leader, while faults came and went",
+            &[("count", Number), ("per-minute", Number)],
+            MoreIsWorse,
+        ),
+        measure(
+            "terms",
+            "terms that began, while faults came and went",
+            &[("count", Number), ("per-minute", Number)],
+            MoreIsWorse,
+        ),
+        measure(
+            "leader_changes",
+            "elections of another node than the one before, while faults came and went",
+            &[("count", Number)],
+            MoreIsWorse,
+        ),
+        measure(
+            "leaderless",
+            "times in which no node led, while faults came and went; a node that was killed led until the last line of its trace",
+            &[("max", Time), ("total", Time)],
+            MoreIsWorse,
+        ),
     ]
 }

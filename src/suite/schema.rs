@@ -4,6 +4,10 @@
 //! reverse does not hold: what hangs together across sections (nodes that exist, checks that fit) is the reader's
 //! business. Reference: JSON Schema draft 2020-12.
 
+mod expectation;
+mod matrix;
+mod question;
+
 use checker::params::{Kind, Setting};
 use serde_json::{Map, Value, json};
 
@@ -17,8 +21,19 @@ const DURATION_RANGE: &str =
 const RATE: &str = r"^[0-9]+(\.[0-9]+)?/(s|m|h)$";
 const PERCENTAGE: &str = r"^[0-9]+(\.[0-9]+)? *%$";
 
-/// The schema of a whole suite file.
+/// The schema of a whole suite file: without a matrix, or with one whose cells fill in templates.
 pub fn schema(vocabulary: &Vocabulary) -> Value {
+    let alone = suite(vocabulary);
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "raftcheck suite",
+        "description": "A run of raftcheck: what is tested, what clients do, what breaks, and what has to come out.",
+        "anyOf": [alone, matrix::suite(&alone, vocabulary)],
+    })
+}
+
+/// The schema of a suite without a matrix.
+fn suite(vocabulary: &Vocabulary) -> Value {
     let properties = json!({
         "version": { "description": "The version of this format.", "enum": [decode::VERSION, decode::VERSION.to_string()] },
         "name": {
@@ -34,7 +49,8 @@ pub fn schema(vocabulary: &Vocabulary) -> Value {
         "quiesce": duration("The longest that the cluster may take to acknowledge writes again after everything is healed.", Some(decode::QUIESCE)),
         "checks": checks(vocabulary),
         "thresholds": thresholds(&vocabulary.measures),
-        "expect": expect(vocabulary),
+        "expect": expectation::expect(vocabulary),
+        "question": question::question(),
         "steps": steps("The choreography, in the place of `faults` and `duration`."),
         "procedures": procedures(),
         "within": duration("How long a wait of a step may take that says nothing else.", Some(decode::WITHIN)),
@@ -44,9 +60,7 @@ pub fn schema(vocabulary: &Vocabulary) -> Value {
         },
     });
     json!({
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "raftcheck suite",
-        "description": "A run of raftcheck: what is tested, what clients do, what breaks, and what has to come out.",
+        "description": "One suite.",
         "type": "object",
         "properties": properties,
         "required": ["version", "name", "system"],
@@ -294,15 +308,4 @@ fn measure(measure: &MeasureEntry) -> Value {
     let forms: Vec<String> = measure.aggregates.iter().map(bound).collect();
     let bound = json!({ "type": "string", "pattern": format!("^({})$", forms.join("|")) });
     with_default(one_or_more(measure.summary, bound), measure.default)
-}
-
-fn expect(vocabulary: &Vocabulary) -> Value {
-    let names = words(vocabulary.checks.iter().map(|check| check.entry.name));
-    let violates = one_or_more("At least one of these is violated, and no other check.", names);
-    let properties = Map::from_iter([("violates".to_owned(), violates)]);
-    json!({
-        "description": "What has to come out.",
-        "anyOf": [{ "const": "safe" }, object("A violation is expected.", properties, &["violates"])],
-        "default": "safe",
-    })
 }

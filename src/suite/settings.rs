@@ -186,6 +186,11 @@ fn target(node: &Node, text: &str, scope: &Scope, out: &mut Diagnostics) -> bool
     SELECTORS.contains(&text) || node_name(node, text, scope, &SELECTORS, out)
 }
 
+/// Whether the text is the name of a node of this cluster.
+pub(super) fn is_node(node: &Node, text: &str, scope: &Scope, out: &mut Diagnostics) -> bool {
+    node_name(node, text, scope, &[], out)
+}
+
 /// Whether the text is the name of a node of this cluster; `others` are what else it could be.
 fn node_name(node: &Node, text: &str, scope: &Scope, others: &[&str], out: &mut Diagnostics) -> bool {
     let last = scope.nodes.unwrap_or(9);

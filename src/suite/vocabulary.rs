@@ -151,6 +151,8 @@ pub struct MeasureEntry {
     pub summary: &'static str,
     /// The numbers that can be had of it, each with its unit.
     pub aggregates: &'static [(&'static str, Unit)],
+    /// Which way a number of it is worse.
+    pub direction: Direction,
     /// What bounds its `count` from above in any run of a suite.
     pub ceiling: Ceiling,
     /// The threshold of a suite that sets none for this measure.
@@ -166,6 +168,15 @@ pub enum Unit {
     Time,
     /// A part of the whole, from 0 to 1.
     Ratio,
+}
+
+/// Which way a measure is worse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// A higher number is worse: times, elections.
+    MoreIsWorse,
+    /// A lower number is worse: acknowledged calls.
+    LessIsWorse,
 }
 
 /// What bounds a count from above.

@@ -116,6 +116,7 @@ fn run(text: &str) -> Result<Measured, String> {
         system_version: env!("CARGO_PKG_VERSION"),
         out: out.path(),
         after: After::Stop,
+        control: None,
     };
     let judged = session.run(&Silent).map_err(|error| error.to_string())?;
     if judged.exit != Exit::AsExpected {

@@ -72,6 +72,7 @@ fn side(args: &Args, text: &str, seed: u64) -> Result<Judged, String> {
         system_version: env!("CARGO_PKG_VERSION"),
         out: &args.out,
         after: After::Stop,
+        control: None,
     };
     let judged = session.run(reporter.as_ref()).map_err(|error| error.to_string())?;
     reporter.judged(&judged);

@@ -1,11 +1,10 @@
-//! `checks:` what is judged, and `expect:` what has to come out.
+//! `checks:` what is judged.
 
 use super::super::diagnostics::{Diagnostic, Diagnostics};
 use super::super::fields::{Fields, items};
-use super::super::model::{CheckUse, Expect};
+use super::super::model::CheckUse;
 use super::super::settings::{self, Read, Scope};
-use super::super::suggest;
-use super::super::tree::{Node, Value};
+use super::super::tree::Node;
 use super::super::vocabulary::{CheckEntry, Evidence, Vocabulary, WorkloadEntry};
 use super::steps::Scripted;
 use super::system::System;
@@ -115,66 +114,6 @@ fn check(
     Some(CheckUse { check: named.name.to_owned(), timeout_ns: timeout?.ns, settings: params })
 }
 
-fn names(vocabulary: &Vocabulary) -> Vec<&'static str> {
+pub(super) fn names(vocabulary: &Vocabulary) -> Vec<&'static str> {
     vocabulary.checks.iter().map(|check| check.entry.name).collect()
-}
-
-/// `expect: safe`, or `expect: { violates: [property, ...] }`.
-pub(super) fn expect(
-    suite: &mut Fields<'_>,
-    checks: Option<&[CheckUse]>,
-    vocabulary: &Vocabulary,
-    out: &mut Diagnostics,
-) -> Option<Expect> {
-    let Some(entry) = suite.take("expect") else { return Some(Expect::Safe) };
-    match &entry.value.value {
-        Value::Scalar(scalar) if scalar.text == "safe" => Some(Expect::Safe),
-        Value::Map(_) => {
-            let mut fields = Fields::of(&entry.value, "`expect`", out)?.at(entry.key_place.clone());
-            let violates = fields.require("violates", "violates: [linearizable]", out);
-            fields.finish(out);
-            violated(&violates?.value, checks, vocabulary, out).map(Expect::Violates)
-        }
-        found => {
-            let message = match found {
-                Value::Scalar(scalar) => format!("`expect` cannot be `{}`", scalar.text),
-                _ => format!("`expect` cannot be {}", entry.value.kind()),
-            };
-            let help = "write `expect: safe` or `expect: { violates: [linearizable] }`";
-            out.push(Diagnostic::new(entry.value.place.clone(), message).help(help));
-            None
-        }
-    }
-}
-
-fn violated(
-    node: &Node,
-    checks: Option<&[CheckUse]>,
-    vocabulary: &Vocabulary,
-    out: &mut Diagnostics,
-) -> Option<Vec<String>> {
-    let before = out.len();
-    let mut violated: Vec<String> = Vec::new();
-    for item in items(node) {
-        let Some(name) = super::scalar(item, "the name of a check", out).map(|scalar| scalar.text.as_str())
-        else {
-            continue;
-        };
-        if vocabulary.check(name).is_none() {
-            out.push(unknown(&item.place, "check", name, &names(vocabulary)));
-        } else if let Some(checks) = checks.filter(|checks| checks.iter().all(|check| check.check != name)) {
-            let message = format!("`{name}` is expected to be violated, but it is not among the checks");
-            let judged: Vec<&str> = checks.iter().map(|check| check.check.as_str()).collect();
-            let help = format!("add it to `checks`, or expect one of {}", suggest::one_of(&judged));
-            out.push(Diagnostic::new(item.place.clone(), message).label("nobody looks at it").help(help));
-        } else if violated.iter().any(|known| known == name) {
-            out.push(Diagnostic::new(item.place.clone(), format!("`{name}` stands here twice")));
-        }
-        violated.push(name.to_owned());
-    }
-    if violated.is_empty() && out.len() == before {
-        let message = "no check is expected to be violated";
-        out.push(Diagnostic::new(node.place.clone(), message).help("write `expect: safe` for that"));
-    }
-    (out.len() == before).then_some(violated)
 }

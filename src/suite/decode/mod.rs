@@ -1,18 +1,23 @@
 //! The sections of a suite file, one file each.
 //!
 //! Every section is read even if an earlier one is wrong, with what could be read of the earlier ones. Invariant: a
-//! section that is not read has left a problem behind. To add a section (scripted steps, a matrix): a file here, a line
-//! in [`suite`], and its part of the schema.
+//! section that is not read has left a problem behind. To add a section: a file here, a line in [`suite`], and its part
+//! of the schema.
 
 mod checks;
+mod expect;
 mod faults;
+mod matrix;
+mod question;
 mod steps;
 mod system;
+mod template;
 mod thresholds;
 mod workload;
 
 pub(super) use checks::TIMEOUT;
 pub(super) use faults::{Faults, Given, WEIGHT_MAX};
+pub(super) use question::GROUPS;
 pub(super) use steps::{BESIDE, OP_TIMEOUT as STEP_TIMEOUT, VERBS, WITHIN};
 pub(super) use system::{NODES, NODES_MAX};
 pub(super) use thresholds::Bound;
@@ -21,7 +26,7 @@ pub(super) use workload::{CLIENTS, CLIENTS_MAX, OP_TIMEOUT, RATE, RATE_MAX, Rate
 use super::diagnostics::{Diagnostic, Diagnostics, Place};
 use super::feasible::{self, Draft};
 use super::fields::{Fields, scalar};
-use super::model::Suite;
+use super::model::{Suite, SuiteFile};
 use super::settings::{Read, malformed};
 use super::suggest;
 use super::tree::Node;
@@ -48,10 +53,45 @@ pub(super) struct Timed {
     pub(super) place: Place,
 }
 
-/// Reads the whole file.
-pub(super) fn suite(
+/// Reads the whole file: one suite, or one per cell of its matrix.
+pub(super) fn file(
     root: &Node,
     sets: &[String],
+    vocabulary: &Vocabulary,
+    out: &mut Diagnostics,
+) -> Option<SuiteFile> {
+    let question = question::read(matrix::entry(root, "question"), out);
+    let Some(matrix) = matrix::entry(root, "matrix") else {
+        let filled = template::Values::none().fill_in(root, out).map(|(filled, _)| filled);
+        let suite = suite(filled.as_ref().unwrap_or(root), sets, &[], vocabulary, out);
+        return Some(SuiteFile { question: question?, suites: vec![suite?] });
+    };
+    let cells = matrix::read(root, matrix, out);
+    matrix::refuse_sets(matrix, sets, out);
+    if cells.is_empty() {
+        // What else is wrong does not depend on the cells.
+        suite(root, sets, &[], vocabulary, out);
+        return None;
+    }
+    let read = |cell: &matrix::Cell| {
+        let mark = out.len();
+        let others: Vec<&str> = matrix::names(matrix).into_iter().filter(|name| *name != cell.name).collect();
+        let suite = suite(&cell.root, sets, &others, vocabulary, out);
+        out.annotate(mark, &cell.notes);
+        suite.map(|suite| Suite { cell: Some(cell.name.clone()), ..suite })
+    };
+    // Every cell is read, also behind one with problems.
+    let suites: Vec<Option<Suite>> = cells.iter().map(read).collect();
+    let suites: Vec<Suite> = suites.into_iter().collect::<Option<_>>()?;
+    matrix::controls(&suites, matrix, out);
+    Some(SuiteFile { question: question?, suites })
+}
+
+/// Reads one suite; `others` are the other cells of its matrix.
+fn suite(
+    root: &Node,
+    sets: &[String],
+    others: &[&str],
     vocabulary: &Vocabulary,
     out: &mut Diagnostics,
 ) -> Option<Suite> {
@@ -85,7 +125,11 @@ pub(super) fn suite(
     }
     let checks = checks::read(&mut fields, scripted, &system, workload.entry, vocabulary, out);
     let thresholds = thresholds::read(&mut fields, scripted, faults.given, vocabulary, out);
-    let expect = checks::expect(&mut fields, checks.as_deref(), vocabulary, out);
+    let context = expect::Context { checks: checks.as_deref(), system: &system, vocabulary, others };
+    let expect = expect::read(&mut fields, &context, out);
+    // Read before, and by their own files.
+    fields.take("matrix");
+    fields.take("question");
     fields.finish(out);
 
     let draft = Draft {
@@ -106,6 +150,7 @@ pub(super) fn suite(
     Some(Suite {
         version: version?,
         name: name?,
+        cell: None,
         system: system.value?,
         workload: workload.value?,
         warm_up_ns: warm_up?.ns,
@@ -134,15 +179,22 @@ fn version(fields: &mut Fields<'_>, out: &mut Diagnostics) -> Option<u64> {
 fn name(fields: &mut Fields<'_>, out: &mut Diagnostics) -> Option<String> {
     let entry = fields.require("name", "name: partition", out)?;
     let text = &scalar(&entry.value, "a name", out)?.text;
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.');
-    let begins_well = text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
-    if begins_well && text.chars().all(plain) && text.len() <= 64 {
+    if names_a_directory(text) {
         return Some(text.clone());
     }
     let message = format!("`{text}` cannot name a suite, because its runs go to a directory of that name");
-    let help = "use at most 64 lower-case letters, digits, `-`, `_` and `.`, the first a letter or digit";
-    out.push(Diagnostic::new(entry.value.place.clone(), message).help(help));
+    out.push(Diagnostic::new(entry.value.place.clone(), message).help(DIRECTORY_NAMES));
     None
+}
+
+/// What a name that is also that of a directory has to be.
+const DIRECTORY_NAMES: &str =
+    "use at most 64 lower-case letters, digits, `-`, `_` and `.`, the first a letter or digit";
+
+fn names_a_directory(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.');
+    let begins_well = text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+    begins_well && text.chars().all(plain) && text.len() <= 64
 }
 
 /// A duration of the suite; it must be above 0 if it has no default.

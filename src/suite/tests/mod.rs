@@ -2,6 +2,7 @@
 
 mod errors;
 mod hostile;
+mod matrix;
 mod reading;
 mod schema;
 mod steps;

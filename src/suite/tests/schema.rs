@@ -30,8 +30,14 @@ pub(super) fn yaml(source: &str) -> Value {
     json_of(&node)
 }
 
-/// Where `value` breaks `schema`: the part of JSON Schema that the generated schema uses, patterns apart.
+/// Where `value` breaks `schema`: the part of JSON Schema that the generated schema uses, patterns apart, of which only that
+/// of templates is looked at.
 pub(super) fn invalid(schema: &Value, value: &Value, path: &str) -> Option<String> {
+    let template =
+        schema.get("pattern").and_then(Value::as_str).is_some_and(|pattern| pattern.contains(r"\{\{"));
+    if template && !value.as_str().is_some_and(|text| text.contains("${{")) {
+        return Some(format!("{path}: {value} is no template"));
+    }
     if let Some(allowed) = schema.get("const").filter(|allowed| *allowed != value) {
         return Some(format!("{path}: {value} is not {allowed}"));
     }

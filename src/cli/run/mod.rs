@@ -1,18 +1,19 @@
 //! `raftcheck run`: suites in, verdicts and an exit code out.
 
+mod cells;
+
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Output;
 use crate::exit::Exit;
 use crate::inside;
 use crate::interrupt;
-use crate::judge::Judged;
+use crate::judge::{Control, Judged};
 use crate::plan::Plan;
 use crate::report::{self, Reporter, Style};
 use crate::session::{After, Session};
@@ -33,6 +34,9 @@ pub(super) struct Args {
     /// How many runs go on side by side
     #[arg(long, default_value = "1", value_parser = clap::value_parser!(u64).range(1..=64))]
     jobs: u64,
+    /// Run only this cell of the suites' matrices; may be given several times
+    #[arg(long, value_name = "NAME")]
+    cell: Vec<String>,
     /// Where run directories go
     #[arg(long, value_name = "DIR", default_value = "raftcheck-runs")]
     out: PathBuf,
@@ -46,10 +50,11 @@ pub(super) struct Args {
     output: Output,
 }
 
-/// A suite that was read, with the text that it was read from.
+/// A suite that was read, or a cell of one, with the text that it was read from.
+#[derive(Clone)]
 pub(super) struct Loaded {
     pub(super) file: String,
-    pub(super) text: String,
+    pub(super) text: Arc<str>,
     pub(super) suite: Suite,
 }
 
@@ -70,8 +75,12 @@ pub(super) fn main(args: &Args) -> Exit {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
+    let loaded = match cells::choose(loaded, &args.cell) {
+        Ok(loaded) => loaded,
+        Err(message) => return usage(&message),
+    };
     if args.keep_running && (loaded.len() > 1 || args.runs > 1) {
-        return usage("--keep-running leaves one cluster running: give it one suite and one run");
+        return usage("--keep-running leaves one cluster running: give it one suite or cell, and one run");
     }
     if let Err(error) = interrupt::watch() {
         eprintln!("error: cannot watch for signals: {error}");
@@ -159,9 +168,11 @@ pub(super) fn load(files: &[PathBuf], sets: &[String]) -> Result<Vec<Loaded>, Ex
                 continue;
             }
         };
-        match suite::read(&name, &bytes, sets, &vocabulary) {
-            Ok(suite) => {
-                loaded.push(Loaded { file: name, text: String::from_utf8_lossy(&bytes).into_owned(), suite })
+        match suite::read_file(&name, &bytes, sets, &vocabulary) {
+            Ok(read) => {
+                let text: Arc<str> = String::from_utf8_lossy(&bytes).into();
+                let one = |suite| Loaded { file: name.clone(), text: Arc::clone(&text), suite };
+                loaded.extend(read.suites.into_iter().map(one));
             }
             Err(problems) => {
                 let colour =
@@ -198,21 +209,47 @@ fn probe(loaded: &[Loaded]) -> (Vec<(&Loaded, String)>, Exit) {
     (ready, exit)
 }
 
-/// Makes the runs, `--jobs` of them at a time, in order. Each worker lives as long as the processes that it started.
+/// Makes the runs. Those that are compared with another cell come behind all others, and find its results.
 fn carry_out(args: &Args, jobs: &[Job<'_>], reporter: &dyn Reporter) -> (Vec<Judged>, Vec<String>) {
+    let (later, first): (Vec<usize>, Vec<usize>) =
+        (0..jobs.len()).partition(|number| jobs[*number].loaded.suite.control().is_some());
+    let mut done = side_by_side(args, jobs, &first, &[], reporter);
+    let compared = side_by_side(args, jobs, &later, &done.judged, reporter);
+    done.judged.extend(compared.judged);
+    done.failures.extend(compared.failures);
+    done.judged.sort_by_key(|(number, _)| *number);
+    (done.judged.into_iter().map(|(_, judged)| judged).collect(), done.failures)
+}
+
+/// What became of some jobs, by their numbers.
+#[derive(Default)]
+struct Done {
+    judged: Vec<(usize, Judged)>,
+    failures: Vec<String>,
+}
+
+/// Makes these runs, `--jobs` of them at a time. Each worker lives as long as the processes that it started.
+fn side_by_side(
+    args: &Args,
+    jobs: &[Job<'_>],
+    numbers: &[usize],
+    before: &[(usize, Judged)],
+    reporter: &dyn Reporter,
+) -> Done {
     let next = AtomicUsize::new(0);
-    let judged: Mutex<Vec<(usize, Judged)>> = Mutex::new(Vec::new());
-    let failures = Mutex::new(Vec::new());
+    let done = Mutex::new(Done::default());
     let work = || {
         while !interrupt::interrupted() {
-            let number = next.fetch_add(1, Ordering::SeqCst);
-            let Some(job) = jobs.get(number) else { return };
-            match one(args, job, reporter) {
+            let Some(&number) = numbers.get(next.fetch_add(1, Ordering::SeqCst)) else { return };
+            let control = cells::control(jobs, number, before);
+            let result = one(args, &jobs[number], control.as_ref(), reporter);
+            let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+            match result {
                 Ok(result) => {
                     reporter.judged(&result);
-                    judged.lock().unwrap_or_else(PoisonError::into_inner).push((number, result));
+                    done.judged.push((number, result));
                 }
-                Err(failure) => failures.lock().unwrap_or_else(PoisonError::into_inner).push(failure),
+                Err(failure) => done.failures.push(failure),
             }
         }
     };
@@ -222,14 +259,17 @@ fn carry_out(args: &Args, jobs: &[Job<'_>], reporter: &dyn Reporter) -> (Vec<Jud
         }
         work();
     });
-    let mut judged = judged.into_inner().unwrap_or_else(PoisonError::into_inner);
-    judged.sort_by_key(|(number, _)| *number);
-    let failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
-    (judged.into_iter().map(|(_, judged)| judged).collect(), failures)
+    done.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn one(args: &Args, job: &Job<'_>, reporter: &dyn Reporter) -> Result<Judged, String> {
-    let command = format!("raftcheck run {}", job.loaded.file);
+fn one(
+    args: &Args,
+    job: &Job<'_>,
+    control: Option<&Control>,
+    reporter: &dyn Reporter,
+) -> Result<Judged, String> {
+    let cell = job.loaded.suite.cell.as_ref().map_or_else(String::new, |cell| format!(" --cell {cell}"));
+    let command = format!("raftcheck run {}{cell}", job.loaded.file);
     let plan = Plan::draw(job.loaded.suite.clone(), &command, &args.set, job.seed)
         .map_err(|error| format!("{}: {error}", job.loaded.file))?;
     let session = Session {
@@ -238,6 +278,7 @@ fn one(args: &Args, job: &Job<'_>, reporter: &dyn Reporter) -> Result<Judged, St
         system_version: job.version,
         out: &args.out,
         after: if args.keep_running { After::Keep } else { After::Stop },
+        control,
     };
     session.run(reporter).map_err(|error| format!("{} seed {}: {error}", job.loaded.file, job.seed))
 }
