@@ -2,6 +2,7 @@
 //!
 //! `docs/architecture.md` tells where things are and what is deliberately absent.
 
+pub mod catalogue;
 pub mod cli;
 pub mod director;
 pub mod events;

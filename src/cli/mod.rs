@@ -1,12 +1,15 @@
 //! The command line: what can be typed, and which file does it.
 
+mod ask;
 mod bench;
+mod book;
 mod check;
 mod demo;
 mod doctor;
 mod generate;
 mod list;
 mod run;
+mod selftest;
 
 use std::path::PathBuf;
 
@@ -36,6 +39,8 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Answer a question about Raft by running it on real processes
+    Ask(ask::Args),
     /// Run suites and judge them
     Run(run::Args),
     /// Judge a recorded run again, or a history that another tool recorded
@@ -48,6 +53,10 @@ enum Command {
     List(list::Args),
     /// Try every mechanism on this host and say how to fix what is missing
     Doctor(doctor::Args),
+    /// Run the whole catalogue of questions as a test of raftcheck itself
+    Selftest(selftest::Args),
+    /// Write the answer book from the catalogue and its results
+    Book(book::Args),
     /// Measure raftcheck itself on this host
     Bench(bench::Args),
     /// Print the JSON schema of suite files
@@ -104,12 +113,15 @@ pub fn main() -> Exit {
         log();
     }
     match cli.command {
+        Command::Ask(args) => ask::main(&args),
         Command::Run(args) => run::main(&args),
         Command::Check(args) => check::main(&args),
         Command::Generate(args) => generate::main(&args),
         Command::Demo(args) => demo::main(&args),
         Command::List(args) => list::main(&args),
         Command::Doctor(args) => doctor::main(&args),
+        Command::Selftest(args) => selftest::main(&args),
+        Command::Book(args) => book::main(&args),
         Command::Bench(args) => bench::main(&args),
         Command::Schema => list::schema(),
         Command::Completions { shell } => {
