@@ -25,7 +25,10 @@ impl<'h> Call<'h> {
     pub(crate) fn observes(&self) -> Option<&'h Value> {
         match (self.op, self.reply) {
             (Op::Read { .. } | Op::Members { .. }, Some(Reply::Value(seen))) => Some(seen),
-            (Op::Cas { .. }, Some(Reply::Mismatch(told))) => told.as_ref(),
+            // One that says it found what it expected contradicts itself, and proves nothing of the key.
+            (Op::Cas { expected, .. }, Some(Reply::Mismatch(told))) => {
+                told.as_ref().filter(|told| *told != expected)
+            }
             (Op::Cas { expected, .. }, _) => Some(expected),
             _ => None,
         }

@@ -41,67 +41,83 @@ pub(super) trait Judge: Sync {
     fn shows_values(&self) -> bool;
 }
 
-/// The specifications that have a judge here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Register,
-    List,
-    Set,
-    Counter,
-    FifoQueue,
-    UnorderedQueue,
-    Mutex,
-    OwnerMutex,
-    FencedLock,
-    MultiRegister,
-}
+/// Makes judges of models of this crate: the name of each, its model, its exact rule.
+macro_rules! kinds {
+    ($($kind:ident: $model:ident, $rule:expr;)*) => {
+        /// The specifications that have a judge here.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum Kind {
+            $($kind,)*
+        }
 
-/// Does something with the model of a kind.
-macro_rules! with_model {
-    ($kind:expr, $model:ident => $body:expr) => {
-        match $kind {
-            Kind::Register => {
-                let $model = &Register;
-                $body
+        impl Kind {
+            fn as_judge(self) -> &'static dyn Judge {
+                match self {
+                    $(Kind::$kind => &Kind::$kind,)*
+                }
             }
-            Kind::List => {
-                let $model = &List;
-                $body
+        }
+
+        impl Judge for Kind {
+            fn rule(&self, calls: &[Call<'_>], budget: &Budget<'_>) -> Ruling {
+                let rule: fn(&[Call<'_>], &Budget<'_>) -> Ruling = match self {
+                    $(Kind::$kind => $rule,)*
+                };
+                rule(calls, budget)
             }
-            Kind::Set => {
-                let $model = &GrowSet;
-                $body
+
+            fn search(&self, calls: &[Call<'_>], budget: &Budget<'_>) -> Found {
+                if *self == Kind::Register {
+                    return register::decide(calls, budget);
+                }
+                match self {
+                    $(Kind::$kind => search::search(calls, &$model, budget),)*
+                }
             }
-            Kind::Counter => {
-                let $model = &Counter;
-                $body
+
+            fn replays(&self, calls: &[Call<'_>], order: &[usize]) -> bool {
+                match self {
+                    $(Kind::$kind => witness::replay(calls, &$model, order),)*
+                }
             }
-            Kind::FifoQueue => {
-                let $model = &FifoQueue;
-                $body
+
+            fn part(&self, call: &Call<'_>) -> Option<Value> {
+                match self {
+                    $(Kind::$kind => $model.part(call.op, call.reply),)*
+                }
             }
-            Kind::UnorderedQueue => {
-                let $model = &UnorderedQueue;
-                $body
+
+            fn is_read_only(&self, call: &Call<'_>) -> bool {
+                match self {
+                    $(Kind::$kind => $model.is_read_only(call.op, call.reply),)*
+                }
             }
-            Kind::Mutex => {
-                let $model = &Mutex;
-                $body
+
+            fn explain(&self, calls: &[Call<'_>], budget: &Budget<'_>) -> Option<Contradiction> {
+                match self {
+                    Kind::Register => register::explain(calls, budget),
+                    _ => None,
+                }
             }
-            Kind::OwnerMutex => {
-                let $model = &OwnerMutex;
-                $body
-            }
-            Kind::FencedLock => {
-                let $model = &FencedLock;
-                $body
-            }
-            Kind::MultiRegister => {
-                let $model = &MultiRegister;
-                $body
+
+            fn shows_values(&self) -> bool {
+                matches!(self, Kind::Register | Kind::List | Kind::Set)
             }
         }
     };
+}
+
+kinds! {
+    Register: Register, unique::judge;
+    List: List, |calls, _| lists::judge(calls);
+    Set: GrowSet, |calls, _| sets::judge(calls);
+    Counter: Counter, |calls, _| counters::judge(calls);
+    FifoQueue: FifoQueue, |calls, _| queues::fifo(calls);
+    UnorderedQueue: UnorderedQueue, |calls, _| queues::unordered(calls);
+    Mutex: Mutex, |calls, _| turns::judge(calls);
+    OwnerMutex: OwnerMutex, |calls, _| locks::owned(calls);
+    FencedLock: FencedLock, |calls, _| locks::fenced(calls);
+    MultiRegister: MultiRegister, projections::judge;
 }
 
 impl Kind {
@@ -121,68 +137,6 @@ impl Kind {
             Specification::OwnerMutex => Some(Kind::OwnerMutex),
             Specification::FencedLock => Some(Kind::FencedLock),
         }
-    }
-
-    fn as_judge(self) -> &'static dyn Judge {
-        match self {
-            Kind::Register => &Kind::Register,
-            Kind::List => &Kind::List,
-            Kind::Set => &Kind::Set,
-            Kind::Counter => &Kind::Counter,
-            Kind::FifoQueue => &Kind::FifoQueue,
-            Kind::UnorderedQueue => &Kind::UnorderedQueue,
-            Kind::Mutex => &Kind::Mutex,
-            Kind::OwnerMutex => &Kind::OwnerMutex,
-            Kind::FencedLock => &Kind::FencedLock,
-            Kind::MultiRegister => &Kind::MultiRegister,
-        }
-    }
-}
-
-impl Judge for Kind {
-    fn rule(&self, calls: &[Call<'_>], budget: &Budget<'_>) -> Ruling {
-        match self {
-            Kind::Register => unique::judge(calls, budget),
-            Kind::List => lists::judge(calls),
-            Kind::Set => sets::judge(calls),
-            Kind::Counter => counters::judge(calls),
-            Kind::FifoQueue => queues::fifo(calls),
-            Kind::UnorderedQueue => queues::unordered(calls),
-            Kind::Mutex => turns::judge(calls),
-            Kind::OwnerMutex => locks::owned(calls),
-            Kind::FencedLock => locks::fenced(calls),
-            Kind::MultiRegister => projections::judge(calls, budget),
-        }
-    }
-
-    fn search(&self, calls: &[Call<'_>], budget: &Budget<'_>) -> Found {
-        match self {
-            Kind::Register => register::decide(calls, budget),
-            kind => with_model!(kind, model => search::search(calls, model, budget)),
-        }
-    }
-
-    fn replays(&self, calls: &[Call<'_>], order: &[usize]) -> bool {
-        with_model!(self, model => witness::replay(calls, model, order))
-    }
-
-    fn part(&self, call: &Call<'_>) -> Option<Value> {
-        with_model!(self, model => model.part(call.op, call.reply))
-    }
-
-    fn is_read_only(&self, call: &Call<'_>) -> bool {
-        with_model!(self, model => model.is_read_only(call.op, call.reply))
-    }
-
-    fn explain(&self, calls: &[Call<'_>], budget: &Budget<'_>) -> Option<Contradiction> {
-        match self {
-            Kind::Register => register::explain(calls, budget),
-            _ => None,
-        }
-    }
-
-    fn shows_values(&self) -> bool {
-        matches!(self, Kind::Register | Kind::List | Kind::Set)
     }
 }
 
@@ -245,6 +199,11 @@ pub(super) enum Against<'m> {
 }
 
 impl<'m> Against<'m> {
+    /// What keys of this specification are judged against.
+    pub(super) fn of(specification: Specification) -> Self {
+        Kind::of(specification).map_or(Against::Store, Against::Kind)
+    }
+
     /// The judge of these calls, or why there is none.
     pub(super) fn judge(self, calls: &[Call<'_>]) -> Result<&'m dyn Judge, String> {
         match self {

@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 
 use super::lists::Layers;
-use super::placement::{self, Block};
+use super::placement::Blocks;
 use super::zones::{self, Zone};
 use super::{Call, Contradiction, OPEN, Ruling};
 use crate::history::{Reply, Value};
@@ -49,9 +49,12 @@ pub(super) fn owned(calls: &[Call<'_>]) -> Ruling {
     if let Some((a, b)) = zones::conflict(&zones) {
         return Ruling::Violated(both_hold(calls, holds[a], holds[b]));
     }
-    let block = |(hold, zone): (&Hold, Zone)| Block::new(zone, hold.calls().collect());
-    let blocks: Vec<Block> = holds.iter().zip(zones).map(block).collect();
-    Ruling::Holds(placement::arrange(&blocks))
+    let mut blocks = Blocks::with_capacity(calls.len());
+    for (hold, zone) in holds.iter().zip(zones) {
+        hold.calls().for_each(|at| blocks.extend(&[at]));
+        blocks.close(zone);
+    }
+    Ruling::Holds(blocks.arrange())
 }
 
 /// Judges a lock with owners and tokens.

@@ -19,7 +19,6 @@ mod kinds;
 mod lists;
 mod locks;
 mod orders;
-mod parts;
 mod placement;
 mod power;
 mod projections;
@@ -45,7 +44,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rustc_hash::FxHashMap;
 
-use kinds::{Against, Kind, OfModel};
+use kinds::{Against, OfModel};
 use ration::with_ration;
 
 pub use calls::describe;
@@ -101,8 +100,7 @@ pub fn check_specification(
     failed_cas: FailedCas,
     budget: &Budget<'_>,
 ) -> Verdict {
-    let against = Kind::of(specification).map_or(Against::Store, Against::Kind);
-    judge_history(history, against, failed_cas, budget)
+    judge_history(history, Against::of(specification), failed_cas, budget)
 }
 
 /// Judges a history against a model, also one of your own, key by key. See the [crate](crate) for an example.
@@ -352,27 +350,17 @@ fn explained(calls: &[Call<'_>], decision: Decision, against: Against<'_>, budge
     match decision {
         Decision::Holds(order) => Ruling::Holds(order),
         Decision::Undecided(cause) => Ruling::Undecided(cause),
-        // The other rules name no call that could be left out.
-        Decision::Contradicted(found) if !judge.shows_values() => Ruling::Violated(found),
-        Decision::Contradicted(found) => {
-            Ruling::Violated(shrink::sharpen(calls, found, &|calls| judge.rule(calls, budget), budget))
-        }
+        Decision::Contradicted(found) => Ruling::Violated(shrink::sharpen(calls, found, judge, budget)),
         Decision::Unexplained => {
             if let Some(found) = judge.explain(calls, budget) {
                 return Ruling::Violated(found);
             }
-            let core = match judge.shows_values() {
-                true => shrink::shrink(calls, &|calls, budget| judge.search(calls, budget), budget),
-                false => parts::shrink(calls, judge, budget),
-            };
-            let small: Vec<Call<'_>> = core.iter().map(|s| s.call).collect();
+            let core = shrink::shrink(calls, judge, budget);
+            let small = shrink::calls_of(&core);
             // The few that are left often have unique values, and then the exact rule knows why.
             let why = match explain(&small, against, budget) {
                 Some(why) => why,
-                None => format!(
-                    "no order of these {} operations that respects their times explains what they saw",
-                    small.len()
-                ),
+                None => shrink::unordered(small.len()),
             };
             Ruling::Violated(Contradiction { calls: core.iter().map(|s| s.position).collect(), why })
         }

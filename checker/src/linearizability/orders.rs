@@ -1,11 +1,12 @@
 //! The order itself, for those who want to show it: of one key, whole or as far as there is one.
 //!
-//! Invariant: an order that comes from here was replayed step by step, like every "holds". Linearizability is closed under
-//! prefixes (Herlihy & Wing 1990), so the longest beginning of a history that has an order is found by halving. Lacks
-//! histories of transactions.
+//! Invariant: an order that comes from here was replayed step by step, like every "holds", against the specification that
+//! the history was judged by. Linearizability is closed under prefixes (Herlihy & Wing 1990), so the longest beginning of a
+//! history that has an order is found by halving. Lacks histories of transactions.
 
 use super::kinds::Against;
-use super::{Call, Decision, FailedCas, OPEN, decide, split};
+use super::{Call, Decision, FailedCas, OPEN, decide, shrink, split};
+use crate::history::formats::Specification;
 use crate::history::{Key, Operation};
 use crate::verdict::Budget;
 
@@ -28,12 +29,12 @@ pub struct Break {
     pub event: usize,
 }
 
-/// The order of the operations on `key`, or of the longest beginning that has one. `None` if the budget ran out first,
-/// or no model covers the key.
+/// The order of the operations on `key` under this specification, or of the longest beginning that has one. `None` if the
+/// budget ran out first, or the specification does not cover the key.
 pub fn order(
     operations: &[Operation<'_>],
     key: &Key,
-    failed_cas: FailedCas,
+    (specification, failed_cas): (Specification, FailedCas),
     budget: &Budget<'_>,
 ) -> Option<Order> {
     if (budget.expired)() {
@@ -42,54 +43,52 @@ pub fn order(
     let own: Vec<usize> = (0..operations.len()).filter(|&at| operations[at].op.key() == key).collect();
     let copies: Vec<Operation<'_>> = own.iter().map(|&at| operations[at]).collect();
     let (_, calls) = split(&copies, failed_cas).pop()?;
-    let origin = |order: Vec<usize>, calls: &[Call<'_>]| {
-        order.into_iter().map(|at| own[calls[at].origin as usize]).collect()
-    };
-    match decide(&calls, Against::Store, budget) {
-        Decision::Holds(order) => Some(Order { operations: origin(order, &calls), breaks_at: None }),
+    let origin = |at: usize| own[calls[at].origin as usize];
+    let Found { order, breaks_at } = of_calls(&calls, Against::of(specification), budget)?;
+    let at_event = |at: usize| Break { operation: origin(at), event: calls[at].ret as usize - 1 };
+    Some(Order {
+        operations: order.into_iter().map(origin).collect(),
+        // Instants count from 1.
+        breaks_at: breaks_at.map(at_event),
+    })
+}
+
+/// An order of calls, by their positions, and the one behind whose return there is none.
+pub(super) struct Found {
+    pub(super) order: Vec<usize>,
+    pub(super) breaks_at: Option<usize>,
+}
+
+/// The order of these calls, or of their longest beginning that has one.
+pub(super) fn of_calls(calls: &[Call<'_>], against: Against<'_>, budget: &Budget<'_>) -> Option<Found> {
+    match decide(calls, against, budget) {
+        Decision::Holds(order) => Some(Found { order, breaks_at: None }),
         Decision::Undecided(_) => None,
-        Decision::Contradicted(..) | Decision::Unexplained => {
-            let (order, kept, cut) = longest(&calls, budget)?;
-            let broken = calls.iter().find(|call| call.ret == cut)?;
-            // Instants count from 1.
-            let breaks_at = Break { operation: own[broken.origin as usize], event: cut as usize - 1 };
-            Some(Order { operations: origin(order, &kept), breaks_at: Some(breaks_at) })
-        }
+        Decision::Contradicted(..) | Decision::Unexplained => longest(calls, against, budget),
     }
 }
 
-/// The order of the longest beginning that has one, its calls, and the return that is one too many.
-fn longest<'h>(calls: &[Call<'h>], budget: &Budget<'_>) -> Option<(Vec<usize>, Vec<Call<'h>>, u32)> {
-    let mut returns: Vec<u32> = calls.iter().map(|call| call.ret).filter(|&ret| ret != OPEN).collect();
+fn longest(calls: &[Call<'_>], against: Against<'_>, budget: &Budget<'_>) -> Option<Found> {
+    let judge = against.judge(calls).ok()?;
+    let mut returns: Vec<(u32, usize)> =
+        (0..calls.len()).map(|at| (calls[at].ret, at)).filter(|&(ret, _)| ret != OPEN).collect();
     returns.sort_unstable();
     let (mut good, mut bad) = (0, returns.len());
-    let mut best = (Vec::new(), Vec::new());
+    let mut best = Vec::new();
     // Invariant: with `good` returns there is an order, with `bad` there is none.
     while bad - good > 1 {
         let middle = good + (bad - good) / 2;
-        let beginning = until(calls, returns[middle - 1]);
-        match decide(&beginning, Against::Store, budget) {
+        let beginning = shrink::prefix(calls, judge, returns[middle - 1].0);
+        match decide(&shrink::calls_of(&beginning), against, budget) {
             Decision::Holds(order) => {
                 good = middle;
-                best = (order, beginning);
+                best = order.into_iter().map(|at| beginning[at].position).collect();
             }
             Decision::Undecided(_) => return None,
             Decision::Contradicted(..) | Decision::Unexplained => bad = middle,
         }
     }
-    Some((best.0, best.1, *returns.get(bad.checked_sub(1)?)?))
-}
-
-/// The calls as they stood at this instant: later ones are not made yet, and what returns later is open. A read without
-/// an answer says nothing.
-fn until<'h>(calls: &[Call<'h>], instant: u32) -> Vec<Call<'h>> {
-    let begun = calls.iter().filter(|call| call.call <= instant);
-    let seen = begun.filter(|call| call.ret <= instant || !call.is_read_only());
-    seen.map(|call| match call.ret <= instant {
-        true => *call,
-        false => Call { reply: None, ret: OPEN, ..*call },
-    })
-    .collect()
+    Some(Found { order: best, breaks_at: Some(returns.get(bad.checked_sub(1)?)?.1) })
 }
 
 #[cfg(test)]
@@ -126,7 +125,7 @@ mod tests {
     fn ordered(history: &History) -> Order {
         let operations = history.operations().unwrap();
         let budget = Budget { expired: &|| false, memory_bytes: 1 << 24 };
-        order(&operations, &Key::new("x"), FailedCas::Observe, &budget).unwrap()
+        order(&operations, &Key::new("x"), (Specification::Register, FailedCas::Observe), &budget).unwrap()
     }
 
     #[test]

@@ -14,24 +14,59 @@ use super::{Call, OPEN};
 use crate::history::Value;
 use crate::verdict::Budget;
 
-/// Calls that stand together, in this order, at a point in time.
-pub(super) struct Block {
-    zone: Zone,
+/// Groups of calls, each of which stands together, in its order, at a point in time.
+#[derive(Default)]
+pub(super) struct Blocks {
+    /// The calls of all blocks, one block after the other.
     calls: Vec<usize>,
+    items: Vec<Block>,
+}
+
+#[derive(Clone, Copy)]
+struct Block {
+    zone: Zone,
+    /// Where its calls begin, and where they end.
+    range: (usize, usize),
     point: (u32, bool),
 }
 
-impl Block {
-    pub(super) fn new(zone: Zone, calls: Vec<usize>) -> Self {
-        Block { zone, calls, point: zone.rank() }
+impl Blocks {
+    /// None so far, with room for so many calls.
+    pub(super) fn with_capacity(calls: usize) -> Self {
+        Blocks { calls: Vec::with_capacity(calls), items: Vec::new() }
     }
-}
 
-/// The calls of all blocks, in the order of their points.
-pub(super) fn arrange(blocks: &[Block]) -> Vec<usize> {
-    let mut sorted: Vec<&Block> = blocks.iter().collect();
-    sorted.sort_by_key(|block| block.point);
-    sorted.iter().flat_map(|block| block.calls.iter().copied()).collect()
+    /// Adds calls to the block that is not closed yet.
+    pub(super) fn extend(&mut self, calls: &[usize]) {
+        self.calls.extend_from_slice(calls);
+    }
+
+    /// Makes a block of the calls since the last one.
+    pub(super) fn close(&mut self, zone: Zone) {
+        let from = self.items.last().map_or(0, |block| block.range.1);
+        self.items.push(Block { zone, range: (from, self.calls.len()), point: zone.rank() });
+    }
+
+    /// The zones of the blocks.
+    pub(super) fn zones(&self) -> Vec<Zone> {
+        self.items.iter().map(|block| block.zone).collect()
+    }
+
+    /// The calls of all blocks, in the order of their points.
+    pub(super) fn arrange(&self) -> Vec<usize> {
+        let mut sorted: Vec<((u32, bool), (usize, usize))> =
+            self.items.iter().map(|block| (block.point, block.range)).collect();
+        sorted.sort_unstable();
+        let mut order = Vec::with_capacity(self.calls.len());
+        sorted.iter().for_each(|&(_, (from, to))| order.extend_from_slice(&self.calls[from..to]));
+        order
+    }
+
+    /// Forgets all but so many blocks.
+    fn truncate(&mut self, len: usize) {
+        self.items.truncate(len);
+        self.calls.truncate(self.items.last().map_or(0, |block| block.range.1));
+    }
 }
 
 /// How much work the local search may be, in calls looked at, before the search proper is the better way.
@@ -44,56 +79,58 @@ const STRIDE: usize = 50_000;
 /// where the budget ends first.
 pub(super) fn place(
     calls: &[Call<'_>],
-    mut blocks: Vec<Block>,
+    mut blocks: Blocks,
     spare: &[usize],
     differs: &[usize],
     budget: &Budget<'_>,
 ) -> Option<Vec<usize>> {
     let mut sorted = differs.to_vec();
     sorted.sort_by_key(|&at| calls[at].call);
-    let mut forward: Vec<Zone> = blocks.iter().map(|block| block.zone).filter(Zone::is_forward).collect();
+    let mut forward: Vec<Zone> = blocks.zones().into_iter().filter(Zone::is_forward).collect();
     forward.sort_by_key(Zone::f);
     let mut draw = Draw(0x9E37_79B9_7F4A_7C15);
     let mut unused: Vec<usize> = spare.to_vec();
-    let mut best = fill(calls, arrange(&blocks), &sorted);
+    let mut best = fill(calls, blocks.arrange(), &sorted);
     let stride = (STRIDE / calls.len().max(1)).max(1);
     for round in 0..(EFFORT / calls.len().max(1)).clamp(20, 5_000) {
         let Some(&stuck) = draw.of(&best.homeless) else { return Some(best.order) };
         if round.is_multiple_of(stride) && (budget.expired)() {
             return None;
         }
-        let kept: Vec<(u32, bool)> = blocks.iter().map(|block| block.point).collect();
+        let kept: Vec<(u32, bool)> = blocks.items.iter().map(|block| block.point).collect();
         let (from, until) = (calls[stuck].call, calls[stuck].ret);
-        let near: Vec<usize> = (0..blocks.len())
+        let near: Vec<usize> = (0..blocks.items.len())
             .filter(|&at| {
-                let zone = &blocks[at].zone;
+                let zone = &blocks.items[at].zone;
                 !zone.is_forward() && zone.s() <= until && zone.f() >= from
             })
             .collect();
         for _ in 0..1 + draw.below(2) {
             let Some(&at) = draw.of(&near) else { break };
             // Half of the time into the interval itself.
-            let zone = blocks[at].zone;
+            let zone = blocks.items[at].zone;
             let (low, high) = match draw.below(2) {
                 0 => (zone.s().max(from), zone.f().min(until)),
                 _ => (zone.s(), zone.f().min(until.saturating_add(until - from))),
             };
-            blocks[at].point = (clear(&forward, &zone, draw.between(low, high.max(low))), false);
+            blocks.items[at].point = (clear(&forward, &zone, draw.between(low, high.max(low))), false);
         }
         let begun: Vec<usize> = unused.iter().copied().filter(|&at| calls[at].call <= until).collect();
         let helper = draw.of(&begun).copied().filter(|_| draw.below(2) == 0);
         if let Some(at) = helper {
             let zone = Zone { first_return: (OPEN, at), last_call: (calls[at].call, at) };
             let point = clear(&forward, &zone, draw.between(from.max(zone.s()), until));
-            blocks.push(Block { zone, calls: vec![at], point: (point, false) });
+            blocks.extend(&[at]);
+            blocks.close(zone);
+            blocks.items[kept.len()].point = (point, false);
         }
-        let next = fill(calls, arrange(&blocks), &sorted);
+        let next = fill(calls, blocks.arrange(), &sorted);
         if next.homeless.len() <= best.homeless.len() {
             best = next;
             unused.retain(|&at| Some(at) != helper);
         } else {
             blocks.truncate(kept.len());
-            blocks.iter_mut().zip(kept).for_each(|(block, point)| block.point = point);
+            blocks.items.iter_mut().zip(kept).for_each(|(block, point)| block.point = point);
         }
     }
     best.homeless.is_empty().then_some(best.order)

@@ -51,8 +51,7 @@ pub(super) fn judge(calls: &[Call<'_>], budget: &Budget<'_>) -> Ruling {
 fn of_one(calls: &[Call<'_>], budget: &Budget<'_>) -> Ruling {
     match Kind::Register.rule(calls, budget) {
         Ruling::Violated(found) => {
-            let rule = |calls: &[Call<'_>]| Kind::Register.rule(calls, budget);
-            return Ruling::Violated(shrink::sharpen(calls, found, &rule, budget));
+            return Ruling::Violated(shrink::sharpen(calls, found, &Kind::Register, budget));
         }
         Ruling::Holds(order) => return Ruling::Holds(order),
         _ => {}
@@ -60,8 +59,7 @@ fn of_one(calls: &[Call<'_>], budget: &Budget<'_>) -> Ruling {
     let looks = 64 + calls.len() as u64 / 16;
     match with_ration(budget, looks, |budget| Kind::Register.search(calls, budget)) {
         Found::Violated => {
-            let search = |calls: &[Call<'_>], budget: &Budget<'_>| Kind::Register.search(calls, budget);
-            let core = shrink::shrink(calls, &search, budget);
+            let core = shrink::shrink(calls, &Kind::Register, budget);
             let why = format!(
                 "no order of what these {} transactions do to one register explains what they saw",
                 core.len()

@@ -1,7 +1,7 @@
 //! Decides registers whose values repeat: the stages, from the cheap to the costly.
 //!
 //! 1. A value that was seen and that nobody can have put there ([`sources`]): violated.
-//! 2. Some steps of Wing & Gong's search ([`search`]) for each call: an easy history is decided by them, faster than by
+//! 2. Wing & Gong's search ([`search`]) until it has made some wrong choices: an easy history is decided by it, faster than by
 //!    anything else, and a hard one has lost little.
 //! 3. The frontier ([`frontier`]), which is itself a beam that proves "holds", stretches that prove "violated", and an exact
 //!    sweep for what is left.
@@ -15,14 +15,17 @@
 mod tests;
 
 use super::frontier::{self, Decided, Start};
+use super::kinds::{Judge, Kind};
 use super::ration::with_ration;
 use super::search::{self, Found};
 use super::shrink::{self, Kept};
-use super::{Call, Contradiction, sources};
+use super::{Call, Contradiction, Ruling, sources};
 use crate::history::{Op, Reply, Value};
 use crate::model::Register;
 use crate::verdict::{Budget, Cause};
 
+/// How many wrong choices the first search may make, beside one for every two calls.
+const WRONG: u64 = 64;
 /// How often the second opinion may look at the budget.
 const SECOND_OPINION: u64 = 32;
 /// ... and from how many values it starts.
@@ -30,10 +33,11 @@ const SECOND_STARTS: usize = 8;
 
 /// Decides the calls of one register.
 pub(super) fn decide(calls: &[Call<'_>], budget: &Budget<'_>) -> Found {
-    if sources::contradiction(calls).is_some() {
+    if sources::find(calls).is_some() {
         return Found::Violated;
     }
-    let first = with_ration(budget, first_looks(calls), |budget| search::search(calls, &Register, budget));
+    let wrong = WRONG + calls.len() as u64 / 2;
+    let first = search::search_hastily(calls, &Register, wrong, budget);
     if !matches!(first, Found::Undecided(Cause::Time { .. } | Cause::Memory { .. })) {
         return first;
     }
@@ -49,14 +53,9 @@ pub(super) fn decide(calls: &[Call<'_>], budget: &Budget<'_>) -> Found {
     }
 }
 
-/// The search looks once in a thousand steps, and needs as many steps as there are calls where no choice is wrong.
-fn first_looks(calls: &[Call<'_>]) -> u64 {
-    1 + calls.len() as u64 / 1024
-}
-
 /// Whether the plain search finds an order after all.
 fn refuted(kept: &[Kept<'_>], start: Start, budget: &Budget<'_>) -> bool {
-    let calls: Vec<Call<'_>> = kept.iter().map(|kept| kept.call).collect();
+    let calls = shrink::calls_of(kept);
     let holds = |calls: &[Call<'_>]| {
         let again = with_ration(budget, SECOND_OPINION, |budget| search::search(calls, &Register, budget));
         matches!(again, Found::Holds(_))
@@ -82,25 +81,37 @@ fn refuted(kept: &[Kept<'_>], start: Start, budget: &Budget<'_>) -> bool {
 
 /// The few calls of a violated register that contradict each other, and why.
 pub(super) fn explain(calls: &[Call<'_>], budget: &Budget<'_>) -> Option<Contradiction> {
-    if let Some(found) = sources::contradiction(calls) {
-        return Some(found);
-    }
-    let Some(Decided::Violated(kept, start)) = frontier::decide(calls, budget) else { return None };
+    let (kept, start) = match sources::find(calls) {
+        Some(found) => (shrink::chosen(calls, found.calls(calls).into_iter().collect()), Start::Initially),
+        None => match frontier::decide(calls, budget)? {
+            Decided::Violated(kept, start) => (kept, start),
+            _ => return None,
+        },
+    };
     let violated = |kept: &[Kept<'_>], budget: &Budget<'_>| match start {
         Start::Whatever => frontier::is_contradiction(kept, budget),
-        Start::Initially => {
-            let calls: Vec<Call<'_>> = kept.iter().map(|kept| kept.call).collect();
-            decide(&calls, budget) == Found::Violated
-        }
+        Start::Initially => decide(&shrink::calls_of(kept), budget) == Found::Violated,
     };
-    let core = shrink::shrink_from(kept, &violated, budget);
+    let core = shrink::shrink_from(kept, calls, &Kind::Register, &violated, budget);
+    let picked = core.iter().map(|kept| kept.position).collect();
+    Some(Contradiction { calls: picked, why: reason(calls, &core, start, budget) })
+}
+
+/// Why the calls of a core are a contradiction, in one sentence.
+fn reason(calls: &[Call<'_>], core: &[Kept<'_>], start: Start, budget: &Budget<'_>) -> String {
+    let small = shrink::calls_of(core);
+    if start == Start::Initially {
+        if let Some(found) = sources::find(&small) {
+            // Whoever else put the value there is counted, too.
+            return found.moved(|at| core[at].position).why(calls);
+        }
+        if let Ruling::Violated(found) = Kind::Register.rule(&small, budget) {
+            return found.why;
+        }
+    }
     let whatever = match start {
         Start::Whatever => ", whatever was there before",
         Start::Initially => "",
     };
-    let why = format!(
-        "no order of these {} operations that respects their times explains what they saw{whatever}",
-        core.len()
-    );
-    Some(Contradiction { calls: core.iter().map(|kept| kept.position).collect(), why })
+    format!("{}{whatever}", shrink::unordered(core.len()))
 }

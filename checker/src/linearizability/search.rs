@@ -34,12 +34,33 @@ pub(super) enum Found {
 
 /// Decides the calls of one key.
 pub(super) fn search<M: Model>(calls: &[Call<'_>], model: &M, budget: &Budget<'_>) -> Found {
+    search_with(calls, model, Patience::Endless, budget)
+}
+
+/// The same as long as it goes well: it gives up, undecided, once so many choices turned out to be wrong.
+pub(super) fn search_hastily<M: Model>(
+    calls: &[Call<'_>],
+    model: &M,
+    wrong: u64,
+    budget: &Budget<'_>,
+) -> Found {
+    search_with(calls, model, Patience::Wrong(wrong), budget)
+}
+
+/// How many wrong choices a search may make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Patience {
+    Endless,
+    Wrong(u64),
+}
+
+fn search_with<M: Model>(calls: &[Call<'_>], model: &M, patience: Patience, budget: &Budget<'_>) -> Found {
     if let Some(unknown) = calls.iter().find(|call| model.class(call.op).is_none()) {
         return Found::Undecided(Cause::Model { reason: format!("the model does not know {unknown}") });
     }
     let plan = Plan::new(calls, model);
     if plan.can_relax(model) {
-        match explore(&plan, model, Unknowns::Unlimited, budget) {
+        match explore(&plan, model, (Unknowns::Unlimited, patience), budget) {
             Found::Holds(order) => {
                 if let Some(order) = within_limits(&plan, order)
                     && witness::replay(calls, model, &order)
@@ -48,10 +69,12 @@ pub(super) fn search<M: Model>(calls: &[Call<'_>], model: &M, budget: &Budget<'_
                 }
             }
             Found::Violated => return Found::Violated,
+            // The other question is no easier.
+            undecided if patience != Patience::Endless => return undecided,
             Found::Undecided(_) => {}
         }
     }
-    explore(&plan, model, Unknowns::Counted, budget)
+    explore(&plan, model, (Unknowns::Counted, patience), budget)
 }
 
 /// How often the members of a class of unknown calls may be used.
@@ -67,12 +90,12 @@ pub(super) enum Unknowns {
 pub(super) fn relaxed<M: Model>(calls: &[Call<'_>], model: &M, budget: &Budget<'_>) -> Found {
     let plan = Plan::new(calls, model);
     let unknowns = if plan.can_relax(model) { Unknowns::Unlimited } else { Unknowns::Counted };
-    explore(&plan, model, unknowns, budget)
+    explore(&plan, model, (unknowns, Patience::Endless), budget)
 }
 
 /// The exact search by itself.
 pub(super) fn exact<M: Model>(calls: &[Call<'_>], model: &M, budget: &Budget<'_>) -> Found {
-    explore(&Plan::new(calls, model), model, Unknowns::Counted, budget)
+    explore(&Plan::new(calls, model), model, (Unknowns::Counted, Patience::Endless), budget)
 }
 
 /// Gives every use of a class a member of its own, if there are as many.
@@ -89,9 +112,18 @@ fn within_limits(plan: &Plan<'_, '_>, mut order: Vec<usize>) -> Option<Vec<usize
     Some(order)
 }
 
-fn explore<M: Model>(plan: &Plan<'_, '_>, model: &M, unknowns: Unknowns, budget: &Budget<'_>) -> Found {
+fn explore<M: Model>(
+    plan: &Plan<'_, '_>,
+    model: &M,
+    (unknowns, patience): (Unknowns, Patience),
+    budget: &Budget<'_>,
+) -> Found {
     Search {
         unknowns,
+        wrong: match patience {
+            Patience::Endless => u64::MAX,
+            Patience::Wrong(wrong) => wrong,
+        },
         plan,
         states: States::new(model),
         seen: FxHashSet::default(),
@@ -283,6 +315,8 @@ struct Frame {
 
 struct Search<'a, 'c, 'h, 'm, 'b, M: Model> {
     unknowns: Unknowns,
+    /// How many choices may turn out to be wrong.
+    wrong: u64,
     plan: &'a Plan<'c, 'h>,
     states: States<'m, M>,
     seen: FxHashSet<Configuration>,
@@ -432,7 +466,9 @@ impl<M: Model> Search<'_, '_, '_, '_, '_, M> {
         if self.bytes + frames > self.budget.memory_bytes {
             return Some(Cause::Memory { reached: reached() });
         }
-        (self.steps.is_multiple_of(1024) && (self.budget.expired)())
+        // Of all choices those that stand are on the stack.
+        let impatient = self.steps.saturating_sub(depth as u64) > self.wrong;
+        (impatient || (self.steps.is_multiple_of(1024) && (self.budget.expired)()))
             .then(|| Cause::Time { reached: reached() })
     }
 }

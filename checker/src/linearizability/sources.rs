@@ -10,7 +10,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{Call, Contradiction, OPEN};
+use super::{Call, OPEN};
 use crate::history::Value;
 
 /// Who put a value, by the instant of the call.
@@ -55,8 +55,19 @@ impl<'h> Latest<'h> {
     }
 }
 
+/// What was seen and cannot have been there, by the positions of calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stale {
+    /// It saw a value.
+    reader: usize,
+    /// The last that can have put it there, if anything can.
+    maker: Option<usize>,
+    /// What left another value in between; nothing, if there was no value to be overwritten.
+    change: Option<usize>,
+}
+
 /// The first contradiction of this kind in the calls of one register, if there is one.
-pub(super) fn contradiction(calls: &[Call<'_>]) -> Option<Contradiction> {
+pub(super) fn find(calls: &[Call<'_>]) -> Option<Stale> {
     let makers = makers(calls);
     let changes = by_return(calls);
     let mut observers: Vec<usize> =
@@ -72,23 +83,56 @@ pub(super) fn contradiction(calls: &[Call<'_>]) -> Option<Contradiction> {
         }
         let Some(value) = calls[reader].observes() else { continue };
         let over = latest.besides(value);
-        let best = makers.get(value).and_then(|makers| makers.until(calls[reader].ret));
+        let maker = makers.get(value).and_then(|makers| makers.until(calls[reader].ret));
         // The initial value was there before everything.
-        let returned = match best {
+        let returned = match maker {
             Some(at) => calls[at].ret,
             None if *value == Value::Nil => 0,
-            None => return Some(nobody(calls, reader)),
+            None => return Some(Stale { reader, maker, change: None }),
         };
         if let Some((called, change)) = over
             && returned < called
         {
-            let made = calls[change].observes().and_then(|seen| makers.get(seen)?.until(calls[change].ret));
-            let mut found = overwritten(calls, reader, change, best);
-            found.calls.extend(made.filter(|made| Some(*made) != best && *made != change));
-            return Some(found);
+            return Some(Stale { reader, maker, change: Some(change) });
         }
     }
     None
+}
+
+impl Stale {
+    /// The same of other positions.
+    pub(super) fn moved(self, to: impl Fn(usize) -> usize) -> Stale {
+        Stale { reader: to(self.reader), maker: self.maker.map(&to), change: self.change.map(&to) }
+    }
+
+    /// The calls that contradict each other, each with one that can have put there what it saw.
+    pub(super) fn calls(self, calls: &[Call<'_>]) -> Vec<usize> {
+        let makers = makers(calls);
+        let mut picked: Vec<usize> =
+            [self.maker, self.change, Some(self.reader)].into_iter().flatten().collect();
+        if self.maker.is_none() && self.change.is_none() {
+            // One that came too late, to show that.
+            let late = |at: &usize| calls[*at].puts() == calls[self.reader].observes();
+            picked.extend((0..calls.len()).find(late));
+        }
+        let mut next = 0;
+        while let Some(&at) = picked.get(next) {
+            next += 1;
+            let Some(seen) = calls[at].observes() else { continue };
+            if picked.iter().all(|&other| calls[other].puts() != Some(seen)) {
+                picked.extend(makers.get(seen).and_then(|makers| makers.until(calls[at].ret)));
+            }
+        }
+        picked
+    }
+
+    /// One sentence.
+    pub(super) fn why(self, calls: &[Call<'_>]) -> String {
+        match self.change {
+            Some(change) => overwritten(calls, self.reader, change, self.maker),
+            None => nobody(calls, self.reader),
+        }
+    }
 }
 
 impl Makers {
@@ -137,36 +181,26 @@ pub(super) fn makers<'h>(calls: &[Call<'h>]) -> FxHashMap<&'h Value, Makers> {
     makers
 }
 
-fn nobody(calls: &[Call<'_>], reader: usize) -> Contradiction {
-    let reader_call = &calls[reader];
-    let value = reader_call.observes().unwrap_or(&Value::Nil);
-    let why = match calls.iter().any(|call| call.puts() == Some(value)) {
-        true => format!("{reader_call} returned before any operation that put {value} there was invoked"),
-        false => format!("{reader_call} saw a value that no operation put there"),
-    };
-    let mut named: Vec<usize> =
-        (0..calls.len()).filter(|&at| calls[at].puts() == Some(value)).take(1).collect();
-    named.push(reader);
-    Contradiction { calls: named, why }
+fn nobody(calls: &[Call<'_>], reader: usize) -> String {
+    let reader = &calls[reader];
+    let value = reader.observes().unwrap_or(&Value::Nil);
+    match calls.iter().any(|call| call.puts() == Some(value)) {
+        true => format!("{reader} returned before any operation that put {value} there was invoked"),
+        false => format!("{reader} saw a value that no operation put there"),
+    }
 }
 
-fn overwritten(calls: &[Call<'_>], reader: usize, change: usize, maker: Option<usize>) -> Contradiction {
-    let (reader_call, change_call) = (&calls[reader], &calls[change]);
-    let value = reader_call.observes().unwrap_or(&Value::Nil);
-    let count = calls.iter().filter(|call| call.puts() == Some(value) && call.ret < change_call.call).count();
+fn overwritten(calls: &[Call<'_>], reader: usize, change: usize, maker: Option<usize>) -> String {
+    let (reader, change) = (&calls[reader], &calls[change]);
+    let value = reader.observes().unwrap_or(&Value::Nil);
+    let count = calls.iter().filter(|call| call.puts() == Some(value) && call.ret < change.call).count();
     let older = match (maker, count) {
         (None, _) => format!("nothing had put {value} there"),
-        (Some(maker), 1) => {
-            format!("{} had completed before {change_call} was invoked", calls[maker])
-        }
+        (Some(maker), 1) => format!("{} had completed before {change} was invoked", calls[maker]),
         (Some(maker), count) => format!(
-            "the last of the {count} operations that put {value} there, {}, had completed before {change_call} was invoked",
+            "the last of the {count} operations that put {value} there, {}, had completed before {change} was invoked",
             calls[maker]
         ),
     };
-    let why = format!(
-        "{reader_call} was invoked after {change_call} completed, yet {older}: the older value came back"
-    );
-    let calls = maker.into_iter().chain([change, reader]).collect();
-    Contradiction { calls, why }
+    format!("{reader} was invoked after {change} completed, yet {older}: the older value came back")
 }

@@ -3,8 +3,9 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::kinds::Judge;
+use super::kinds::{Judge, Kind};
 use super::search::Found;
+use super::shrink::Kept;
 use super::*;
 use crate::history::{Event, EventBody, Op, Outcome, ProcessId, Value};
 use crate::model::{GrowSet, List, Model, Register};
@@ -144,7 +145,6 @@ pub(super) fn histories() -> usize {
 }
 
 fn compare<M: Model>(flavour: Flavour, model: &M, kind: Kind) {
-    let rule = |calls: &[Call<'_>]| kind.rule(calls, &unlimited());
     let mut rng = ChaCha8Rng::seed_from_u64(seed());
     let (mut held, mut violated, mut covered) = (0, 0, 0);
     for round in 0..histories() {
@@ -152,7 +152,7 @@ fn compare<M: Model>(flavour: Flavour, model: &M, kind: Kind) {
         let calls = view(&owned);
         let truth = brute::linearizable(&calls, model);
         let context = || format!("round {round}: {owned:#?}");
-        match rule(&calls) {
+        match kind.rule(&calls, &unlimited()) {
             Ruling::Holds(order) => {
                 covered += 1;
                 assert!(truth, "the rule says holds, {}", context());
@@ -161,7 +161,7 @@ fn compare<M: Model>(flavour: Flavour, model: &M, kind: Kind) {
             Ruling::Violated(found) => {
                 covered += 1;
                 assert!(!truth, "the rule says {found:?}, {}", context());
-                let sharp = shrink::sharpen(&calls, found, &rule, &unlimited());
+                let sharp = shrink::sharpen(&calls, found, &kind, &unlimited());
                 assert_proof(&calls, model, &sharp, &context);
             }
             Ruling::NotCovered => {}
@@ -183,12 +183,12 @@ fn compare<M: Model>(flavour: Flavour, model: &M, kind: Kind) {
             }
             Found::Violated => {
                 assert!(!truth, "the search says violated, {}", context());
-                let core = shrink::shrink(
-                    &calls,
-                    &|calls, budget| search::search(calls, model, budget),
-                    &unlimited(),
-                );
-                let small: Vec<Call<'_>> = core.iter().map(|kept| kept.call).collect();
+                let violated = |kept: &[Kept<'_>], budget: &Budget<'_>| {
+                    search::search(&shrink::calls_of(kept), model, budget) == Found::Violated
+                };
+                let all = shrink::prefix(&calls, &kind, OPEN - 1);
+                let small =
+                    shrink::calls_of(&shrink::shrink_from(all, &calls, &kind, &violated, &unlimited()));
                 assert!(
                     !brute::linearizable(&small, model),
                     "the core {small:?} is not violated, {}",

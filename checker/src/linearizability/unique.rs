@@ -11,7 +11,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::placement::Block;
+use super::placement::Blocks;
 use super::zones::{self, Zone};
 use super::{Call, Contradiction, OPEN, Ruling, placement};
 use crate::history::{Op, Reply, Value};
@@ -22,13 +22,14 @@ const INITIAL: usize = 0;
 const NONE: usize = usize::MAX;
 
 /// What is known of one value.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 struct Known {
     producer: usize,
     consumer: usize,
     /// A call that proves the value to have been there.
     observer: usize,
-    reads: Vec<usize>,
+    /// Its part of the reads of all values.
+    reads: (usize, usize),
 }
 
 /// The calls by the values that they make, see and replace.
@@ -36,13 +37,9 @@ struct Values<'c, 'h> {
     calls: &'c [Call<'h>],
     known: Vec<Known>,
     ids: FxHashMap<&'h Value, usize>,
+    /// By value, and for each by the instant of the call.
+    reads: Vec<usize>,
     differs: Vec<usize>,
-}
-
-/// A chain: its calls in layers. The calls of a layer may stand in any order.
-struct Chain {
-    layers: Vec<Vec<usize>>,
-    zone: Zone,
 }
 
 /// Judges the calls of one key. Only the placing of refused CAS can be cut short by the budget.
@@ -58,42 +55,42 @@ pub(super) fn judge(calls: &[Call<'_>], budget: &Budget<'_>) -> Ruling {
         Ok(chains) => chains,
         Err(found) => return Ruling::Violated(found),
     };
-    let zones: Vec<Zone> = chains.iter().map(|chain| chain.zone).collect();
+    let zones = chains.zones();
     if let Some((a, b)) = zones::conflict(&zones) {
-        return Ruling::Violated(values.crossed(&chains[a], &chains[b]));
+        return Ruling::Violated(values.crossed(&zones[a], &zones[b]));
     }
-    let blocks: Vec<Block> = chains.into_iter().map(Chain::into_block).collect();
     match values.differs.is_empty() {
-        true => Ruling::Holds(placement::arrange(&blocks)),
+        true => Ruling::Holds(chains.arrange()),
         false => {
             let spare = values.unused();
-            placement::place(calls, blocks, &spare, &values.differs, budget)
+            placement::place(calls, chains, &spare, &values.differs, budget)
                 .map_or(Ruling::NotCovered, Ruling::Holds)
         }
-    }
-}
-
-impl Chain {
-    fn into_block(self) -> Block {
-        Block::new(self.zone, self.layers.into_iter().flatten().collect())
     }
 }
 
 impl<'c, 'h> Values<'c, 'h> {
     /// Sorts the calls; refuses what the rule does not cover.
     fn collect(calls: &'c [Call<'h>]) -> Result<Self, Ruling> {
-        let mut values = Values { calls, known: Vec::new(), ids: FxHashMap::default(), differs: Vec::new() };
+        let mut values = Values {
+            calls,
+            known: Vec::with_capacity(calls.len()),
+            ids: FxHashMap::with_capacity_and_hasher(calls.len(), Default::default()),
+            reads: Vec::new(),
+            differs: Vec::new(),
+        };
+        let mut reads: Vec<(usize, usize)> = Vec::with_capacity(calls.len());
         values.id(&Value::Nil);
         for (at, call) in calls.iter().enumerate() {
             match (call.op, call.reply) {
-                (Op::Read { .. }, Some(Reply::Value(seen))) => values.read(seen, at),
+                (Op::Read { .. }, Some(Reply::Value(seen))) => reads.push((values.observed(seen, at), at)),
                 (Op::Cas { expected, .. }, Some(Reply::Mismatch(Some(told)))) => {
                     if told == expected {
                         let why =
                             format!("{call}: it found the value that it expected, and says that it did not");
                         return Err(Ruling::Violated(Contradiction { calls: vec![at], why }));
                     }
-                    values.read(told, at);
+                    reads.push((values.observed(told, at), at));
                 }
                 (Op::Cas { .. }, Some(Reply::Mismatch(None))) => values.differs.push(at),
                 (Op::Write { value, .. } | Op::Cas { new: value, .. }, None | Some(Reply::Done)) => {
@@ -106,22 +103,44 @@ impl<'c, 'h> Values<'c, 'h> {
                 _ => return Err(Ruling::NotCovered),
             }
         }
+        values.sort_reads(&reads);
         Ok(values)
+    }
+
+    /// Puts the reads, each with the number of its value, where they belong.
+    fn sort_reads(&mut self, reads: &[(usize, usize)]) {
+        reads.iter().for_each(|&(id, _)| self.known[id].reads.1 += 1);
+        let mut from = 0;
+        for known in &mut self.known {
+            let count = known.reads.1;
+            known.reads = (from, from);
+            from += count;
+        }
+        self.reads = vec![0; reads.len()];
+        for &(id, at) in reads {
+            let end = &mut self.known[id].reads.1;
+            self.reads[*end] = at;
+            *end += 1;
+        }
+        for known in &self.known {
+            self.reads[known.reads.0..known.reads.1].sort_by_key(|&at| self.calls[at].call);
+        }
     }
 
     fn id(&mut self, value: &'h Value) -> usize {
         let fresh = self.known.len();
         let id = *self.ids.entry(value).or_insert(fresh);
         if id == fresh {
-            self.known.push(Known { producer: NONE, consumer: NONE, observer: NONE, reads: Vec::new() });
+            self.known.push(Known { producer: NONE, consumer: NONE, observer: NONE, reads: (0, 0) });
         }
         id
     }
 
-    fn read(&mut self, seen: &'h Value, at: usize) {
+    /// The number of a value that this call saw.
+    fn observed(&mut self, seen: &'h Value, at: usize) -> usize {
         let id = self.id(seen);
-        self.known[id].reads.push(at);
         self.known[id].observer = at;
+        id
     }
 
     /// Follows the observed values back to their producers: an unknown CAS whose value was seen did happen, and
@@ -186,13 +205,14 @@ impl<'c, 'h> Values<'c, 'h> {
         (0..self.calls.len()).filter(unused).collect()
     }
 
-    fn chains(&self) -> Result<Vec<Chain>, Contradiction> {
+    fn chains(&self) -> Result<Blocks, Contradiction> {
         let mut chained = vec![false; self.calls.len()];
-        let mut chains = vec![self.walk(INITIAL, NONE, &mut chained)?];
+        let mut chains = Blocks::with_capacity(self.calls.len());
+        self.walk(INITIAL, NONE, &mut chained, &mut chains)?;
         for (at, call) in self.calls.iter().enumerate() {
             let Op::Write { value, .. } = call.op else { continue };
             if call.ret != OPEN || self.was_seen(at) {
-                chains.push(self.walk(self.ids[value], at, &mut chained)?);
+                self.walk(self.ids[value], at, &mut chained, &mut chains)?;
             }
         }
         // What a CAS replaced was made by a CAS, and so on round: none of them can be the first.
@@ -229,52 +249,53 @@ impl<'c, 'h> Values<'c, 'h> {
         Contradiction { calls, why }
     }
 
-    /// The chain that starts with the value `id`, made by `head` (or there from the start).
-    fn walk(&self, mut id: usize, head: usize, chained: &mut [bool]) -> Result<Chain, Contradiction> {
-        let mut walk = match head {
-            NONE => Walk { layers: Vec::new(), last_call: (0, NONE), first_return: (0, NONE) },
-            head => Walk { layers: Vec::new(), last_call: (0, NONE), first_return: (OPEN, head) },
+    /// Adds the chain that starts with the value `id`, made by `head` (or there from the start). It consists of layers, and
+    /// the calls of a layer may stand in any order.
+    fn walk(
+        &self,
+        mut id: usize,
+        head: usize,
+        chained: &mut [bool],
+        chains: &mut Blocks,
+    ) -> Result<(), Contradiction> {
+        let mut zone = match head {
+            NONE => Zone { last_call: (0, NONE), first_return: (0, NONE) },
+            head => Zone { last_call: (0, NONE), first_return: (OPEN, head) },
         };
         if head != NONE {
-            self.layer(&mut walk, vec![head])?;
+            self.layer(&mut zone, &[head], chains)?;
         }
         loop {
-            let mut reads = self.known[id].reads.clone();
-            reads.sort_by_key(|&at| self.calls[at].call);
-            self.layer(&mut walk, reads)?;
-            let consumer = self.known[id].consumer;
+            let Known { reads, consumer, .. } = self.known[id];
+            self.layer(&mut zone, &self.reads[reads.0..reads.1], chains)?;
             if consumer == NONE {
                 break;
             }
             chained[consumer] = true;
-            self.layer(&mut walk, vec![consumer])?;
+            self.layer(&mut zone, &[consumer], chains)?;
             let Op::Cas { new, .. } = self.calls[consumer].op else { break };
             id = self.ids[new];
         }
-        let zone = Zone { first_return: walk.first_return, last_call: walk.last_call };
-        Ok(Chain { layers: walk.layers, zone })
+        chains.close(zone);
+        Ok(())
     }
 
     /// Adds a layer: none of its calls may return before a call of an earlier layer begins.
-    fn layer(&self, walk: &mut Walk, layer: Vec<usize>) -> Result<(), Contradiction> {
-        let (bound, late) = walk.last_call;
-        for &at in &layer {
-            if self.calls[at].ret < bound {
-                return Err(self.inverted(at, late));
-            }
+    fn layer(&self, zone: &mut Zone, layer: &[usize], chains: &mut Blocks) -> Result<(), Contradiction> {
+        let (bound, late) = zone.last_call;
+        if let Some(&early) = layer.iter().find(|&&at| self.calls[at].ret < bound) {
+            return Err(self.inverted(early, late));
         }
-        for &at in &layer {
+        for &at in layer {
             let call = &self.calls[at];
-            if walk.last_call.1 == NONE || call.call > walk.last_call.0 {
-                walk.last_call = (call.call, at);
+            if zone.last_call.1 == NONE || call.call > zone.last_call.0 {
+                zone.last_call = (call.call, at);
             }
-            if call.ret < walk.first_return.0 {
-                walk.first_return = (call.ret, at);
+            if call.ret < zone.first_return.0 {
+                zone.first_return = (call.ret, at);
             }
         }
-        if !layer.is_empty() {
-            walk.layers.push(layer);
-        }
+        chains.extend(layer);
         Ok(())
     }
 
@@ -293,11 +314,11 @@ impl<'c, 'h> Values<'c, 'h> {
     }
 
     /// Two chains that must each come before the other.
-    fn crossed(&self, a: &Chain, b: &Chain) -> Contradiction {
+    fn crossed(&self, a: &Zone, b: &Zone) -> Contradiction {
         // The chain of the initial value returned before everything; let it be `a`.
-        let (a, b) = if b.zone.first_return.1 == NONE { (b, a) } else { (a, b) };
-        let (a_end, b_start) = (a.zone.first_return.1, b.zone.last_call.1);
-        let (b_end, a_start) = (b.zone.first_return.1, a.zone.last_call.1);
+        let (a, b) = if b.first_return.1 == NONE { (b, a) } else { (a, b) };
+        let (a_end, b_start) = (a.first_return.1, b.last_call.1);
+        let (b_end, a_start) = (b.first_return.1, a.last_call.1);
         let mut calls = vec![b_start, b_end, a_start];
         let late = &self.calls[a_start];
         let shown = &self.calls[b_end];
@@ -328,11 +349,4 @@ impl<'c, 'h> Values<'c, 'h> {
         };
         Contradiction { calls, why }
     }
-}
-
-/// A chain on its way.
-struct Walk {
-    layers: Vec<Vec<usize>>,
-    last_call: (u32, usize),
-    first_return: (u32, usize),
 }

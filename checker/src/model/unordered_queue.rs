@@ -31,6 +31,13 @@ pub struct Batch {
     unseen: u32,
 }
 
+impl Batch {
+    /// The values in it.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &Value> {
+        self.values.keys()
+    }
+}
+
 impl Model for UnorderedQueue {
     /// What an unknown dequeue took is left open until it matters: batches, the oldest first.
     ///

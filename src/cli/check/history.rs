@@ -155,7 +155,7 @@ fn judge(file: String, mut recorded: Recorded, terms: Terms, options: &Options) 
     };
     let about = About {
         file: &file,
-        model: specification.name(),
+        specification,
         history: &drawn,
         clock: recorded.clock,
         failed_cas,

@@ -1,7 +1,7 @@
 //! `--explain` and `--html`: a verdict in words and as a page.
 
 use checker::history::History;
-use checker::history::formats::Clock;
+use checker::history::formats::{Clock, Specification};
 use checker::linearizability::FailedCas;
 use checker::transactions::{Fate, Recorded};
 use checker::verdict::Verdict;
@@ -16,7 +16,7 @@ use crate::rundir::RunDir;
 /// A judged history of single operations.
 pub(super) struct About<'a> {
     pub(super) file: &'a str,
-    pub(super) model: &'a str,
+    pub(super) specification: Specification,
     pub(super) history: &'a History,
     pub(super) clock: Clock,
     pub(super) failed_cas: FailedCas,
@@ -38,6 +38,7 @@ pub(super) fn of_operations(about: &About<'_>, showing: &Showing) -> Result<Stri
     let operations = about.history.operations().unwrap_or_default();
     let material = Material {
         operations: &operations,
+        specification: about.specification,
         failed_cas: about.failed_cas,
         clock: about.clock,
         origin: Origin { added: about.added, first_line: about.first_line },
@@ -52,7 +53,7 @@ pub(super) fn of_operations(about: &About<'_>, showing: &Showing) -> Result<Stri
         let recorded = || operations.iter().filter(|o| !material.origin.is_added(o));
         let page = Page {
             facts: vec![
-                ("model", about.model.to_owned()),
+                ("model", about.specification.name().to_owned()),
                 (
                     "operations",
                     format!(
@@ -87,6 +88,7 @@ pub(super) fn of_transactions(
     }
     let material = Material {
         operations: &[],
+        specification: Specification::Append,
         failed_cas: FailedCas::Drop,
         clock: recorded.clock,
         origin: Origin::default(),

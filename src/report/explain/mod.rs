@@ -11,7 +11,7 @@ mod sketch;
 mod text;
 
 use checker::history::Operation;
-use checker::history::formats::Clock;
+use checker::history::formats::{Clock, Specification};
 use checker::linearizability::FailedCas;
 use checker::properties;
 use checker::verdict::{Cause, Counterexample, Coverage, Verdict};
@@ -29,6 +29,8 @@ pub const SHOWN: usize = 40;
 pub struct Material<'m, 'h> {
     /// The operations of the history, in the order of their invocations; empty for transactions.
     pub operations: &'m [Operation<'h>],
+    /// What the history was judged against.
+    pub specification: Specification,
     /// How a refused CAS was judged.
     pub failed_cas: FailedCas,
     /// What times are.

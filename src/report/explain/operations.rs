@@ -199,7 +199,9 @@ fn can_be_explained(history: &History, material: &Material<'_, '_>) -> bool {
     let looks = std::sync::atomic::AtomicU32::new(0);
     let expired = || looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > LOOKS;
     let budget = Budget { expired: &expired, memory_bytes: MEMORY };
-    matches!(linearizability::check(history, material.failed_cas, &budget), Verdict::Holds(_))
+    let verdict =
+        linearizability::check_specification(history, material.specification, material.failed_cas, &budget);
+    matches!(verdict, Verdict::Holds(_))
 }
 
 /// Which operation must not have been there.

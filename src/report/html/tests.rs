@@ -1,6 +1,6 @@
 //! Pages of made-up histories: well formed, harmless, and small whatever is in them.
 
-use checker::history::formats::Clock;
+use checker::history::formats::{Clock, Specification};
 use checker::history::operations::Point;
 use checker::history::{Key, Op, Operation, Outcome, ProcessId, Reply, Value};
 use checker::linearizability::{FailedCas, describe};
@@ -65,7 +65,13 @@ fn explained(material: &Material<'_, '_>, core: &[usize], summary: &str) -> Expl
 /// The page of these operations, of which some contradict each other.
 fn page(operations: &[Operation<'_>], core: &[usize], summary: &str) -> (Page, String) {
     let origin = Origin { added: 0, first_line: Some(2) };
-    let material = Material { operations, failed_cas: FailedCas::Observe, clock: Clock::Nanoseconds, origin };
+    let material = Material {
+        operations,
+        specification: Specification::Kv,
+        failed_cas: FailedCas::Observe,
+        clock: Clock::Nanoseconds,
+        origin,
+    };
     let explanation = explained(&material, core, summary);
     let (mut picture, shown) = picture_of_operations(&material, &[&explanation.actors]);
     let tab = shown[0];

@@ -32,9 +32,13 @@ mod window;
 #[cfg(test)]
 mod tests;
 
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::kinds::Kind;
 use super::search::Unknowns;
 use super::shrink::{self, Kept};
-use super::{Call, witness};
+use super::{Call, OPEN, witness};
+use crate::history::Value;
 use crate::model::Register;
 use crate::verdict::{Budget, Cause};
 use course::Course;
@@ -187,9 +191,31 @@ fn beam<'h, const W: usize>(calls: &[Call<'h>], plan: &Plan, budget: &Budget<'_>
 fn located<'h>(calls: &[Call<'h>], plan: &Plan, at: usize, budget: &Budget<'_>) -> Decided<'h> {
     match (window::find(calls, plan, at, budget), window::last_return(plan, at)) {
         (Some(stretch), _) => Decided::Violated(stretch, Start::Whatever),
-        (None, Some(until)) => Decided::Violated(shrink::prefix(calls, until), Start::Initially),
-        (None, None) => Decided::Violated(shrink::prefix(calls, u32::MAX - 1), Start::Initially),
+        (None, Some(until)) => Decided::Violated(up_to(calls, until), Start::Initially),
+        (None, None) => {
+            Decided::Violated(shrink::prefix(calls, &Kind::Register, u32::MAX - 1), Start::Initially)
+        }
     }
+}
+
+/// The calls that were made up to an instant, and of those that come later one for each value that they look for and that no
+/// call makes any more: a configuration ends also where such a value is gone.
+fn up_to<'h>(calls: &[Call<'h>], until: u32) -> Vec<Kept<'h>> {
+    let later = || calls.iter().enumerate().filter(|(_, call)| call.call > until);
+    // A CAS from a value to itself makes nothing.
+    let makes = |call: &Call<'h>| call.puts().filter(|value| call.observes() != Some(*value));
+    let to_come: FxHashSet<&Value> = later().filter_map(|(_, call)| makes(call)).collect();
+    let mut wanted: FxHashMap<&Value, usize> = FxHashMap::default();
+    for (at, call) in later().filter(|(_, call)| call.ret != OPEN) {
+        let Some(seen) = call.observes().filter(|seen| !to_come.contains(seen)) else { continue };
+        let rank = |at: usize| (!calls[at].is_read_only(), calls[at].ret);
+        let known = wanted.entry(seen).or_insert(at);
+        if rank(at) < rank(*known) {
+            *known = at;
+        }
+    }
+    let begun = (0..calls.len()).filter(|&at| calls[at].call <= until);
+    shrink::chosen(calls, begun.chain(wanted.into_values()).collect())
 }
 
 /// One sweep over everything, and the event at which it ended.

@@ -142,7 +142,12 @@ fn compare(owned: &[Owned], context: &dyn Fn() -> String) -> bool {
         Some(Decided::Holds(order)) => {
             assert!(truth && witness::replay(&calls, &Register, &order), "holds: {}", context());
         }
-        Some(Decided::Violated(..)) => assert!(!truth, "violated: {}", context()),
+        Some(Decided::Violated(kept, start)) => {
+            assert!(!truth, "violated: {}", context());
+            let small = shrink::calls_of(&kept);
+            let proof = start == Start::Initially && !brute::linearizable(&small, &Register);
+            assert!(proof, "{small:?} proves nothing: {}", context());
+        }
         _ => panic!("undecided: {}", context()),
     }
     truth

@@ -249,12 +249,14 @@ impl<'c, 'h> Elements<'c, 'h> {
     pub(super) fn never_empty(&self) -> Option<Contradiction> {
         let spans = self.present();
         let furthest = Self::furthest(&spans);
-        // Unknown dequeues may have taken elements that are left, and nobody knows which.
-        let doubtful = |at: usize| self.known[at].is_left() && !self.unseen.is_empty();
+        // Unknown dequeues that had begun may have taken elements that are left, and nobody knows which. They are
+        // sorted by call.
+        let first = self.unseen.first().map_or(OPEN, |&unseen| self.calls[unseen].call);
+        let doubtful = |at: usize, ret: u32| self.known[at].is_left() && first <= ret;
         self.empty.iter().find_map(|&at| {
             let call = &self.calls[at];
             let (free, cover) = Self::gap(&spans, &furthest, call.call.into());
-            if free <= u64::from(call.ret) || cover.iter().any(|&element| doubtful(element)) {
+            if free <= u64::from(call.ret) || cover.iter().any(|&element| doubtful(element, call.ret)) {
                 return None;
             }
             let sides = cover.iter().flat_map(|&e| [self.known[e].put.by, self.known[e].take.by]);

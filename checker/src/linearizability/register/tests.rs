@@ -25,8 +25,9 @@ fn each(flavour: Flavour, mut look: impl FnMut(&[Call<'_>], bool, &mut ChaCha8Rn
 fn a_value_without_a_source_is_a_contradiction() {
     let mut found = 0;
     each(Flavour::Register, |calls, truth, _, context| {
-        if let Some(Contradiction { calls: named, why }) = sources::contradiction(calls) {
+        if let Some(stale) = sources::find(calls) {
             found += 1;
+            let (named, why) = (stale.calls(calls), stale.why(calls));
             assert!(!truth, "{why}: {}", context());
             let mut named: Vec<usize> = named;
             named.sort_unstable();
@@ -66,7 +67,8 @@ fn nothing_more_can_be_left_out_of_a_core() {
             let calls: Vec<Call<'_>> = kept.iter().map(|kept| kept.call).collect();
             decide(&calls, budget) == Found::Violated
         };
-        let core = shrink::shrink_from(shrink::prefix(calls, OPEN - 1), &violated, &unlimited());
+        let all = shrink::prefix(calls, &Kind::Register, OPEN - 1);
+        let core = shrink::shrink_from(all, calls, &Kind::Register, &violated, &unlimited());
         let holds = |kept: &[Kept<'_>]| {
             let calls: Vec<Call<'_>> = kept.iter().map(|kept| kept.call).collect();
             brute::linearizable(&calls, &Register)
@@ -74,7 +76,7 @@ fn nothing_more_can_be_left_out_of_a_core() {
         assert!(!holds(&core), "the core is no contradiction: {}", context());
         for at in 0..core.len() {
             let call = core[at].call;
-            let rest = shrink::without(&core, at..at + 1);
+            let rest = shrink::without(&core, &Kind::Register, at..at + 1);
             if rest.len() < core.len() {
                 assert!(holds(&rest), "{call} is not needed in {core:?}: {}", context());
             } else {
@@ -129,7 +131,7 @@ fn looks_with(limit: usize, work: impl FnOnce(&Budget<'_>)) -> usize {
 fn a_tiny_budget_ends_every_stage() {
     let owned = hard();
     let calls = view(&owned);
-    let kept = shrink::prefix(&calls, OPEN - 1);
+    let kept = shrink::prefix(&calls, &Kind::Register, OPEN - 1);
     for limit in [1, 2, 10] {
         let looks = looks_with(limit, |budget| {
             let found = frontier::decide(&calls, budget);
@@ -153,7 +155,7 @@ fn a_tiny_budget_ends_every_stage() {
                 let calls: Vec<Call<'_>> = kept.iter().map(|kept| kept.call).collect();
                 decide(&calls, budget) == Found::Violated
             };
-            shrink::shrink_from(kept.clone(), &violated, budget);
+            shrink::shrink_from(kept.clone(), &calls, &Kind::Register, &violated, budget);
         });
         assert!((limit..limit + 8).contains(&looks), "shrinking: {looks} looks for {limit}");
     }

@@ -5,8 +5,8 @@ use crate::generate::Random;
 use crate::history::{Key, Op, Reply, Value};
 use crate::linearizability::OPEN;
 use crate::model::{
-    Class, Counter, FencedLock, FifoQueue, GrowSet, List, Model, MultiRegister, Mutex, OwnerMutex, Register,
-    UnorderedQueue,
+    Batch, Class, Counter, FencedLock, FifoQueue, GrowSet, List, Model, MultiRegister, Mutex, OwnerMutex,
+    Register, UnorderedQueue,
 };
 
 /// What is the same for all calls of one history.
@@ -35,17 +35,39 @@ pub(super) trait Told<T>: Model {
     fn falsehood(&self, op: &Op, n: u64, random: &mut Random) -> Reply;
 }
 
-/// A history: what took effect when, then what became of the answers.
-pub(super) fn story<M: Told<T>, T: Copy>(model: &M, taste: T, random: &mut Random) -> Vec<Owned> {
-    let about = Circumstances {
+/// What histories are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// So few calls that all orders can be tried, some with false answers.
+    Small,
+    /// Up to a hundred and more, with true answers only: these hold because of how they are made.
+    LargeAndHonest,
+}
+
+/// A history, and the order in which its calls took effect, by their positions. With false answers that order may
+/// explain nothing.
+pub(super) fn story<M: Told<T>, T: Copy>(
+    model: &M,
+    taste: T,
+    extent: Extent,
+    random: &mut Random,
+) -> (Vec<Owned>, Vec<usize>) {
+    let honest = extent == Extent::LargeAndHonest;
+    let mut about = Circumstances {
         unique: random.below(2) == 0,
         domain: 1 + random.below(3),
         lost: random.below(4),
         lies: [0, 2, 4, 8][random.below(4) as usize],
         variant: random.below(4),
     };
-    let n = 1 + random.below(8);
-    let mut free = vec![1; 1 + random.below(4) as usize];
+    let (mut n, mut clients) = (1 + random.below(8), 1 + random.below(4));
+    if honest {
+        about.lies = 0;
+        (n, clients) = (10 + random.below(120), 1 + random.below(8));
+        // Many unknown calls of few values are what makes the search exponential; some histories have them all the same.
+        about.lost = about.lost.min(random.below(4));
+    }
+    let mut free = vec![1; clients as usize];
     let mut owned: Vec<(u32, Owned)> = Vec::new();
     // After an unknown outcome a process goes on under another name.
     let mut names: Vec<u64> = (0..free.len() as u64).collect();
@@ -72,12 +94,13 @@ pub(super) fn story<M: Told<T>, T: Copy>(model: &M, taste: T, random: &mut Rando
     }
     owned.sort_by_key(|(point, _)| *point);
     let mut state = model.initial();
-    let mut told = Vec::new();
+    // With the place in the order of those that took effect.
+    let mut told: Vec<(Owned, Option<usize>)> = Vec::new();
     for (_, mut call) in owned {
         if call.ret == OPEN {
             let next = model.step(&state, &call.op, None).filter(|_| random.below(2) == 0);
+            told.push((call, next.is_some().then_some(told.len())));
             state = next.unwrap_or(state);
-            told.push(call);
             continue;
         }
         let answers: Vec<Reply> = model
@@ -87,7 +110,7 @@ pub(super) fn story<M: Told<T>, T: Copy>(model: &M, taste: T, random: &mut Rando
             .collect();
         let lies = random.below(16) < about.lies;
         call.reply = match answers.len() as u64 {
-            0 if !lies && random.below(4) > 0 => continue,
+            0 if honest || (!lies && random.below(4) > 0) => continue,
             0 => Some(model.falsehood(&call.op, n, random)),
             count => {
                 let reply = answers[random.below(count) as usize].clone();
@@ -95,10 +118,12 @@ pub(super) fn story<M: Told<T>, T: Copy>(model: &M, taste: T, random: &mut Rando
                 Some(if lies { model.falsehood(&call.op, n, random) } else { reply })
             }
         };
-        told.push(call);
+        told.push((call, Some(told.len())));
     }
-    told.sort_by_key(|call| call.call);
-    told
+    told.sort_by_key(|(call, _)| call.call);
+    let mut order: Vec<usize> = (0..told.len()).filter(|&at| told[at].1.is_some()).collect();
+    order.sort_by_key(|&at| told[at].1);
+    (told.into_iter().map(|(call, _)| call).collect(), order)
 }
 
 fn key() -> Key {
@@ -277,8 +302,8 @@ impl Told<()> for UnorderedQueue {
         passing(n, about, random)
     }
 
-    fn answers(&self, _: &Self::State, op: &Op) -> Vec<Reply> {
-        taken(op, (1..=8).map(int))
+    fn answers(&self, state: &Self::State, op: &Op) -> Vec<Reply> {
+        taken(op, state.iter().flat_map(Batch::values).cloned())
     }
 
     fn falsehood(&self, op: &Op, n: u64, random: &mut Random) -> Reply {
