@@ -5,9 +5,11 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::PathBuf;
 
 use checker::generate::{self, EdnWriter, Settings, Values};
+use checker::history::formats::Specification;
 use checker::history::jsonl;
 use clap::ValueEnum;
 
+use super::model::{self, Model};
 use crate::exit::Exit;
 
 /// The arguments of `raftcheck generate`.
@@ -26,7 +28,7 @@ enum What {
 #[derive(Clone, Debug, clap::Args)]
 struct HistoryArgs {
     /// What kind of store
-    #[arg(long, value_enum, default_value = "register")]
+    #[arg(long, default_value = "register", value_parser = model::named())]
     model: Model,
     /// How many operations
     #[arg(long, default_value = "1000", value_parser = clap::value_parser!(u64).range(1..))]
@@ -55,23 +57,6 @@ struct HistoryArgs {
     /// history.jsonl of raftcheck, or history.edn of Jepsen [default: jsonl; edn for list-append]
     #[arg(long, value_enum)]
     format: Option<Format>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Model {
-    Register,
-    CasRegister,
-    Append,
-    Set,
-    Counter,
-    FifoQueue,
-    UnorderedQueue,
-    Mutex,
-    OwnerMutex,
-    FencedLock,
-    MultiRegister,
-    /// Transactions of appends to lists and reads of them; in EDN only
-    ListAppend,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -143,18 +128,9 @@ pub(super) fn main(args: &Args) -> Exit {
 fn settings(args: &HistoryArgs) -> Settings {
     Settings {
         model: match args.model {
-            Model::Register => generate::Model::Register,
-            Model::CasRegister => generate::Model::CasRegister,
-            Model::Append => generate::Model::Append,
-            Model::Counter => generate::Model::Counter,
-            Model::FifoQueue => generate::Model::FifoQueue,
-            Model::UnorderedQueue => generate::Model::UnorderedQueue,
-            Model::Mutex => generate::Model::Mutex,
-            Model::OwnerMutex => generate::Model::OwnerMutex,
-            Model::FencedLock => generate::Model::FencedLock,
-            Model::MultiRegister => generate::Model::MultiRegister,
+            Model::Of(specification) => specification,
             // Transactions have a generator of their own, to which the model means nothing.
-            Model::Set | Model::ListAppend => generate::Model::Set,
+            Model::Auto | Model::ListAppend => Specification::Append,
         },
         operations: args.operations,
         clients: args.clients,

@@ -8,6 +8,7 @@ mod demo;
 mod doctor;
 mod generate;
 mod list;
+mod model;
 mod run;
 mod selftest;
 

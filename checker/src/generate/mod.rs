@@ -28,6 +28,7 @@
 //! Each is impossible whatever the other calls did. Invariant: the same settings give the same events. There is no random
 //! number crate here, so that a seed means the same history in every version.
 
+mod bars;
 mod client;
 mod edn;
 mod random;
@@ -37,63 +38,40 @@ mod tests;
 mod transactions;
 mod violation;
 
+use crate::history::formats::Specification;
 use crate::history::{Event, EventBody, Key, Op, Outcome, ProcessId, Reply, Value};
+pub use bars::{BARS, Bar};
 use client::Client;
 pub use edn::EdnWriter;
 pub(crate) use random::Random;
 use store::Store;
 pub use transactions::transactions;
 
-/// What kind of store the clients use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Model {
-    /// Reads and writes.
-    Register,
-    /// Reads, writes and compare-and-swaps.
-    CasRegister,
-    /// Appends to lists, and reads of them.
-    Append,
-    /// Additions to sets, and reads of them.
-    Set,
-    /// Additions to counters, and reads of them.
-    Counter,
-    /// Queues that are first in, first out.
-    FifoQueue,
-    /// Queues without an order.
-    UnorderedQueue,
-    /// Locks that anybody may release.
-    Mutex,
-    /// Locks that only their holder releases.
-    OwnerMutex,
-    /// ... and that answer tokens.
-    FencedLock,
-    /// Registers that are read and written together.
-    MultiRegister,
+/// Whether it is a lock.
+fn is_lock(model: Specification) -> bool {
+    matches!(model, Specification::Mutex | Specification::OwnerMutex | Specification::FencedLock)
 }
 
-impl Model {
-    /// Whether it is a lock.
-    fn is_lock(self) -> bool {
-        matches!(self, Model::Mutex | Model::OwnerMutex | Model::FencedLock)
-    }
+/// Whether a violation marks a key, on which no outcome is unknown, and not a value.
+fn marks_keys(model: Specification) -> bool {
+    use Specification as S;
+    !matches!(model, S::Register | S::CasRegister | S::Kv | S::Append | S::Set)
+}
 
-    /// Whether a violation marks a key, on which no outcome is unknown, and not a value.
-    fn marks_keys(self) -> bool {
-        !matches!(self, Model::Register | Model::CasRegister | Model::Append | Model::Set)
-    }
+/// The calls that a violation adds, at most.
+fn woven(model: Specification) -> u64 {
+    if is_lock(model) { 6 } else { 4 }
+}
 
-    /// The calls that a violation adds, at most.
-    fn woven(self) -> u64 {
-        if self.is_lock() { 6 } else { 4 }
-    }
-
-    /// Whether a violation of this name means something for it.
-    fn knows(self, violation: Violation) -> bool {
-        match violation {
+impl Violation {
+    /// Whether it means something for this model.
+    fn is_known_to(self, model: Specification) -> bool {
+        use Specification as S;
+        match self {
             Violation::Stale => true,
-            Violation::Lost => !self.is_lock(),
+            Violation::Lost => !is_lock(model),
             Violation::Reordered => {
-                !matches!(self, Model::Counter | Model::UnorderedQueue | Model::Mutex | Model::OwnerMutex)
+                !matches!(model, S::Counter | S::UnorderedQueue | S::Mutex | S::OwnerMutex)
             }
         }
     }
@@ -123,7 +101,7 @@ pub enum Violation {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settings {
     /// The kind of store.
-    pub model: Model,
+    pub model: Specification,
     /// How many calls.
     pub operations: u64,
     /// How many clients call at once.
@@ -167,7 +145,7 @@ impl Settings {
             return refuse("the share of unknown outcomes is from 0% to 100%");
         }
         match self.violation {
-            Some(violation) if !self.model.knows(violation) => {
+            Some(violation) if !violation.is_known_to(self.model) => {
                 return refuse("this violation means nothing for this model; try stale");
             }
             _ => {}
@@ -177,7 +155,7 @@ impl Settings {
             (Values::Few(1), Some(_)) => {
                 refuse("a violation needs two values: with one, every read is explained")
             }
-            (_, Some(_)) if self.operations < self.model.woven() => {
+            (_, Some(_)) if self.operations < woven(self.model) => {
                 refuse("a violation needs at least 4 operations, and of a lock 6")
             }
             _ => Ok(()),
@@ -189,7 +167,7 @@ impl Settings {
 pub fn generate(settings: &Settings, sink: &mut dyn FnMut(&Event)) -> Result<Truth, Impossible> {
     settings.check()?;
     let mut simulation = Simulation::new(settings, sink);
-    let plain = settings.operations - if settings.violation.is_some() { settings.model.woven() } else { 0 };
+    let plain = settings.operations - if settings.violation.is_some() { woven(settings.model) } else { 0 };
     let at = simulation.random.below(plain + 1);
     let mut told = None;
     while simulation.invoked < at {
@@ -238,12 +216,12 @@ impl<'s> Simulation<'s> {
         let clients = u64::from(settings.clients);
         let mut random = Random::new(settings.seed);
         let keys: Vec<Key> = (0..settings.keys).map(|key| Key::new(key.to_string())).collect();
-        let marks_key = settings.violation.is_some() && settings.model.marks_keys();
+        let marks_key = settings.violation.is_some() && marks_keys(settings.model);
         let marked_key = marks_key.then(|| keys[random.below(keys.len() as u64) as usize].clone());
         let (marked, other) = match settings.values {
             // A set shows an element that was added twice once, so its marked ones are of their own; and so are those of
             // models where a key is marked.
-            Values::Few(n) if settings.model == Model::Set || settings.model.marks_keys() => {
+            Values::Few(n) if settings.model == Specification::Set || marks_keys(settings.model) => {
                 (i64::from(n), i64::from(n) + 1)
             }
             Values::Few(n) => (i64::from(n) - 1, i64::from(n) - 2),
@@ -251,7 +229,7 @@ impl<'s> Simulation<'s> {
         };
         let count = match (settings.violation, settings.model) {
             (None, _) => 0,
-            (Some(Violation::Reordered), Model::Append) => 2,
+            (Some(Violation::Reordered), Specification::Append) => 2,
             (Some(_), _) => 1,
         };
         Simulation {
@@ -345,9 +323,7 @@ impl<'s> Simulation<'s> {
         }
         let outcome = match reply {
             // The lock was not free.
-            Some(Reply::Mismatch(_)) if self.settings.model.is_lock() => {
-                Outcome::Failed("not now".to_owned())
-            }
+            Some(Reply::Mismatch(_)) if is_lock(self.settings.model) => Outcome::Failed("not now".to_owned()),
             Some(reply) => {
                 self.clients[client].saw(&reply);
                 Outcome::Ok(reply)
@@ -374,17 +350,23 @@ impl<'s> Simulation<'s> {
     /// The next call of a client.
     fn op(&mut self, client: usize) -> Op {
         let key = self.keys[self.random.below(self.keys.len() as u64) as usize].clone();
-        if self.settings.model.marks_keys() {
+        if marks_keys(self.settings.model) {
             return self.other(client, key);
         }
-        let kinds = if self.settings.model == Model::CasRegister { 3 } else { 2 };
+        let kinds = match self.settings.model {
+            Specification::CasRegister => 3,
+            Specification::Kv => 8,
+            _ => 2,
+        };
         let kind = self.random.below(kinds);
         match (self.settings.model, kind) {
-            (Model::Set, 0) => Op::Members { key },
+            (Specification::Set, 0) => Op::Members { key },
             (_, 0) => Op::Read { key },
-            (Model::Append, _) => Op::Append { key, value: self.value() },
-            (Model::Set, _) => Op::Add { key, value: self.value() },
-            (Model::CasRegister, 2) => {
+            (Specification::Append, _) => Op::Append { key, value: self.value() },
+            (Specification::Set, _) => Op::Add { key, value: self.value() },
+            (Specification::Kv, 1..=3) => Op::Read { key },
+            (Specification::Kv, 4) => Op::Delete { key },
+            (Specification::CasRegister | Specification::Kv, 2 | 5) => {
                 let expected = match &self.clients[client].seen {
                     // What a client saw last is a guess that often is right.
                     Some((seen_key, seen)) if *seen_key == key => seen.clone(),
@@ -401,21 +383,21 @@ impl<'s> Simulation<'s> {
         let call = |function: &str, key, argument| Op::Other { key, function: function.into(), argument };
         let kind = self.random.below(2);
         match self.settings.model {
-            Model::Counter if kind == 0 => Op::Read { key },
-            Model::Counter => {
+            Specification::Counter if kind == 0 => Op::Read { key },
+            Specification::Counter => {
                 let by = match self.settings.values {
                     Values::Unique => 1,
                     Values::Few(n) => 1 + self.random.below(u64::from(n)) as i64,
                 };
                 call("add", key, Value::Int(by))
             }
-            Model::MultiRegister => {
+            Specification::MultiRegister => {
                 let value = self.value();
                 call("txn", key, store::pair_of(kind == 0, &value, &value))
             }
-            Model::Mutex if self.store.is_held(&key) && kind == 0 => call("release", key, Value::Nil),
-            Model::Mutex => call("acquire", key, Value::Nil),
-            Model::OwnerMutex | Model::FencedLock => {
+            Specification::Mutex if self.store.is_held(&key) && kind == 0 => call("release", key, Value::Nil),
+            Specification::Mutex => call("acquire", key, Value::Nil),
+            Specification::OwnerMutex | Specification::FencedLock => {
                 let owner = Value::Int(self.clients[client].process.0 as i64);
                 match self.clients[client].holds.clone() {
                     Some(held) => call("release", held, owner),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use super::Model;
+use crate::history::formats::Specification;
 use crate::history::{Key, Op, Reply, Value};
 
 /// The value that a call puts if it takes effect.
@@ -49,16 +49,18 @@ pub(super) fn pair_seen(x: &Value, y: &Value) -> Value {
 }
 
 impl Store {
-    pub(super) fn new(model: Model, keys: u32) -> Self {
+    pub(super) fn new(model: Specification, keys: u32) -> Self {
         let cell = || match model {
-            Model::Register | Model::CasRegister => Cell::Scalar(Value::Nil),
-            Model::Append => Cell::List(Vec::new()),
-            Model::Set => Cell::Set(BTreeSet::new()),
-            Model::Counter => Cell::Sum(0),
-            Model::FifoQueue | Model::UnorderedQueue => Cell::Queue(VecDeque::new()),
-            Model::Mutex | Model::OwnerMutex => Cell::Lock(None, None),
-            Model::FencedLock => Cell::Lock(None, Some(0)),
-            Model::MultiRegister => Cell::Pair(Value::Nil, Value::Nil),
+            Specification::Register | Specification::CasRegister | Specification::Kv => {
+                Cell::Scalar(Value::Nil)
+            }
+            Specification::Append => Cell::List(Vec::new()),
+            Specification::Set => Cell::Set(BTreeSet::new()),
+            Specification::Counter => Cell::Sum(0),
+            Specification::FifoQueue | Specification::UnorderedQueue => Cell::Queue(VecDeque::new()),
+            Specification::Mutex | Specification::OwnerMutex => Cell::Lock(None, None),
+            Specification::FencedLock => Cell::Lock(None, Some(0)),
+            Specification::MultiRegister => Cell::Pair(Value::Nil, Value::Nil),
         };
         Store { cells: (0..keys).map(|_| cell()).collect() }
     }
@@ -132,6 +134,7 @@ impl Store {
         }
         match (op, self.cell(op.key())) {
             (Op::Write { value, .. }, Cell::Scalar(held)) => *held = value.clone(),
+            (Op::Delete { .. }, Cell::Scalar(held)) => *held = Value::Nil,
             (Op::Cas { expected, new, .. }, Cell::Scalar(held)) => {
                 if held != expected {
                     return Reply::Mismatch(None);

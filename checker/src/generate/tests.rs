@@ -9,19 +9,6 @@ use crate::model::{
 };
 use crate::verdict::{Budget, Verdict};
 
-const MODELS: [Model; 11] = [
-    Model::Register,
-    Model::CasRegister,
-    Model::Append,
-    Model::Set,
-    Model::Counter,
-    Model::FifoQueue,
-    Model::UnorderedQueue,
-    Model::Mutex,
-    Model::OwnerMutex,
-    Model::FencedLock,
-    Model::MultiRegister,
-];
 const VIOLATIONS: [Option<Violation>; 4] =
     [None, Some(Violation::Stale), Some(Violation::Lost), Some(Violation::Reordered)];
 
@@ -48,7 +35,7 @@ fn some_order<M: crate::model::Model>(model: &M, left: &[Operation<'_>], state: 
     })
 }
 
-fn linearizable(model: Model, history: &History, keys: u32) -> bool {
+fn linearizable(model: Specification, history: &History, keys: u32) -> bool {
     let operations = history.operations().expect("a recording");
     (0..keys).all(|key| {
         let key = key.to_string();
@@ -58,47 +45,32 @@ fn linearizable(model: Model, history: &History, keys: u32) -> bool {
             some_order(&model, left, &model.initial())
         }
         match model {
-            Model::Register | Model::CasRegister => of(Register, &left),
-            Model::Append => of(List, &left),
-            Model::Set => of(GrowSet, &left),
-            Model::Counter => of(Counter, &left),
-            Model::FifoQueue => of(FifoQueue, &left),
-            Model::UnorderedQueue => of(UnorderedQueue, &left),
-            Model::Mutex => of(Mutex, &left),
-            Model::OwnerMutex => of(OwnerMutex, &left),
-            Model::FencedLock => of(FencedLock, &left),
-            Model::MultiRegister => of(MultiRegister, &left),
+            Specification::Register | Specification::CasRegister | Specification::Kv => of(Register, &left),
+            Specification::Append => of(List, &left),
+            Specification::Set => of(GrowSet, &left),
+            Specification::Counter => of(Counter, &left),
+            Specification::FifoQueue => of(FifoQueue, &left),
+            Specification::UnorderedQueue => of(UnorderedQueue, &left),
+            Specification::Mutex => of(Mutex, &left),
+            Specification::OwnerMutex => of(OwnerMutex, &left),
+            Specification::FencedLock => of(FencedLock, &left),
+            Specification::MultiRegister => of(MultiRegister, &left),
         }
     })
 }
 
-fn specification(model: Model) -> Specification {
-    match model {
-        Model::Register => Specification::Register,
-        Model::CasRegister => Specification::CasRegister,
-        Model::Append => Specification::Append,
-        Model::Set => Specification::Set,
-        Model::Counter => Specification::Counter,
-        Model::FifoQueue => Specification::FifoQueue,
-        Model::UnorderedQueue => Specification::UnorderedQueue,
-        Model::Mutex => Specification::Mutex,
-        Model::OwnerMutex => Specification::OwnerMutex,
-        Model::FencedLock => Specification::FencedLock,
-        Model::MultiRegister => Specification::MultiRegister,
-    }
-}
-
-fn verdict(model: Model, history: &History) -> Verdict {
+fn verdict(model: Specification, history: &History) -> Verdict {
     let budget = Budget { expired: &|| false, memory_bytes: 1 << 28 };
-    check_specification(history, specification(model), FailedCas::Observe, &budget)
+    check_specification(history, model, FailedCas::Observe, &budget)
 }
 
 /// Every combination, with sizes that the seed varies.
 fn combinations(seed: u64, operations: u64) -> impl Iterator<Item = Settings> {
     let values = [Values::Unique, Values::Few(2), Values::Few(3)];
-    MODELS.into_iter().flat_map(move |model| {
-        let known =
-            move |violation: &Option<Violation>| violation.is_none_or(|violation| model.knows(violation));
+    Specification::ALL.into_iter().flat_map(move |model| {
+        let known = move |violation: &Option<Violation>| {
+            violation.is_none_or(|violation| violation.is_known_to(model))
+        };
         VIOLATIONS.into_iter().filter(known).flat_map(move |violation| {
             values.into_iter().map(move |values| Settings {
                 model,
@@ -119,7 +91,7 @@ fn the_promised_verdict_is_that_of_the_dumb_twin() {
     let (mut holds, mut violated) = (0, 0);
     for seed in 0..150 {
         for settings in combinations(seed, 4 + seed % 4) {
-            if settings.operations < settings.model.woven() {
+            if settings.operations < woven(settings.model) {
                 continue;
             }
             let (history, truth) = history(&settings);
@@ -156,7 +128,7 @@ fn a_seed_is_one_history_and_another_seed_another() {
         assert_ne!(first, history(&Settings { seed: 8, ..settings }).0);
         let share = first.counts().all().unknown as f64 / 200.0;
         // On the key of a violation there may be none.
-        let marked = settings.violation.is_some() && settings.model.marks_keys();
+        let marked = settings.violation.is_some() && marks_keys(settings.model);
         assert!(settings.unknown == 0.0 || share > 0.02 || marked, "{share}: {settings:?}");
     }
 }
@@ -174,7 +146,7 @@ fn what_is_written_as_edn_is_the_same_history() {
         assert_eq!(formats::detect(text.as_bytes()), Some(Format::JepsenEdn));
         let mut read = formats::read(Format::JepsenEdn, text.as_bytes(), &reading).expect("readable");
         Specification::detect(&read).expect("a model");
-        let specification = specification(settings.model);
+        let specification = settings.model;
         specification.fits(&read.functions).expect("its functions");
         specification.settle(&mut read, NilReads::Exact).expect("known values");
         assert_eq!(read.history().events.len(), original.events.len());

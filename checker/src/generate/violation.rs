@@ -1,7 +1,8 @@
 //! The calls of a violation. Why each is impossible stands with the [module](super) above.
 
-use super::{Model, Simulation, Violation, Violation::*};
+use super::{Simulation, Violation, Violation::*};
 use crate::generate::store;
+use crate::history::formats::Specification;
 use crate::history::{Key, Op, Reply, Value};
 
 impl Simulation<'_> {
@@ -15,8 +16,10 @@ impl Simulation<'_> {
         }
         let key = self.keys[self.random.below(self.keys.len() as u64) as usize].clone();
         match self.settings.model {
-            Model::Register | Model::CasRegister => self.register(violation, key, writer, reader),
-            Model::Append => self.list(violation, key, writer, reader),
+            Specification::Register | Specification::CasRegister | Specification::Kv => {
+                self.register(violation, key, writer, reader)
+            }
+            Specification::Append => self.list(violation, key, writer, reader),
             _ => self.set(violation, key, writer, reader),
         }
     }
@@ -28,9 +31,11 @@ impl Simulation<'_> {
             }
         }
         match self.settings.model {
-            Model::Counter => self.counter(violation, key, writer, reader),
-            Model::MultiRegister => self.registers(violation, key, writer, reader),
-            Model::FifoQueue | Model::UnorderedQueue => self.queue(violation, key, writer, reader),
+            Specification::Counter => self.counter(violation, key, writer, reader),
+            Specification::MultiRegister => self.registers(violation, key, writer, reader),
+            Specification::FifoQueue | Specification::UnorderedQueue => {
+                self.queue(violation, key, writer, reader)
+            }
             _ => self.lock(violation, key, writer, reader),
         }
     }
@@ -138,7 +143,7 @@ impl Simulation<'_> {
     /// An acquire or release by this client.
     fn turn(&mut self, function: &str, key: &Key, client: usize) -> Op {
         let owner = match self.settings.model {
-            Model::Mutex => Value::Nil,
+            Specification::Mutex => Value::Nil,
             _ => Value::Int(self.clients[client].process.0 as i64),
         };
         other(function, key, owner)

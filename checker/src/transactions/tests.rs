@@ -319,11 +319,12 @@ fn random_histories_agree_with_every_order_of_their_transactions() {
 
 #[test]
 fn generated_histories_get_their_known_verdict() {
-    use crate::generate::{self, Model, Settings, Values, Violation};
+    use crate::generate::{self, Settings, Values, Violation};
+    use crate::history::formats::Specification;
     let violations = [None, Some(Violation::Stale), Some(Violation::Lost), Some(Violation::Reordered)];
     for (seed, violation) in (0..60).flat_map(|seed| violations.map(|violation| (seed, violation))) {
         let settings = Settings {
-            model: Model::Append,
+            model: Specification::Append,
             operations: 20 + seed * 10,
             clients: 1 + seed as u32 % 12,
             unknown: seed as f64 % 5.0 / 20.0,

@@ -2,6 +2,7 @@
 
 mod checker;
 mod greedy;
+mod large;
 mod mechanisms;
 mod runs;
 

@@ -8,6 +8,7 @@ use checker::transactions::Consistency;
 use clap::ValueEnum;
 
 use super::units;
+use crate::cli::model::Model;
 
 /// The formats by the names of the tools that write them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -24,39 +25,6 @@ pub(super) enum InputFormat {
     PorcupineEtcd,
     /// EDN maps of put, append and get with a :key
     PorcupineKv,
-}
-
-/// What the history is judged against.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Model {
-    /// The narrowest one that knows all functions of the history
-    Auto,
-    /// Read and write
-    Register,
-    /// Read, write and compare-and-swap
-    CasRegister,
-    /// Get, put, compare-and-swap, delete, append
-    Kv,
-    /// A list: append, and read of the whole
-    Append,
-    /// A grow-only set: add, and read of the whole
-    Set,
-    /// Add an integer, and read the sum
-    Counter,
-    /// Enqueue, and dequeue of what was enqueued first
-    FifoQueue,
-    /// Enqueue, and dequeue of anything that is there
-    UnorderedQueue,
-    /// Acquire and release, by whomever
-    Mutex,
-    /// Acquire, and release by the holder
-    OwnerMutex,
-    /// Acquire, which answers larger and larger tokens, and release by the holder
-    FencedLock,
-    /// Several registers that are read and written together
-    MultiRegister,
-    /// Transactions of appends to lists and reads of them
-    ListAppend,
 }
 
 /// What a history of transactions has to be.
@@ -179,7 +147,8 @@ impl Showing {
 }
 
 /// The models whose operations include a CAS of the caller.
-const WITH_CAS: [Model; 3] = [Model::Auto, Model::CasRegister, Model::Kv];
+const WITH_CAS: [Model; 3] =
+    [Model::Auto, Model::Of(Specification::CasRegister), Model::Of(Specification::Kv)];
 
 impl Options {
     /// Two arguments that cannot both be meant, or one that means nothing beside the other. `output` is how results are
@@ -187,8 +156,7 @@ impl Options {
     pub(super) fn contradiction(&self, paths: &[PathBuf], output: crate::cli::Format) -> Option<String> {
         let model = self.model.unwrap_or(Model::Auto);
         let transactions = model == Model::ListAppend;
-        let named = self.model.and_then(|model| model.to_possible_value());
-        let named = named.as_ref().map_or("auto", |value| value.get_name());
+        let named = model.name();
         if self.consistency.is_some() && !transactions && model != Model::Auto {
             return Some(format!(
                 "--consistency is for transactions, and --model {named} is for single operations"
@@ -250,20 +218,8 @@ impl Options {
     /// The model, if one was named.
     pub(super) fn specification(&self) -> Option<Specification> {
         match self.model? {
-            Model::Auto => None,
-            Model::Register => Some(Specification::Register),
-            Model::CasRegister => Some(Specification::CasRegister),
-            Model::Kv => Some(Specification::Kv),
-            Model::Append => Some(Specification::Append),
-            Model::Set => Some(Specification::Set),
-            Model::Counter => Some(Specification::Counter),
-            Model::FifoQueue => Some(Specification::FifoQueue),
-            Model::UnorderedQueue => Some(Specification::UnorderedQueue),
-            Model::Mutex => Some(Specification::Mutex),
-            Model::OwnerMutex => Some(Specification::OwnerMutex),
-            Model::FencedLock => Some(Specification::FencedLock),
-            Model::MultiRegister => Some(Specification::MultiRegister),
-            Model::ListAppend => None,
+            Model::Of(specification) => Some(specification),
+            Model::Auto | Model::ListAppend => None,
         }
     }
 

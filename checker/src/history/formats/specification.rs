@@ -84,6 +84,26 @@ impl Specification {
         }
     }
 
+    /// What its operations do, in a few words.
+    pub fn about(self) -> &'static str {
+        match self {
+            Specification::Register => "Read and write",
+            Specification::CasRegister => "Read, write and compare-and-swap",
+            Specification::Kv => "Get, put, compare-and-swap, delete, append",
+            Specification::MultiRegister => "Several registers that are read and written together",
+            Specification::Append => "A list: append, and read of the whole",
+            Specification::Set => "A grow-only set: add, and read of the whole",
+            Specification::Counter => "Add an integer, and read the sum",
+            Specification::FifoQueue => "Enqueue, and dequeue of what was enqueued first",
+            Specification::UnorderedQueue => "Enqueue, and dequeue of anything that is there",
+            Specification::Mutex => "Acquire and release, by whomever",
+            Specification::OwnerMutex => "Acquire, and release by the holder",
+            Specification::FencedLock => {
+                "Acquire, which answers larger and larger tokens, and release by the holder"
+            }
+        }
+    }
+
     /// The functions that it knows.
     pub fn functions(self) -> &'static [&'static str] {
         match self {
