@@ -21,6 +21,8 @@ const BARS: usize = 800;
 const TABS: usize = 24;
 /// Further keys that are named.
 const NAMED: usize = 1_000;
+/// Rows that are seen at a time.
+const ROWS: usize = 20;
 /// Bytes of text that all bars together may bring.
 const TEXT: usize = 1_000_000;
 /// Characters of a text on a bar and behind it.
@@ -116,7 +118,8 @@ fn tab(key: &KeyOf<'_>, material: &Material<'_, '_>, budget: &Budget<'_>, left: 
         key.core.iter().filter_map(|(position, _)| key.own.binary_search(position).ok()).collect();
     let limit = if core.is_empty() { BARS } else { BARS_VIOLATED };
     let mut picked = items::pick(key.own.len(), span, &core, limit);
-    let order = linearizability::order(operations, key.key, material.failed_cas, budget);
+    let order =
+        linearizability::order(operations, key.key, (material.specification, material.failed_cas), budget);
     let places = order.as_ref().map(|order| places(&order.operations, operations)).unwrap_or_default();
     let broken = order.as_ref().and_then(|order| order.breaks_at).map(|breaks| breaks.operation);
     let letter = |position: usize| {
@@ -274,16 +277,22 @@ pub(super) fn into_lanes(items: &mut [Item], process: impl Fn(usize) -> u64) -> 
         life.1 = life.1.max(item.end.unwrap_or(u64::MAX));
     }
     let (mut row, count) = items::rows(&lives);
-    // The rows in the order of their first processes: those are the clients in theirs.
-    let mut new = vec![usize::MAX; count];
-    let mut next = 0;
-    for row in &mut row {
-        if new[*row] == usize::MAX {
-            new[*row] = next;
-            next += 1;
-        }
-        *row = new[*row];
+    // The rows in the order of their first processes: those are the clients in theirs. Where there are more than one sees at
+    // a time, those of the counterexample come first.
+    let mut rank = vec![(true, usize::MAX); count];
+    for (at, &row) in row.iter().enumerate() {
+        rank[row].1 = rank[row].1.min(at);
     }
+    if count > ROWS {
+        items.iter().zip(&of).filter(|(item, _)| !item.letter.is_empty()).for_each(|(_, &process)| {
+            rank[row[index(process)]].0 = false;
+        });
+    }
+    let mut sorted: Vec<usize> = (0..count).collect();
+    sorted.sort_by_key(|&row| rank[row]);
+    let mut new = vec![0; count];
+    sorted.iter().enumerate().for_each(|(place, &row)| new[row] = place);
+    row.iter_mut().for_each(|row| *row = new[*row]);
     for (item, &process) in items.iter_mut().zip(&of) {
         item.lane = row[index(process)];
     }

@@ -1,11 +1,15 @@
-//! The picture of nodes: who led, stood for election or followed, in which term, and the events that prove a violation.
+//! The picture of nodes: who led, stood for election, followed or was down, in which term, and the events that prove a
+//! violation.
+//!
+//! A node is down from the last thing that it told until it starts again: its trace knows no more, and no less.
 
-use checker::trace::{Event, Role, Trace, What};
+use checker::trace::{Event, Node, Role, Trace, What};
 
 use super::escape::clip;
 use super::items;
 use super::page::{Item, Mark, Shape, Tab};
 use crate::report::explain::Actor;
+use crate::rundir::ExitRecord;
 
 /// Bars and events on one tab.
 const ITEMS: usize = 1_200;
@@ -14,9 +18,9 @@ const CHANGES: usize = 400;
 /// Characters of a text.
 const LONG: usize = 240;
 
-/// A tab with the nodes, and the events of a counterexample if one is given.
-pub(super) fn tab(trace: &Trace, label: &str, core: &[Actor]) -> Tab {
-    let mut all = roles(trace);
+/// A tab with the nodes, and the events of a counterexample if one is given. `exits` are the nodes that ended by themselves.
+pub(super) fn tab(trace: &Trace, exits: &[ExitRecord], label: &str, core: &[Actor]) -> Tab {
+    let mut all = roles(trace, exits);
     all.extend(trace.events.iter().filter_map(|event| instant(trace, event)));
     // The events that are told in the counterexample's words need not be told twice.
     let told = |item: &Item| {
@@ -47,7 +51,9 @@ pub(super) fn tab(trace: &Trace, label: &str, core: &[Actor]) -> Tab {
     Tab {
         label: label.to_owned(),
         unit: "events",
-        note: "A thick bar leads, a hatched one stands for election, a thin one follows; a diamond is one event.".to_owned(),
+        note: "A thick bar leads, a hatched one stands for election, a thin one follows, a dashed line is a node that is down; \
+               a diamond is one event."
+            .to_owned(),
         reason: String::new(),
         violated: proof > 0,
         lanes: names.into_iter().map(|name| clip(name, 24)).collect(),
@@ -75,13 +81,16 @@ pub(super) fn changes(trace: &Trace) -> Vec<Mark> {
     marks
 }
 
-/// From each change of a node's role to its next.
-fn roles(trace: &Trace) -> Vec<Item> {
+/// From each change of a node's role to its next, and between two starts of it the time in which it was down.
+fn roles(trace: &Trace, exits: &[ExitRecord]) -> Vec<Item> {
     let end = trace.events.last().map_or(0, |event| event.time);
     let mut current: Vec<Option<Item>> = vec![None; trace.nodes.len()];
+    // The last that each node told of itself.
+    let mut told: Vec<u64> = vec![0; trace.nodes.len()];
     let mut items = Vec::new();
     for event in &trace.events {
         let lane = event.node.0 as usize;
+        let last_sign = std::mem::replace(&mut told[lane], event.time);
         let next = match event.what {
             What::Role(role, votes) => Some(segment(trace, event, role, votes)),
             // It begins as a follower of its term, and says so by starting.
@@ -97,13 +106,40 @@ fn roles(trace: &Trace) -> Vec<Item> {
             _ => None,
         };
         let Some(next) = next else { continue };
-        if let Some(mut last) = current[lane].replace(next) {
-            last.end = Some(event.time);
-            items.push(last);
+        let starts = matches!(event.what, What::Boot(_));
+        if let Some(last) = current[lane].replace(next) {
+            let until = if starts { last_sign } else { event.time };
+            items.push(Item { end: Some(until), ..last });
+            if starts {
+                items.push(down(trace, event.node, (last_sign, event.time)));
+            }
         }
     }
-    items.extend(current.into_iter().flatten().map(|last| Item { end: Some(end), ..last }));
+    for last in current.into_iter().flatten() {
+        let lane = last.lane;
+        let name = &trace.nodes[lane];
+        // It ended by itself, and nothing came after that.
+        let gone = exits.iter().filter(|exit| exit.node == *name && exit.at >= told[lane]);
+        let ended = gone.map(|exit| exit.at).max();
+        items.push(Item { end: Some(ended.unwrap_or(end)), ..last });
+        if let Some(ended) = ended.filter(|ended| *ended < end) {
+            items.push(down(trace, Node(lane as u16), (ended, end)));
+        }
+    }
     items
+}
+
+/// A node tells nothing from the end of its process on; when exactly that was its trace cannot say.
+fn down(trace: &Trace, node: Node, (from, to): (u64, u64)) -> Item {
+    Item {
+        lane: node.0 as usize,
+        start: from,
+        end: Some(to),
+        shape: Shape::Down,
+        words: "down: nothing is told by it from here until it starts again, or until the end".to_owned(),
+        who: clip(trace.name(node), LONG),
+        ..Item::default()
+    }
 }
 
 fn segment(trace: &Trace, event: &Event, role: Role, votes: checker::trace::Span) -> Item {
@@ -176,4 +212,52 @@ fn actor_item(trace: &Trace, actor: &Actor) -> Option<Item> {
 fn whole(items: &[Item]) -> (u64, u64) {
     let from = items.iter().map(|item| item.start).min().unwrap_or(0);
     (from, items.iter().map(|item| item.end.unwrap_or(item.start)).max().unwrap_or(from))
+}
+
+#[cfg(test)]
+mod tests {
+    use checker::trace::TraceBuilder;
+
+    use super::*;
+
+    fn trace(lines: &[(u64, &str)]) -> Trace {
+        let line = |(at, rest): &(u64, &str)| format!(r#"{{"t":{at},"n":"n1","term":1,"ev":{rest}}}"#) + "\n";
+        let lines: Vec<String> = lines.iter().map(line).collect();
+        let mut builder = TraceBuilder::new(0);
+        builder.read("n1", lines.iter().map(String::as_str)).expect("a trace");
+        builder.finish()
+    }
+
+    const BOOT: &str =
+        r#""boot","boot":1,"voted_for":null,"last_index":0,"last_term":0,"members":["n1","n2"]"#;
+    const LEADS: &str = r#""role","role":"leader","votes":["n1","n2"]"#;
+    const FSYNC: &str = r#""fsync","index":1,"hard_state":false"#;
+
+    fn spans(items: &[Item]) -> Vec<(Shape, u64, Option<u64>)> {
+        let mut spans: Vec<_> = items.iter().map(|item| (item.shape, item.start, item.end)).collect();
+        spans.sort_by_key(|span| span.1);
+        spans
+    }
+
+    #[test]
+    fn a_node_is_down_from_its_last_word_until_it_starts_again() {
+        let trace = trace(&[(10, BOOT), (20, LEADS), (30, FSYNC), (90, BOOT), (100, FSYNC)]);
+        let expected = [
+            (Shape::Follower, 10, Some(20)),
+            (Shape::Leader, 20, Some(30)),
+            (Shape::Down, 30, Some(90)),
+            (Shape::Follower, 90, Some(100)),
+        ];
+        assert_eq!(spans(&roles(&trace, &[])), expected);
+    }
+
+    #[test]
+    fn a_node_that_ended_by_itself_is_down_to_the_end() {
+        let two = trace(&[(10, BOOT), (20, LEADS), (30, FSYNC), (90, FSYNC)]);
+        let exit =
+            |at| ExitRecord { node: "n1".to_owned(), at, status: "signal 6".to_owned(), last: String::new() };
+        assert_eq!(spans(&roles(&two, &[exit(50)])).len(), 2, "it said more after that");
+        let one = trace(&[(10, BOOT), (20, LEADS)]);
+        assert_eq!(spans(&roles(&one, &[exit(50)]))[1], (Shape::Leader, 20, Some(50)));
+    }
 }

@@ -157,6 +157,8 @@ pub enum Shape {
     Candidate = 5,
     /// A node that follows.
     Follower = 6,
+    /// A node that is down.
+    Down = 7,
 }
 
 impl Picture {

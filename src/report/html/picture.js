@@ -5,8 +5,8 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const root = document.documentElement;
   const SVG = "http://www.w3.org/2000/svg";
-  const GUTTER = 118, ROW = 24, BAR = 18, SHAPES = ["ok", "failed, no effect", "outcome unknown", "event", "leads", "stands for election", "follows"];
-  const INSTANT = 3, LEADER = 4, CANDIDATE = 5, FOLLOWER = 6;
+  const GUTTER = 118, ROW = 24, BAR = 18, SHAPES = ["ok", "failed, no effect", "outcome unknown", "event", "leads", "stands for election", "follows", "down"];
+  const INSTANT = 3, LEADER = 4, CANDIDATE = 5, FOLLOWER = 6, DOWN = 7;
 
   function el(name, attributes, parent, text) {
     const node = document.createElement(name);
@@ -235,6 +235,8 @@
       svg("path", { class: "body", d: `M${x} ${y}l${r} ${r}l${-r} ${r}l${-r} ${-r}z` }, group);
     } else if (shape === FOLLOWER) {
       svg("rect", { class: "body", x, y: y + height / 2 - 1.5, width, height: 3 }, group);
+    } else if (shape === DOWN) {
+      svg("path", { class: "body", d: `M${x} ${y + 3}V${y + height - 3}M${x} ${y + height / 2}H${right}` }, group);
     } else if (open) {
       const tooth = Math.min(7, width);
       svg("path", { class: "body", d: `M${x} ${y}H${right - tooth}l${tooth} ${height / 3}l${-tooth} ${height / 6}l${tooth} ${height / 6}l${-tooth} ${height / 3}H${x}z` }, group);

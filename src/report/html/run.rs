@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use checker::history::formats::Clock;
+use checker::history::formats::{Clock, Specification};
 use checker::history::{Operation, Outcome};
 use checker::linearizability::FailedCas;
 use checker::properties::{self, Needs};
@@ -18,7 +18,7 @@ use crate::inside::faults::{FaultEvent, FaultLine};
 use crate::judge::{Check, Expected, Judged, Judgement, Meaning};
 use crate::plan::Plan;
 use crate::report::explain::{Actor, Material, Origin, explain};
-use crate::rundir::{PhaseRecord, RunDir};
+use crate::rundir::{ExitRecord, PhaseRecord, RunDir};
 
 /// Rows of the table of faults, and bands of the picture.
 const FAULTS: usize = 400;
@@ -36,6 +36,8 @@ struct Ran<'r> {
     trace: &'r Trace,
     faults: &'r [FaultLine],
     phases: &'r [PhaseRecord],
+    /// The nodes that ended although no fault ended them.
+    exits: &'r [ExitRecord],
     /// `env.json`.
     environment: &'r serde_json::Value,
 }
@@ -52,6 +54,7 @@ pub fn page(dir: &RunDir, judgement: &Judgement) -> Page {
         trace: &recorded.trace,
         faults: &recorded.faults.lines,
         phases: recorded.record.as_ref().map_or(&[], |record| &record.phases),
+        exits: recorded.record.as_ref().map_or(&[], |record| &record.unexpected_exits),
         environment: &environment,
     })
 }
@@ -60,6 +63,8 @@ pub fn page(dir: &RunDir, judgement: &Judgement) -> Page {
 pub(crate) fn material<'m, 'h>(operations: &'m [Operation<'h>]) -> Material<'m, 'h> {
     Material {
         operations,
+        // What a key of a run is, its operations tell.
+        specification: Specification::Kv,
         failed_cas: FailedCas::Observe,
         clock: Clock::Nanoseconds,
         origin: Origin { added: 0, first_line: Some(FIRST_LINE) },
@@ -158,10 +163,10 @@ fn picture(ran: &Ran<'_>, material: &Material<'_, '_>, findings: &mut [Finding])
         for finding in findings.iter_mut().filter(violated) {
             let explanation = &finding.explanation;
             finding.tab = Some(picture.tabs.len());
-            picture.tabs.push(nodes::tab(ran.trace, &explanation.property, &explanation.actors));
+            picture.tabs.push(nodes::tab(ran.trace, ran.exits, &explanation.property, &explanation.actors));
         }
         if picture.tabs.iter().all(|tab| tab.unit != "events") {
-            picture.tabs.push(nodes::tab(ran.trace, "nodes", &[]));
+            picture.tabs.push(nodes::tab(ran.trace, ran.exits, "nodes", &[]));
         }
     }
     picture.give_reasons(findings);
