@@ -232,3 +232,32 @@ fn a_caller_can_replay_the_witness() {
         order.iter().fold(Register.initial(), step);
     }
 }
+
+/// Without the last read there is an order, so the calls up to where all ways ended prove nothing: the read is why they did.
+#[test]
+fn a_value_that_is_gone_is_shown_with_the_call_that_looks_for_it() {
+    let owned = [
+        write(3, 3, OPEN),
+        write(2, 4, 8),
+        read(3, 10, 12),
+        write(1, 15, 16),
+        read(1, 20, 22),
+        read(3, 29, 31),
+    ];
+    let calls = view(&owned);
+    let Some(Decided::Violated(kept, Start::Initially)) = frontier::decide(&calls, &unlimited()) else {
+        panic!("it is violated")
+    };
+    assert!(!brute::linearizable(&shrink::calls_of(&kept), &Register), "{kept:?}");
+}
+
+#[test]
+fn a_cas_that_contradicts_itself_is_all_the_evidence() {
+    let told = Reply::Mismatch(Some(Value::Int(2)));
+    let op = Op::Cas { key: Key::new(KEY), expected: Value::Int(2), new: Value::Int(1) };
+    let owned = [write(2, 2, 4), owned(op, told, 8, 12), swap(1, 2, 10, 13)];
+    match crate::linearizability::judge_key(&view(&owned), &unlimited()) {
+        Ruling::Violated(found) => assert_eq!(found.calls, [1], "{}", found.why),
+        other => panic!("{other:?}"),
+    }
+}
