@@ -138,7 +138,7 @@ pub fn check_recording(
     failed_cas: FailedCas,
     budget: &Budget<'_>,
 ) -> Verdict {
-    let against = Kind::of(specification).map_or(Against::Store, Against::Kind);
+    let against = Against::of(specification);
     let keys = split_all(recording.operations(), failed_cas);
     check_keys(keys, &|at| recording.operation(at), (recording.len(), against), budget).0
 }
