@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 
 use checker::fuzz::TARGETS;
-use checker::generate::{self, EdnWriter, Model, Settings, Values};
-use checker::history::formats::{self, Format, Keys, Reading};
+use checker::generate::{self, EdnWriter, Settings, Values};
+use checker::history::formats::{self, Format, Keys, Reading, Specification};
 use checker::history::jsonl;
 use checker::transactions;
 use proptest::prelude::*;
@@ -162,7 +162,7 @@ proptest! {
     #[test]
     fn where_a_text_is_cut_changes_nothing(
         seed in any::<u64>(),
-        model in prop::sample::select(vec![Model::Register, Model::CasRegister, Model::Append, Model::Set]),
+        model in prop::sample::select(vec![Specification::Register, Specification::CasRegister, Specification::Append, Specification::Set]),
         keys in 1..3_u32,
         format in prop::sample::select(vec![Format::Raftcheck, Format::JepsenEdn]),
         cuts in prop::collection::vec(0.0..1.0_f64, 0..20),
@@ -201,7 +201,7 @@ impl std::io::Read for Trickle<'_> {
 #[test]
 fn two_threads_read_what_one_reads() {
     let settings = Settings {
-        model: Model::CasRegister,
+        model: Specification::CasRegister,
         operations: 20_000,
         clients: 9,
         unknown: 0.02,
