@@ -10,6 +10,7 @@ use super::super::fields::{Fields, scalar};
 use super::super::model::Suite;
 use super::super::suggest;
 use super::super::tree::{Entry, Node, Value};
+use super::called;
 use super::template::Values;
 
 /// The most cells of a matrix.
@@ -70,7 +71,10 @@ pub(super) fn read(root: &Node, matrix: &Entry, out: &mut Diagnostics) -> Vec<Ce
             None => cells.push((cell, place)),
         }
     }
-    cells.into_iter().map(|(cell, _)| cell).collect()
+    let mut cells: Vec<Cell> = cells.into_iter().map(|(cell, _)| cell).collect();
+    let mut roots: Vec<&mut Node> = cells.iter_mut().map(|cell| &mut cell.root).collect();
+    called::keep_called(&mut roots);
+    cells
 }
 
 fn cell(root: &Node, item: &Node, out: &mut Diagnostics) -> Option<(Cell, Place)> {

@@ -4,6 +4,7 @@
 //! section that is not read has left a problem behind. To add a section: a file here, a line in [`suite`], and its part
 //! of the schema.
 
+mod called;
 mod checks;
 mod expect;
 mod faults;

@@ -159,3 +159,32 @@ fn templates_cannot_make_a_suite_grow_without_end() {
     let problems = read_file("suite.yaml", source.as_bytes(), &[], &vocabulary()).unwrap_err();
     assert!(problems.to_string().contains("more than 20000 values"), "{problems}");
 }
+
+const STORIES: &str = "\
+version: 1
+name: stories
+system: { use: raftkv, nodes: 3 }
+procedures:
+  kill: { steps: [{ kill: n1 }, { call: back }] }
+  pause: { steps: [{ pause: n1 }] }
+  back: { steps: [{ start: n1 }] }
+steps:
+  - call: ${{ story }}
+checks: [linearizable]
+matrix:
+  - { cell: one, values: { story: kill }, expect: safe }
+  - { cell: two, values: { story: pause }, expect: safe }
+";
+
+#[test]
+fn cells_choose_among_procedures() {
+    let file = accept(STORIES);
+    let steps: Vec<usize> =
+        file.suites.iter().map(|suite| suite.script.as_ref().unwrap().steps.len()).collect();
+    assert_eq!(steps, [1, 1]);
+    // What no cell calls is still refused.
+    let source = STORIES.replace("story: pause", "story: kill");
+    let problems = read_file("suite.yaml", source.as_bytes(), &[], &vocabulary()).unwrap_err().to_string();
+    assert!(problems.contains("no step calls the procedure `pause`"), "{problems}");
+    assert!(!problems.contains("`back`"), "{problems}");
+}
