@@ -225,7 +225,8 @@ fn a_step_that_does_not_come_about_makes_a_run_inconclusive_and_is_named() {
 #[test]
 fn steps_go_on_beside_clients() {
     let place = Place::new();
-    let steps = "  - wait: commit(n1) > 20\n  - isolate: n3\n  - wait: commit(n1) > 60\n";
+    // The first step is a deed: it must not be taken, and lost, while the clients still warm the cluster up.
+    let steps = "  - timers: armed\n  - wait: commit(n1) > 20\n  - isolate: n3\n  - wait: commit(n1) > 60\n";
     let text = suite("", "", steps)
         .replace("steps:\n  - call: elect\n    with: { node: n1, term: 1 }\n", "steps:\n")
         .replace("procedures:\n  elect:\n    takes: [node, term]\n    steps:\n      - campaign: node\n      - wait: role(node) = leader@term\n", "")

@@ -232,7 +232,8 @@ impl Director {
             Signal::Converged if self.phases.phase() == Phase::Settling => {
                 self.enter(now, Phase::FinalReads, actions);
             }
-            Signal::Due => self.play(now, actions, Player::tick),
+            Signal::Due if self.steps_began() => self.play(now, actions, Player::tick),
+            Signal::Due => {}
             Signal::Converged => {}
             Signal::Interrupted => self.interrupt(now, actions),
         }
@@ -263,7 +264,16 @@ impl Director {
         if let News::Ended { outcome, .. } = &news {
             self.count(outcome);
         }
-        self.play(now, actions, |player, now, todo| player.hear(now, news, todo));
+        if self.steps_began() {
+            self.play(now, actions, |player, now, todo| player.hear(now, news, todo));
+        } else if let Some((player, _)) = &mut self.player {
+            // A step that was taken while clients warm the cluster up would be lost.
+            player.note(now, news, &mut Vec::new());
+        }
+    }
+
+    fn steps_began(&self) -> bool {
+        !matches!(self.phases.phase(), Phase::Starting | Phase::WarmUp)
     }
 
     /// Lets the choreography go on, and ends its phase when it has ended. What it hears later changes nothing any more.

@@ -230,6 +230,12 @@ impl Player {
 
     /// Takes note of something and goes on.
     pub fn hear(&mut self, now: Nanos, news: News, out: &mut Vec<Todo>) {
+        self.note(now, news, out);
+        self.go_on(now, out);
+    }
+
+    /// Takes note of something, and of no step: what is told before the first one begins.
+    pub fn note(&mut self, now: Nanos, news: News, out: &mut Vec<Todo>) {
         match news {
             News::Seen { node, asked, view, process } => {
                 if let Some(seen) = self.scene.nodes.get_mut(&node) {
@@ -257,7 +263,6 @@ impl Player {
                 self.scene.trace_read = now;
             }
         }
-        self.go_on(now, out);
     }
 
     /// How far it is.
