@@ -243,9 +243,9 @@ impl Cluster {
         &self.system
     }
 
-    /// A client that turns to `home` first.
+    /// A client that turns to `home` first. It knows the spare hosts too: one of them may come to lead.
     pub fn connect(&self, home: NodeId, op_timeout: Duration) -> Arc<dyn Client> {
-        self.system.connect(&self.members, home, op_timeout)
+        self.system.connect(&self.hosts.members(), home, op_timeout)
     }
 
     /// A client that turns to this node alone, also to a spare one.
