@@ -238,7 +238,8 @@ impl Gate {
         }
     }
 
-    /// Does what it is told. Returns how many messages, or rules, it concerned; `Err` if there were none, and nothing was done.
+    /// Does what it is told. Returns how many messages, or rules, it concerned; `Err` if there were none, and nothing was
+    /// done. All that is held may be nothing; a number of held messages has to be there.
     pub fn order(&self, order: Order) -> Result<u64, String> {
         let mut kept = self.lock();
         let concerned = match order {
@@ -253,12 +254,12 @@ impl Gate {
                 some((before - kept.rules.len()) as u64, "rule has this filter")?
             }
             Order::Release(filter, count) => {
-                let released = some_of(kept.take(&filter, count), "held message matches")?;
+                let released = counted(kept.take(&filter, count), count)?;
                 released.iter().for_each(|(seen, message)| kept.record(*seen, message));
                 self.pass_all(released)
             }
             Order::Discard(filter, count) => {
-                let lost = some_of(kept.take(&filter, count), "held message matches")?.len() as u64;
+                let lost = counted(kept.take(&filter, count), count)?.len() as u64;
                 kept.totals.dropped += lost;
                 lost
             }
@@ -337,6 +338,10 @@ fn some(count: u64, what: &str) -> Result<u64, String> {
 
 fn some_of<T>(found: Vec<T>, what: &str) -> Result<Vec<T>, String> {
     some(found.len() as u64, what).map(|_| found)
+}
+
+fn counted<T>(held: Vec<T>, count: Option<u64>) -> Result<Vec<T>, String> {
+    if count.is_none() { Ok(held) } else { some_of(held, "held message matches") }
 }
 
 impl Kept {
