@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use checker::history::History;
 use checker::history::jsonl::{self, Ending};
 use checker::trace::{Trace, TraceBuilder};
+use cluster::system::NodeId;
 use nemesis::target::Effect;
 
 use super::FaultCounts;
@@ -15,6 +16,7 @@ use crate::director::script::StoryLine;
 use crate::events::Phase;
 use crate::inside::faults::{FaultEvent, FaultLine};
 use crate::inside::trace_file;
+use crate::plan::Plan;
 use crate::rundir::{RunDir, RunRecord, Started, named};
 
 /// Everything that is judged.
@@ -147,11 +149,14 @@ fn read_traces(dir: &RunDir, recorded: &mut Recorded) {
             return;
         }
     };
+    let spares = spares(dir);
     let mut without = Vec::new();
     let count = nodes.len();
     for (node, directory) in nodes {
         match read_trace(&mut builder, &node, &trace_file(&directory)) {
             Ok(Found::Trace) => {}
+            // A spare host that no step started had no process that could have told anything.
+            Ok(Found::Nothing) if spares.contains(&node) && !directory.join("stderr.log").exists() => {}
             Ok(Found::Nothing) => without.push(node),
             Err(error) => recorded.trace_damage = Some(error),
         }
@@ -161,6 +166,13 @@ fn read_traces(dir: &RunDir, recorded: &mut Recorded) {
         recorded.trace_damage.get_or_insert(format!("there is no trace of {}", without.join(", ")));
     }
     recorded.trace = builder.finish();
+}
+
+/// The hosts of the run that were no members at first.
+fn spares(dir: &RunDir) -> BTreeSet<String> {
+    let Ok(plan) = dir.read_json::<Plan>("plan.json") else { return BTreeSet::new() };
+    let (nodes, spares) = (plan.suite.system.nodes, plan.suite.system.spares);
+    (1..=spares).map(|number| NodeId(nodes + number).to_string()).collect()
 }
 
 /// Whether a node left a trace.
