@@ -161,7 +161,7 @@ fn what_cannot_be_judged_does_not_hide_what_can() {
     let one = store.join("t/2/history.edn");
     let both = |second: &Path| finish(raftcheck(&["check"]).arg(&one).arg(second));
     both(&place.path().join("nowhere")).exits(VIOLATED).complains("nowhere: No such file");
-    both(&place.write("other.edn", &STALE.replace(":ok", ":info")))
+    both(&place.write("other.edn", STALE.replace(":ok", ":info")))
         .exits(VIOLATED)
         .prints("other.edn: format jepsen");
 }

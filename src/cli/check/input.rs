@@ -91,7 +91,7 @@ impl Store {
             self.histories.push(directory.join(name));
             return Ok(());
         }
-        if OTHERS.iter().any(|name| has(&name)) {
+        if OTHERS.iter().any(has) {
             self.without.push(directory.to_owned());
             return Ok(());
         }
