@@ -21,7 +21,7 @@ impl Cluster {
     ) -> Result<String, LeverError> {
         let node = self.node(id)?;
         let _changing = node.changing.lock().await;
-        if node.running().is_some() {
+        if !node.is_down().await {
             return Err(LeverError::WrongState(format!("{id} is not down")));
         }
         let disk = node.disk.as_ref().ok_or_else(|| no_disk(id))?;
@@ -34,7 +34,7 @@ impl Cluster {
     pub(super) async fn edit_files(&self, id: NodeId, edit: FileEdit) -> Result<String, LeverError> {
         let node = self.node(id)?;
         let _changing = node.changing.lock().await;
-        if node.running().is_some() {
+        if !node.is_down().await {
             return Err(LeverError::WrongState(format!("{id} is not down")));
         }
         let Some(command) = self.system.edit(&node.spec(&self.nodes), &edit) else {
@@ -76,7 +76,7 @@ impl Cluster {
         let mut locks = Vec::new();
         for node in &held {
             locks.push(node.changing.lock().await);
-            if node.running().is_some() {
+            if !node.is_down().await {
                 return Err(LeverError::WrongState(format!("{} is not down", node.host())));
             }
         }

@@ -12,6 +12,7 @@ use nix::mount::{MsFlags, mount};
 
 use crate::clock::NodeClock;
 use crate::disk::Disk;
+use crate::levers::ProcessState;
 use crate::logs;
 use crate::process::{NodeProcess, Place};
 use crate::start::{Twin, TwinData};
@@ -137,6 +138,14 @@ impl Node {
     /// The process, unless all of it is gone.
     pub(super) fn running(&self) -> Option<Arc<NodeProcess>> {
         self.lock().as_ref().filter(|process| process.exit_status().is_none()).map(Arc::clone)
+    }
+
+    /// Whether all of its process is gone. Where the kernel has ended the leader, the rest is waited for: whoever looked saw
+    /// a node that is down.
+    pub(super) async fn is_down(&self) -> bool {
+        let Some(process) = self.running() else { return true };
+        process.state() == ProcessState::Down
+            && tokio::time::timeout(super::SETTLE_LIMIT, process.exited()).await.is_ok()
     }
 
     /// The errors that its disk has given so far.

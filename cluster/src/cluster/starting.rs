@@ -77,7 +77,7 @@ impl Cluster {
     pub(super) async fn start_again(&self, id: NodeId) -> Result<(), LeverError> {
         let node = self.node(id)?;
         let _changing = node.changing.lock().await;
-        self.start_down(node, &StartAs::default())
+        self.start_down(node, &StartAs::default()).await
     }
 
     /// Starts a node with what is particular about this start, and waits until it answers or ends.
@@ -97,7 +97,7 @@ impl Cluster {
             persona.twin = how.twin.or(persona.twin);
             let before = std::mem::replace(&mut *node.persona(), persona);
             let printed = node.printed();
-            if let Err(error) = self.start_down(node, &how) {
+            if let Err(error) = self.start_down(node, &how).await {
                 *node.persona() = before;
                 return Err(error);
             }
@@ -138,8 +138,8 @@ impl Cluster {
         Ok(())
     }
 
-    fn start_down(&self, node: &Node, how: &StartAs) -> Result<(), LeverError> {
-        if node.running().is_some() {
+    async fn start_down(&self, node: &Node, how: &StartAs) -> Result<(), LeverError> {
+        if !node.is_down().await {
             return Err(LeverError::WrongState(format!("{} is not down", node.host())));
         }
         self.spawn(node, how).map_err(|error| LeverError::Failed(error.to_string()))
