@@ -254,4 +254,29 @@ mod tests {
         assert_eq!(damage(&[]), (None, 0));
         assert_eq!(damage(&["n1", "n3"]), (Some("there is no trace of n2".to_owned()), 2));
     }
+
+    /// Two members and a spare host, n3.
+    #[test]
+    fn a_spare_host_without_a_process_misses_no_trace_and_one_with_a_process_does() {
+        let text = "version: 1\nname: s\nsystem: { use: raftkv, nodes: 2, spares: 1 }\nsteps:\n  - campaign: n1\n\
+                    checks: [election-safety]\nexpect: safe\n";
+        let suite = crate::suite::read("s.yaml", text.as_bytes(), &[], &crate::suite::vocabulary()).unwrap();
+        let out = tempfile::tempdir().unwrap();
+        let dir = RunDir::create(out.path(), "s", 1).unwrap();
+        dir.write_json("started.json", &serde_json::json!({ "clock_origin": 0, "unix_ns": 0 })).unwrap();
+        dir.write_json("plan.json", &Plan::draw(suite, "raftcheck run s.yaml", &[], 1).unwrap()).unwrap();
+        for node in ["n1", "n2", "n3"] {
+            std::fs::create_dir_all(dir.file("nodes").join(node)).unwrap();
+        }
+        let boot = "{\"t\":1,\"n\":\"n1\",\"term\":0,\"ev\":\"boot\",\"boot\":1}\n";
+        std::fs::write(trace_file(&dir.file("nodes").join("n1")), boot).unwrap();
+        let damage = || {
+            let mut recorded = Recorded::default();
+            read_traces(&dir, &mut recorded);
+            recorded.trace_damage
+        };
+        assert_eq!(damage().as_deref(), Some("there is no trace of n2"));
+        std::fs::write(dir.file("nodes").join("n3").join("stderr.log"), "").unwrap();
+        assert_eq!(damage().as_deref(), Some("there is no trace of n2, n3"));
+    }
 }
