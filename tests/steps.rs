@@ -196,6 +196,7 @@ fn power_failures() {
         "",
         "",
         "  - put: { at: n1, key: k, value: 1, expect: ok }
+  - wait: last_log(n2) = last_log(n1)
   - power-loss: nodes()
   - start: nodes()
   - call: elect
