@@ -10,9 +10,10 @@ use cluster::order::Order;
 use cluster::system::NodeId;
 use serde::{Deserialize, Serialize};
 
+use crate::claims::Claims;
 use crate::fault::Injection;
 use crate::moves::{list, together};
-use crate::target::{Effect, Undone};
+use crate::target::{Effect, Target, Undone};
 
 /// How long a node may take over an answer about itself.
 const LOOK_LIMIT: Duration = Duration::from_millis(500);
@@ -30,6 +31,23 @@ impl Gated {
     /// One line for the status and the report.
     pub(crate) fn describe(&self) -> String {
         format!("{} told to {}", list(&self.nodes), MessageOrder::Arm(self.rule.clone()))
+    }
+
+    /// Why this cannot be put up beside what is active. A gate knows its rules by their filters, and only the first one that
+    /// matches a message counts: of two faults with a type in common, the second would do nothing, and end with the first.
+    pub(crate) fn conflict(&self, active: &Claims) -> Option<String> {
+        active.0.iter().find_map(|(id, target)| {
+            let Target::Gated(other) = target else { return None };
+            let node = self.nodes.iter().find(|node| other.nodes.contains(node))?;
+            let (mine, theirs) = (&self.rule.filter.kinds, &other.rule.filter.kinds);
+            let common = match (mine.is_empty(), theirs.is_empty()) {
+                (true, true) => "all messages".to_owned(),
+                (true, false) => theirs.first()?.name().to_owned(),
+                (false, true) => mine.first()?.name().to_owned(),
+                (false, false) => mine.iter().find(|kind| theirs.contains(kind))?.name().to_owned(),
+            };
+            Some(format!("{common} at {node} is under {id}"))
+        })
     }
 }
 

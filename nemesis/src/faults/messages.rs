@@ -10,6 +10,8 @@
 //! type alike; to hit one is how a rare order of events is made likely. Raft needs no more of its messages than that none is
 //! forged, so that nothing of this is unsafe.
 //!
+//! A type of message is under at most one fault at each node: another one that wants it there is skipped and says who has it.
+//!
 //! The reader sees to how many messages it was done. A node that ends meanwhile takes the count with it.
 
 use checker::params::{Kind, Params, Setting};
@@ -116,7 +118,13 @@ fn build(params: &Params, nodes: usize) -> Result<Box<dyn Fault>, String> {
 impl Fault for Messages {
     fn choose(&self, picture: &Picture, rng: &mut dyn Rng) -> Choice {
         match self.selector.select(picture, rng) {
-            Ok(nodes) => Choice::Target(Target::Gated(Gated { nodes, rule: self.rule.clone() })),
+            Ok(nodes) => {
+                let gated = Gated { nodes, rule: self.rule.clone() };
+                match gated.conflict(&picture.active) {
+                    None => Choice::Target(Target::Gated(gated)),
+                    Some(why) => Choice::Skipped(why),
+                }
+            }
             Err(why) => Choice::Skipped(why),
         }
     }
