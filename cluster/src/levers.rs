@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::{ClockFamily, ClockSetting, ClockState};
 use crate::disk::{DiskEdit, DiskState, DiskTrouble};
 use crate::edit::{DataEdit, FileEdit};
+use crate::limits::{LimitState, Limits};
 use crate::order::Order;
 use crate::start::{StartAs, StartOutcome};
 use crate::system::{BoxFuture, NodeId, View};
@@ -276,6 +277,18 @@ pub trait Levers: Send + Sync {
         _setting: &ClockSetting,
     ) -> Result<Instant, LeverError> {
         Err(LeverError::Unsupported("the nodes of this cluster have no clocks of their own".to_owned()))
+    }
+
+    /// Replaces the limits of a running node, and returns the instant from which on they hold. They end with its process.
+    fn set_limits(&self, node: NodeId, limits: Limits) -> Result<Instant, LeverError> {
+        let _ = limits;
+        Err(LeverError::Unsupported(format!("what {node} may use of the machine cannot be limited")))
+    }
+
+    /// The limits of a node and what they did; none if it is down.
+    fn limits(&self, node: NodeId) -> LimitState {
+        let _ = node;
+        LimitState::default()
     }
 
     /// What a family of the node's clocks does; `None` if the node goes by the host's clocks.

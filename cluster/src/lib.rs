@@ -11,6 +11,7 @@ pub mod disk;
 pub mod edit;
 pub mod hosts;
 pub mod levers;
+pub mod limits;
 mod logs;
 pub mod messages;
 mod netlink;

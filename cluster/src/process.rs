@@ -25,6 +25,7 @@ use crate::clock::{Door, NodeClock, StoppedThreads, Tracer};
 use crate::cluster::Answered;
 use crate::hosts::Netns;
 use crate::levers::{NodeSignal, ProcessState};
+use crate::limits::Limits;
 use crate::procfs;
 use crate::system::NodeCommand;
 
@@ -62,10 +63,24 @@ struct Inner {
     asked: Option<NodeSignal>,
     /// Whether the last of `Pause` and `Resume` was a `Pause`.
     paused: bool,
+    /// What a throttle asked for last.
+    held: Hold,
+    /// The limits that it is under; at its end, those that it was under.
+    limits: Limits,
     /// How many failpoints it was told to crash at.
     crashes: u32,
     /// Whether it ever answered.
     answered: bool,
+}
+
+/// What a throttle asks of a process, beneath any pause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// It runs, unless it is paused.
+    #[default]
+    Going,
+    /// It stands still for a moment, and counts as running.
+    Stopped,
 }
 
 impl NodeProcess {
@@ -146,6 +161,19 @@ impl NodeProcess {
         self.lock().answered = true;
     }
 
+    /// It is under these limits from now on, unless it has ended.
+    pub(crate) fn note_limits(&self, limits: Limits) {
+        let mut inner = self.lock();
+        if inner.reaped.is_none() && !has_ended(self.leader) {
+            inner.limits = limits;
+        }
+    }
+
+    /// The limits that it is under, or was under when it ended.
+    pub fn limits(&self) -> Limits {
+        self.lock().limits
+    }
+
     /// Whether it ever answered.
     pub fn answered(&self) -> Answered {
         if self.lock().answered { Answered::Once } else { Answered::Never }
@@ -158,6 +186,9 @@ impl NodeProcess {
             return ProcessState::Down;
         }
         match procfs::process(self.leader) {
+            Some(stat) if inner.held == Hold::Stopped && !inner.paused && is_stopped(stat.state) => {
+                ProcessState::Running
+            }
             // A tracer stops a thread for moments, and a stopped one under a tracer looks the same.
             Some(stat)
                 if is_stopped(stat.state) && (inner.paused || self.traced.is_none() || stat.state == 'T') =>
@@ -190,6 +221,40 @@ impl NodeProcess {
             return Err(io::Error::last_os_error());
         }
         Ok(true)
+    }
+
+    /// Lets the whole group stand still for a moment, or go on. A pause stays a pause. False if the node has ended.
+    pub(crate) fn hold(&self, hold: Hold) -> io::Result<bool> {
+        let mut inner = self.lock();
+        if inner.reaped.is_some() || has_ended(self.leader) {
+            return Ok(false);
+        }
+        inner.held = hold;
+        let signal = match hold {
+            Hold::Stopped => libc::SIGSTOP,
+            Hold::Going if inner.paused => return Ok(true),
+            Hold::Going => libc::SIGCONT,
+        };
+        // SAFETY: a plain system call; the leader is not reaped (the lock is held), so the group is its own.
+        match unsafe { libc::kill(-self.leader, signal) } {
+            0 => Ok(true),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// The processes of the group that have not ended.
+    pub(crate) fn members(&self) -> Vec<i32> {
+        let inner = self.lock();
+        if inner.reaped.is_some() {
+            return Vec::new();
+        }
+        let members = procfs::processes().into_iter();
+        members.filter(|stat| stat.group == self.leader && !is_dead(stat.state)).map(|stat| stat.id).collect()
+    }
+
+    /// How long the processes of the group that have not ended were on a processor, to 10 ms.
+    pub(crate) fn processor_time(&self) -> Duration {
+        self.members().into_iter().filter_map(procfs::processor_time).sum()
     }
 
     /// Waits until every thread of every process of the group is stopped (or held in the kernel, see `is_held`), or

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
 
 /// The fields of `/proc/PID/stat` that matter here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,11 @@ pub(crate) fn process(id: i32) -> Option<Stat> {
     read_stat(&format!("/proc/{id}/stat"))
 }
 
+/// How long a process was on a processor, in user code and in the kernel.
+pub(crate) fn processor_time(id: i32) -> Option<Duration> {
+    parse_processor_time(&fs::read_to_string(format!("/proc/{id}/stat")).ok()?)
+}
+
 /// The network namespace that a process is in; zombies are in none.
 pub(crate) fn network_of(process: i32) -> Option<u64> {
     fs::metadata(format!("/proc/{process}/ns/net")).ok().map(|namespace| namespace.ino())
@@ -56,6 +62,13 @@ fn parse_stat(line: &str) -> Option<Stat> {
     Some(Stat { id, state, group })
 }
 
+fn parse_processor_time(line: &str) -> Option<Duration> {
+    let mut fields = line[line.rfind(')')? + 1..].split_whitespace().skip(11);
+    let ticks: u64 = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
+    // The kernel shows hundredths of a second to programs, whatever it counts in itself.
+    Some(Duration::from_millis(ticks * 10))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,6 +79,14 @@ mod tests {
         assert_eq!(stat, Stat { id: 17, state: 'T', group: 16 });
         assert_eq!(parse_stat("17 (cut"), None);
         assert_eq!(parse_stat(""), None);
+    }
+
+    #[test]
+    fn time_on_the_processor_is_the_sum_of_both_kinds() {
+        let line = "17 (a) S 1 ) (\n) T 1 16 15 0 -1 4194560 5 6 7 8 31 12 99 98 20";
+        assert_eq!(parse_processor_time(line), Some(Duration::from_millis(430)));
+        assert_eq!(parse_processor_time("17 (a) T 1 16"), None);
+        assert!(processor_time(std::process::id() as i32).is_some());
     }
 
     #[test]

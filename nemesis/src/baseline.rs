@@ -1,13 +1,14 @@
 //! The state of an unharmed cluster, and what differs from it.
 //!
 //! Baseline: every link between two nodes, and between a node and the clients, passes; every node's process runs; every
-//! disk is sound; every clock goes as the true one.
+//! disk is sound; no node is under a limit; every clock goes as the true one.
 
 use std::fmt;
 
 use cluster::clock::{ClockFamily, ClockState, TRUE_SPEED_PPM};
 use cluster::disk::DiskTrouble;
 use cluster::levers::{Endpoint, Levers, Link, LinkRule, ProcessState};
+use cluster::limits::Limits;
 use cluster::system::NodeId;
 
 /// One thing that is not as in an unharmed cluster.
@@ -19,6 +20,8 @@ pub enum Difference {
     Process(NodeId, ProcessState),
     /// This node's disk is in trouble.
     Disk(NodeId, DiskTrouble),
+    /// This node is under limits.
+    Limits(NodeId, Limits),
     /// This clock of this node does not go as the true one. A monotonic clock may be ahead or behind.
     Clock(NodeId, ClockFamily, ClockState),
 }
@@ -30,6 +33,7 @@ impl fmt::Display for Difference {
                 write!(f, "the link from {} to {} has the rule {rule:?}", name(link.from), name(link.to))
             }
             Difference::Disk(node, trouble) => write!(f, "the disk of {node} is in trouble: {trouble:?}"),
+            Difference::Limits(node, limits) => write!(f, "{node} is under limits: {limits:?}"),
             Difference::Process(node, ProcessState::Down) => write!(f, "{node} is down"),
             Difference::Clock(node, family, state) => {
                 write!(f, "the {family:?} clock of {node} is not true: {state:?}")
@@ -51,8 +55,11 @@ pub fn verify_baseline(levers: &dyn Levers) -> Vec<Difference> {
     let disks = nodes.iter().filter_map(|node| Some((*node, levers.disk(*node)?.trouble)));
     let disks = disks.filter(|(_, trouble)| *trouble != DiskTrouble::default());
     let disks = disks.map(|(node, trouble)| Difference::Disk(node, trouble));
+    let limits = nodes.iter().map(|node| (*node, levers.limits(*node).limits));
+    let limits = limits.filter(|(_, limits)| *limits != Limits::default());
+    let limits = limits.map(|(node, limits)| Difference::Limits(node, limits));
     let clocks = nodes.iter().flat_map(|node| untrue_clocks(*node, levers));
-    links.chain(processes).chain(disks).chain(clocks).collect()
+    links.chain(processes).chain(disks).chain(limits).chain(clocks).collect()
 }
 
 fn untrue_clocks(node: NodeId, levers: &dyn Levers) -> impl Iterator<Item = Difference> {

@@ -16,6 +16,7 @@ pub mod fault;
 pub mod faults;
 pub mod gated;
 pub mod ledger;
+pub mod limited;
 pub mod members;
 pub mod nemesis;
 pub mod picture;

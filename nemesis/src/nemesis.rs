@@ -14,6 +14,7 @@ use cluster::clock::{ClockFamily, ClockSetting, ClockState};
 use cluster::disk::{DiskEdit, DiskState, DiskTrouble};
 use cluster::edit::{DataEdit, FileEdit};
 use cluster::levers::{LeverError, Levers, Link, LinkRule, LinkStats, NodeSignal, ProcessState};
+use cluster::limits::{LimitState, Limits};
 use cluster::order::Order;
 use cluster::start::{StartAs, StartOutcome};
 use cluster::system::{BoxFuture, NodeId, View};
@@ -373,6 +374,14 @@ impl Levers for Shared<'_> {
         setting: &ClockSetting,
     ) -> Result<Instant, LeverError> {
         self.nemesis.levers.set_clock(node, family, setting)
+    }
+
+    fn set_limits(&self, node: NodeId, limits: Limits) -> Result<Instant, LeverError> {
+        self.nemesis.levers.set_limits(node, limits)
+    }
+
+    fn limits(&self, node: NodeId) -> LimitState {
+        self.nemesis.levers.limits(node)
     }
 
     fn clock(&self, node: NodeId, family: ClockFamily) -> Option<ClockState> {

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clocks;
 use crate::gated::{self, Gated};
+use crate::limited::{self, Limited};
 use crate::members::{self, Removed};
 use crate::moves::{list, together};
 use crate::restarts::{self, Reconfigured, Rolled};
@@ -46,6 +47,8 @@ pub enum Target {
     Reconfigured(Reconfigured),
     /// A member that is removed.
     Removed(Removed),
+    /// Nodes that may use less of the machine. The limits may end a node.
+    Limited(Limited),
 }
 
 /// Links and the rules that a fault puts on them.
@@ -155,6 +158,7 @@ impl Target {
             Target::Clocks(moved) => &moved.nodes,
             Target::Rolled(rolled) => &rolled.nodes,
             Target::Reconfigured(reconfigured) => &reconfigured.nodes,
+            Target::Limited(limited) => &limited.nodes,
         }
     }
 
@@ -181,6 +185,7 @@ impl Target {
                 format!("{} under {}", list(nodes), rules.join(" "))
             }
             Target::Removed(removed) => format!("{} no member", removed.node),
+            Target::Limited(limited) => limited.describe(),
         }
     }
 }
@@ -207,6 +212,10 @@ pub fn undo<'a>(target: &'a Target, levers: &'a dyn Levers) -> BoxFuture<'a, Res
             Target::Rolled(rolled) => bring_back(&rolled.nodes, AfterExit::Start, levers).await,
             Target::Reconfigured(reconfigured) => restarts::restore_rules(reconfigured, levers).await,
             Target::Removed(removed) => members::add_again(removed, levers).await,
+            Target::Limited(limited) => {
+                limited::lift(&limited.nodes, levers)?;
+                bring_back(&limited.nodes, AfterExit::Start, levers).await
+            }
         }
     })
 }
@@ -244,7 +253,8 @@ pub fn effect(target: &Target, before: &Before, levers: &dyn Levers) -> Effect {
         Target::Gated(_) => Effect::None("its nodes were not asked".to_owned()),
         Target::Rolled(rolled) => still_in(&rolled.nodes, ProcessState::Running, levers),
         Target::Reconfigured(reconfigured) => still_in(&reconfigured.nodes, ProcessState::Running, levers),
-        Target::Removed(_) => Effect::Seen("begun when it was ordered".to_owned()),
+        Target::Removed(_) => Effect::Seen("committed when it was installed".to_owned()),
+        Target::Limited(limited) => limited::effect(limited, levers),
     }
 }
 
@@ -350,7 +360,8 @@ fn frames(target: &Target, levers: &dyn Levers) -> Vec<LinkStats> {
         | Target::Gated(_)
         | Target::Rolled(_)
         | Target::Reconfigured(_)
-        | Target::Removed(_) => Vec::new(),
+        | Target::Removed(_)
+        | Target::Limited(_) => Vec::new(),
     }
 }
 

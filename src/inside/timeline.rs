@@ -392,10 +392,11 @@ impl Timeline {
     fn note_exit(&mut self, now: Nanos, exited: NodeExited) {
         // A lever notes on the process what it asks of it. That a fault holds the node is no excuse: a node that cannot
         // start again at the end of one has ended by itself.
-        // A node whose disk failed, because a fault wanted so, does right to stop.
+        // A node whose disk failed, because a fault wanted so, does right to stop; one that could open nothing more may.
         // A step may have wanted it so.
         let excused = self.scripted.as_ref().is_some_and(|scripted| scripted.excuses(exited.node));
-        if exited.asked.is_none() && exited.disk_errors == 0 && !excused {
+        let provoked = exited.disk_errors > 0 || exited.limits.descriptors.is_some();
+        if exited.asked.is_none() && !provoked && !excused {
             let (node, status) = (exited.node.to_string(), exited.status.to_string());
             output::event(&RunEvent::NodeExited { at: now, node: node.clone(), status: status.clone() });
             let last = self.cluster.last_output(exited.node);

@@ -6,6 +6,7 @@ use crate::clock::{ClockFamily, ClockSetting, ClockState};
 use crate::disk::{Disk, DiskEdit, DiskState, DiskTrouble};
 use crate::edit::{DataEdit, FileEdit};
 use crate::levers::{LeverError, Levers, Link, LinkRule, LinkStats, NodeSignal, ProcessState, no_disk};
+use crate::limits::{LimitState, Limits};
 use crate::order::{FailpointAction, Order};
 use crate::start::{StartAs, StartOutcome};
 use crate::system::{BoxFuture, NodeId, View};
@@ -103,6 +104,21 @@ impl Levers for Cluster {
         let clock = self.node(node)?.clock.as_ref();
         let host = || LeverError::Unsupported(format!("{node} goes by the clocks of the host"));
         clock.ok_or_else(host)?.set(family, setting)
+    }
+
+    fn set_limits(&self, node: NodeId, limits: Limits) -> Result<Instant, LeverError> {
+        let host = self.node(node)?;
+        let down = || LeverError::WrongState(format!("{node} is down"));
+        let process = host.running().ok_or_else(down)?;
+        match host.limited.set(&process, limits) {
+            Ok(()) if process.state() == ProcessState::Down => Err(down()),
+            Ok(()) => Ok(Instant::now()),
+            Err(error) => Err(LeverError::Failed(format!("cannot limit {node}: {error}"))),
+        }
+    }
+
+    fn limits(&self, node: NodeId) -> LimitState {
+        self.node(node).map(|node| node.limited.state()).unwrap_or_default()
     }
 
     fn clock(&self, node: NodeId, family: ClockFamily) -> Option<ClockState> {

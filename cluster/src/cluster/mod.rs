@@ -27,6 +27,7 @@ use crate::client::Client;
 use crate::disk::{Disk, DiskTrouble, Metadata};
 use crate::hosts::Hosts;
 use crate::levers::{LeverError, NodeSignal};
+use crate::limits::Limits;
 use crate::start::StartAs;
 use crate::switch::{Switch, SwitchTroubles};
 use crate::system::{Direct, NodeId, NodeSpec, System, View};
@@ -140,6 +141,8 @@ pub struct NodeExited {
     pub answered: Answered,
     /// How many errors its disk gave it, because a fault wanted so.
     pub disk_errors: u64,
+    /// The limits that it was under.
+    pub limits: Limits,
 }
 
 /// Whether a process has ever answered.
@@ -278,6 +281,10 @@ impl Cluster {
         let running: Vec<_> = self.nodes.iter().filter_map(Node::running).collect();
         for disk in self.nodes.iter().filter_map(|node| node.disk.as_ref()) {
             disk.set_trouble(DiskTrouble::default());
+        }
+        for node in self.nodes.iter() {
+            // One that stands still by turns would be late. What cannot be lifted ends with its process.
+            let _ = node.limited.lift();
         }
         for process in &running {
             // A stopped process would sleep through its SIGTERM. One that is gone already needs no signal.

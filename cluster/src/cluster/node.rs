@@ -13,6 +13,7 @@ use nix::mount::{MsFlags, mount};
 use crate::clock::NodeClock;
 use crate::disk::Disk;
 use crate::levers::ProcessState;
+use crate::limits::Limited;
 use crate::logs;
 use crate::process::{NodeProcess, Place};
 use crate::start::{Twin, TwinData};
@@ -31,6 +32,8 @@ pub(super) struct Node {
     pub(super) disk: Option<Disk>,
     /// Its clocks, if it does not go by the host's.
     pub(super) clock: Option<NodeClock>,
+    /// What its process may use of the machine, if that is limited.
+    pub(super) limited: Limited,
     process: Mutex<Option<Arc<NodeProcess>>>,
     persona: Mutex<Persona>,
     /// Held while the node is started or its files are edited.
@@ -95,8 +98,9 @@ impl Node {
         let rules = options.rules.iter().filter(|(node, _)| *node == id);
         let rules = rules.flat_map(|(_, rules)| rules.iter().cloned()).collect();
         let persona = Mutex::new(Persona { rules, twin: None });
-        let (process, changing) = (Mutex::default(), tokio::sync::Mutex::default());
-        Ok(Self { spec, place, copies, mounted, disk, clock, process, persona, changing })
+        let (process, limited, changing) =
+            (Mutex::default(), Limited::default(), tokio::sync::Mutex::default());
+        Ok(Self { spec, place, copies, mounted, disk, clock, limited, process, persona, changing })
     }
 
     /// The host's own number, whoever runs on it.

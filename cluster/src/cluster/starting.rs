@@ -161,8 +161,8 @@ async fn report_exit(
     let disk_errors = errors.saturating_sub(errors_before);
     if !exits.stopping.load(Ordering::SeqCst) {
         // Nobody listens any more at the end of a run.
-        let (asked, answered) = (process.asked(), process.answered());
-        let _ = exits.sender.send(NodeExited { node, status, asked, answered, disk_errors });
+        let (asked, answered, limits) = (process.asked(), process.answered(), process.limits());
+        let _ = exits.sender.send(NodeExited { node, status, asked, answered, disk_errors, limits });
     }
 }
 

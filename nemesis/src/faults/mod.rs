@@ -4,6 +4,7 @@ mod campaign;
 mod cascade;
 mod clock;
 mod connections;
+mod descriptors;
 mod disk_damage;
 mod disk_error;
 mod disk_full;
@@ -19,6 +20,7 @@ mod power_failure;
 mod reconfigure;
 mod remove_member;
 mod rolling_restart;
+mod starve;
 mod stop;
 mod take_snapshot;
 mod transfer_leader;
@@ -39,6 +41,8 @@ pub fn registry() -> &'static [FaultKind] {
         pause::KIND,
         cascade::KIND,
         rolling_restart::KIND,
+        starve::KIND,
+        descriptors::KIND,
         power_failure::KIND,
         disk_error::KIND,
         disk_full::KIND,

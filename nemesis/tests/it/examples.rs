@@ -76,6 +76,9 @@ fn settings_that_cannot_work_are_refused_with_the_reason() {
         ("disk-error: { share: 0% }", 3, "nothing would fail"),
         ("disk-slow: { sync: 0ms }", 3, "nothing would be slow"),
         ("disk-slow: { sync: 61s }", 3, "`sync` is longer than 1m"),
+        ("starve: { share: 0% }", 3, "would run for 0 us"),
+        ("starve: { share: 100% }", 3, "stand still for 0 us"),
+        ("starve: { share: 50%, period: 61s }", 3, "`period` is at most 1m"),
         ("disk-damage: { how: rollback, age: 30s }", 3, "`age` is longer than 25s"),
     ];
     for (entry, nodes, expected) in cases {

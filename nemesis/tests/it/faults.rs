@@ -492,17 +492,69 @@ async fn other_rules_last_as_long_as_the_fault() {
 #[tokio::test]
 async fn a_member_is_removed_by_the_leader_and_added_by_whoever_leads() {
     let (model, nemesis) = nemesis(3);
-    proof(install("remove-member: { target: n3 }", &model, &nemesis).await);
+    let proof = proof(install("remove-member: { target: n3 }", &model, &nemesis).await);
+    assert_eq!(proof, "n1: begun; n1 leads n1 n2");
+    // Then somebody else leads.
     let refusal = LeverError::WrongState("it does not lead".to_owned());
     model.state().refusals.insert(NodeId(1), refusal);
     nemesis.undo(ONE).await.expect("undone");
     let remove = Order::Members(MemberChange::Remove { node: NodeId(3) });
     let add = Order::Members(MemberChange::Add { node: NodeId(3), part: Part::Voter });
-    assert_eq!(
-        model.state().orders,
-        [(NodeId(1), remove), (NodeId(1), add.clone()), (NodeId(2), add)],
-        "n1 refused to add it"
+    assert_eq!(model.state().orders, [(NodeId(1), remove), (NodeId(2), add)], "n2 leads");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removal_that_is_not_committed_is_not_said_to_be_and_is_undone_all_the_same() {
+    let (model, nemesis) = nemesis(3);
+    model.state().undecided = true;
+    let injection = install("remove-member: { target: n3 }", &model, &nemesis).await;
+    assert!(
+        matches!(&injection, Injection::Indeterminate(why) if why.contains("no leader has it committed"))
     );
+    let stuck = nemesis.undo(ONE).await;
+    assert!(matches!(&stuck, Err(NemesisError::Stuck(ONE, why)) if why.contains("nobody added n3 again")));
+    model.state().undecided = false;
+    nemesis.undo(ONE).await.expect("undone");
+    assert!(model.state().removed.is_empty());
+}
+
+#[tokio::test]
+async fn limits_go_up_and_down_and_a_node_that_ended_of_them_is_started() {
+    let (model, nemesis) = nemesis(3);
+    let injection = install("starve: { target: n2, share: 20%, period: 50ms }", &model, &nemesis).await;
+    assert_eq!(proof(injection), "n2 runs by turns");
+    assert_eq!(nemesis.active()[0].target.describe(), "n2 running 10ms of every 50ms");
+    let differences = verify_baseline(model.as_ref());
+    assert!(matches!(differences[..], [Difference::Limits(NodeId(2), _)]), "{differences:?}");
+    let ended = nemesis.undo(ONE).await.expect("undone");
+    assert!(seen(&ended).starts_with("n2 stood still 1 times"), "{ended:?}");
+    assert!(verify_baseline(model.as_ref()).is_empty());
+
+    let injection = install("descriptors: { target: n3 }", &model, &nemesis).await;
+    assert_eq!(proof(injection), "n3 has 9 descriptors open and can open 0");
+    model.state().processes.insert(NodeId(3), ProcessState::Down);
+    let ended = nemesis.undo(ONE).await.expect("undone");
+    assert_eq!((seen(&ended), ended.undone.done.as_str()), ("n3 ended", "n3 started"));
+    assert!(verify_baseline(model.as_ref()).is_empty());
+
+    install("descriptors: { target: n3, spare: 7 }", &model, &nemesis).await;
+    let ended = nemesis.undo(ONE).await.expect("undone");
+    let why = "n3 could have opened 7 descriptors more at the end".to_owned();
+    assert_eq!(ended.effect, Effect::None(why));
+}
+
+#[test]
+fn a_type_of_message_is_under_one_fault_at_a_node() {
+    let model = Model::new(3);
+    let held = target("messages: { target: n2, kinds: [append-entries, heartbeat], how: hold }", &model);
+    let again = |entry: &str| choose(entry, &model, Claims(vec![(ONE, held.clone())]), 7);
+    let why = "heartbeat at n2 is under fault 1".to_owned();
+    let same = again("messages: { target: all, kinds: [probe, heartbeat], how: drop }");
+    assert_eq!(same, Choice::Skipped(why));
+    for other in ["target: n3, kinds: [heartbeat]", "target: all, kinds: [probe]"] {
+        let other = again(&format!("messages: {{ {other}, how: drop }}"));
+        assert!(matches!(other, Choice::Target(_)), "{other:?}");
+    }
 }
 
 #[test]

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use cluster::clock::{ClockFamily, ClockSetting, ClockShift, ClockState, TRUE_SPEED_PPM};
 use cluster::disk::{DiskEdit, DiskState, DiskTrouble};
 use cluster::levers::{LeverError, Levers, Link, LinkRule, LinkStats, NodeSignal, ProcessState};
+use cluster::limits::{LimitState, Limits};
 use cluster::messages::MessageState;
-use cluster::order::Order;
+use cluster::order::{MemberChange, Order};
 use cluster::start::{StartAs, StartOutcome};
 use cluster::system::{BoxFuture, FileEdit, NodeId, Role, View};
+use cluster::view::Membership;
 use nemesis::baseline::all_links;
 use nemesis::claims::Claims;
 use nemesis::picture::Picture;
@@ -40,12 +42,18 @@ pub(crate) struct State {
     pub(crate) messages: BTreeMap<NodeId, MessageState>,
     /// The rules that nodes were started under, if they were started under their own.
     pub(crate) own_rules: BTreeMap<NodeId, Vec<(String, String)>>,
+    /// Nodes that were removed from the members.
+    pub(crate) removed: BTreeSet<NodeId>,
+    /// Whether changes of members are never committed.
+    pub(crate) undecided: bool,
     /// Nodes that ignore SIGTERM.
     pub(crate) stubborn: BTreeSet<NodeId>,
     /// How many of the next starts of a node fail.
     pub(crate) failing_starts: BTreeMap<NodeId, u32>,
     /// Nodes whose files cannot be edited.
     pub(crate) unreadable: BTreeSet<NodeId>,
+    /// Nodes under limits.
+    pub(crate) limits: BTreeMap<NodeId, LimitState>,
     /// Clocks that were moved.
     pub(crate) clocks: BTreeMap<(NodeId, ClockFamily), ClockState>,
     /// Whether nodes never look at their clocks.
@@ -147,8 +155,31 @@ impl State {
             return Err(LeverError::Failed(format!("{node} does not start")));
         }
         match self.processes.insert(node, ProcessState::Running) {
-            Some(ProcessState::Down) => Ok(()),
+            Some(ProcessState::Down) => {
+                self.limits.remove(&node);
+                Ok(())
+            }
             _ => Err(LeverError::WrongState(format!("{node} is not down"))),
+        }
+    }
+
+    /// What a node that runs says of itself. The first one leads.
+    fn view(&self, node: NodeId) -> Option<View> {
+        let running = |node: &NodeId| self.processes.get(node) == Some(&ProcessState::Running);
+        let first = self.processes.keys().find(|node| running(node) && !self.refusals.contains_key(node));
+        let role = if first == Some(&node) { Role::Leader } else { Role::Follower };
+        let voters = self.processes.keys().filter(|node| !self.removed.contains(node)).copied().collect();
+        let config = Membership { voters, committed: !self.undecided, ..Membership::default() };
+        let messages = self.messages.get(&node).cloned();
+        let view = View { role: Some(role), config: Some(config), messages, ..View::default() };
+        running(&node).then_some(view)
+    }
+
+    fn change_members(&mut self, order: &Order) {
+        match order {
+            Order::Members(MemberChange::Remove { node }) => drop(self.removed.insert(*node)),
+            Order::Members(MemberChange::Add { node, .. }) => drop(self.removed.remove(node)),
+            _ => {}
         }
     }
 
@@ -249,8 +280,8 @@ impl Levers for Model {
     }
 
     fn look(&self, node: NodeId, _timeout: Duration) -> BoxFuture<'_, Option<View>> {
-        let messages = self.state().messages.get(&node).cloned();
-        Box::pin(async move { Some(View { messages: Some(messages?), ..View::default() }) })
+        let view = self.state().view(node);
+        Box::pin(async move { view })
     }
 
     fn edit(&self, node: NodeId, edit: FileEdit) -> BoxFuture<'_, Result<String, LeverError>> {
@@ -295,10 +326,32 @@ impl Levers for Model {
     fn order(&self, node: NodeId, order: Order) -> BoxFuture<'_, Result<String, LeverError>> {
         Box::pin(async move {
             self.state().perform(|state| {
+                let refusal = state.refusals.get(&node).cloned();
+                if refusal.is_none() {
+                    state.change_members(&order);
+                }
                 state.orders.push((node, order));
-                state.refusals.get(&node).cloned().map_or(Ok("begun".to_owned()), Err)
+                refusal.map_or(Ok("begun".to_owned()), Err)
             })
         })
+    }
+
+    fn set_limits(&self, node: NodeId, limits: Limits) -> Result<Instant, LeverError> {
+        self.state().perform(|state| {
+            if state.processes.get(&node) == Some(&ProcessState::Down) {
+                return Err(LeverError::WrongState(format!("{node} is down")));
+            }
+            let left = limits.descriptors.map(u64::from);
+            let stops = u64::from(limits.duty.is_some());
+            state.limits.insert(node, LimitState { limits, left, stops, open: 9, ..LimitState::default() });
+            Ok(Instant::now())
+        })
+    }
+
+    fn limits(&self, node: NodeId) -> LimitState {
+        let state = self.state();
+        let alive = state.processes.get(&node) != Some(&ProcessState::Down);
+        state.limits.get(&node).copied().filter(|_| alive).unwrap_or_default()
     }
 
     fn clock(&self, node: NodeId, family: ClockFamily) -> Option<ClockState> {
