@@ -97,7 +97,8 @@ impl Plan {
             clients: if alone { 1 } else { suite.workload.clients },
             rate: if alone { Some(LAST_CLIENT_RATE) } else { suite.workload.rate },
             warm_up: suite.warm_up_ns,
-            warm_up_calls: calls,
+            // Where elections begin by steps only, nothing is acknowledged before the first of them.
+            warm_up_calls: if suite.script.is_some() { 0 } else { calls },
             warm_up_limit: suite.warm_up_ns.saturating_add(WARM_UP_LIMIT_NS),
             // Steps end by themselves.
             duration: if suite.script.is_some() { u64::MAX / 4 } else { suite.duration_ns },
@@ -140,7 +141,26 @@ fn mix(faults: &FaultPlan) -> Mix {
 
 #[cfg(test)]
 mod tests {
-    use super::Streams;
+    use super::{Plan, Streams};
+
+    fn settings(source: &str) -> crate::director::Settings {
+        let suite = crate::suite::read("x.yaml", source.as_bytes(), &[], &crate::suite::vocabulary());
+        let suite = suite.unwrap_or_else(|problems| panic!("{problems}"));
+        Plan::draw(suite, "raftcheck run x.yaml", &[], 1).expect("it can be drawn").director_settings()
+    }
+
+    #[test]
+    fn steps_wait_for_no_calls_of_the_clients_beside_them() {
+        let head = "version: 1\nname: x\nsystem: { use: raftkv, nodes: 3 }\nworkload: { kind: register }\n";
+        let steps = settings(&format!("{head}steps:\n  - campaign: n1\n"));
+        assert_eq!((steps.warm_up, steps.warm_up_calls), (0, 0));
+        let stated = settings(&format!("{head}warm-up: 300ms\nsteps:\n  - campaign: n1\n"));
+        assert_eq!((stated.warm_up, stated.warm_up_calls), (300_000_000, 0));
+        let planned = settings(&format!(
+            "{head}duration: 10s\nfaults: {{ every: 2s..4s, mix: [{{ kill: {{ target: leader, for: 500ms }} }}] }}\n"
+        ));
+        assert!(planned.warm_up_calls > 0);
+    }
 
     #[test]
     fn streams_differ_from_each_other_and_between_seeds() {

@@ -34,7 +34,7 @@ pub struct Settings {
     pub rate: Option<f64>,
     /// The shortest warm-up.
     pub warm_up: Nanos,
-    /// Acknowledged calls before the warm-up is over.
+    /// Acknowledged calls before the warm-up is over; 0 for none, as where a step has to make a leader first.
     pub warm_up_calls: u64,
     /// The longest warm-up; a cluster that has not acknowledged the calls by then cannot be tested.
     pub warm_up_limit: Nanos,

@@ -204,6 +204,16 @@ fn a_cluster_that_never_answers_ends_the_run_before_any_fault() {
 }
 
 #[test]
+fn where_no_calls_are_demanded_the_warm_up_is_a_time_alone() {
+    for warm_up in [0, 30 * MS] {
+        let settings = Settings { warm_up, warm_up_calls: 0, ..settings() };
+        let log = drive(settings, None, |_, _| Outcome::Failed("nobody leads".to_owned()));
+        assert_eq!(phases(&log)[1], (warm_up / MS, Phase::Faults));
+        assert_eq!(log.last().map(|entry| &entry.action), Some(&Action::Stop(End::Complete)));
+    }
+}
+
+#[test]
 fn a_cluster_that_does_not_recover_is_still_read_and_ends_in_time() {
     let log =
         drive(
