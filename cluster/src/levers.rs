@@ -140,6 +140,8 @@ pub struct LinkStats {
     pub corrupted: u64,
     /// Of those that were dropped: how many were answered with resets to both ends of their connection.
     pub reset: u64,
+    /// Frames that vanished because their sender had lost power since their connection began.
+    pub stale: u64,
 }
 
 /// A signal that a fault sends to the whole process group of a node.

@@ -1,7 +1,9 @@
-//! TCP connections as a box in the middle sees them: which ones began under the present rule, and how one is reset.
+//! TCP connections as a box in the middle sees them: which ones began under the present rule, or since their host lost power,
+//! and how one is reset.
 //!
 //! Invariant: a connection whose first segment (SYN) came by since the rule of its link was set is never touched; every other
-//! one is. What is made up here is what a firewall makes up that has lost its table: resets to both ends, with the numbers
+//! one is. A host that has lost power sends nothing of a connection that is older than that, but resets: its kernel, which in
+//! truth lives on with the queues of the dead sockets, is made to look as one that has begun anew. What is made up here is what a firewall makes up that has lost its table: resets to both ends, with the numbers
 //! that the ends expect.
 //! Deliberately lacks timeouts, and the end of connections: a table lives as long as a rule.
 //! Reference: RFC 9293, section 3.5.2 (reset generation) and 3.10.7.4 (what a receiver accepts).
@@ -87,6 +89,33 @@ impl Fresh {
             link.insert(flow);
         }
         link.contains(&flow)
+    }
+}
+
+/// Hosts that have lost power, by their ports, each with the connections that began since.
+#[derive(Debug, Default)]
+pub(super) struct Rebooted(HashMap<usize, HashSet<Flow>>);
+
+impl Rebooted {
+    /// The host behind this port has lost its connections.
+    pub(super) fn lost_power(&mut self, port: usize) {
+        self.0.insert(port, HashSet::new());
+    }
+
+    /// Whether the host that a segment comes from can still know of its connection. Every segment has to be shown, because
+    /// either end may begin one.
+    pub(super) fn knows(&mut self, from: usize, to: usize, segment: &Segment) -> bool {
+        if self.0.is_empty() {
+            return true;
+        }
+        let mut flow = [(from, segment.source), (to, segment.destination)];
+        flow.sort_unstable();
+        if segment.begins() {
+            for port in [from, to] {
+                self.0.entry(port).and_modify(|begun| _ = begun.insert(flow));
+            }
+        }
+        self.0.get(&from).is_none_or(|begun| segment.is_reset() || begun.contains(&flow))
     }
 }
 
@@ -216,6 +245,27 @@ mod tests {
         assert!(!fresh.knows(1, 2, &other));
         fresh.forget(2, 1);
         assert!(!fresh.knows(1, 2, &parse(ACK)));
+    }
+
+    #[test]
+    fn a_host_that_has_lost_power_goes_on_with_no_connection_that_it_had() {
+        let parse = |flags| Segment::parse(&frame(flags, 0)[VNET_HEADER..]).unwrap();
+        let there = parse(ACK);
+        let back = Segment { source: there.destination, destination: there.source, ..there };
+        let mut rebooted = Rebooted::default();
+        assert!(rebooted.knows(1, 2, &there));
+        rebooted.lost_power(1);
+        assert!(!rebooted.knows(1, 2, &there), "what its kernel had queued");
+        assert!(rebooted.knows(2, 1, &back), "the other end still has it");
+        assert!(rebooted.knows(1, 2, &parse(RST)), "and is told");
+        assert!(!rebooted.knows(1, 2, &there));
+        // Either end begins a new one.
+        let other = Segment { source: 5001, ..parse(SYN) };
+        assert!(rebooted.knows(1, 2, &other) && rebooted.knows(1, 2, &Segment { source: 5001, ..there }));
+        assert!(rebooted.knows(2, 1, &Segment { source: 9000, flags: SYN, ..back }));
+        assert!(rebooted.knows(1, 2, &Segment { destination: 9000, ..there }));
+        rebooted.lost_power(1);
+        assert!(!rebooted.knows(1, 2, &Segment { source: 5001, ..there }), "the power goes again");
     }
 
     #[test]

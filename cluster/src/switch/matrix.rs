@@ -9,8 +9,9 @@ use rand::Rng;
 
 use crate::hosts::{CONTROL, port_of};
 use crate::levers::{Connections, Endpoint, LeverError, Link, LinkRule, LinkStats, Shaping};
+use crate::system::NodeId;
 
-use super::connections::{Fresh, Segment};
+use super::connections::{Fresh, Rebooted, Segment};
 use super::port::VNET_HEADER;
 use super::shaping::{self, Fate, Going, Lane};
 
@@ -78,6 +79,12 @@ pub(super) fn decide(frame: &Frame, matrix: &mut Matrix, now: Instant, random: &
     if frame.is_control() {
         return Verdict::Pass(frame.to);
     }
+    if let Some(segment) = &frame.segment
+        && !matrix.rebooted.knows(frame.from, frame.to, segment)
+    {
+        matrix.cell(frame.from, frame.to).into_iter().for_each(|cell| cell.stats.stale += 1);
+        return Verdict::Drop;
+    }
     if let Some(verdict) = decide_by_connection(frame, matrix) {
         return verdict;
     }
@@ -136,11 +143,18 @@ pub(super) struct Matrix {
     ports: usize,
     cells: Vec<Cell>,
     fresh: Fresh,
+    rebooted: Rebooted,
 }
 
 impl Matrix {
     pub(super) fn new(ports: usize) -> Self {
-        Self { ports, cells: vec![Cell::default(); ports * ports], fresh: Fresh::default() }
+        let (fresh, rebooted) = (Fresh::default(), Rebooted::default());
+        Self { ports, cells: vec![Cell::default(); ports * ports], fresh, rebooted }
+    }
+
+    /// A host has lost power, and its connections with it.
+    pub(super) fn lost_power(&mut self, node: NodeId) {
+        self.rebooted.lost_power(port_number(Endpoint::Node(node)));
     }
 
     /// Replaces the rules of these links, or none of them if one does not exist. Returns the links whose rule is another
@@ -214,7 +228,6 @@ fn port_number(endpoint: Endpoint) -> usize {
 mod tests {
     use super::*;
     use crate::hosts::{CLIENTS, node_address};
-    use crate::system::NodeId;
 
     fn frame(from: usize, to: usize, source: Ipv4Addr, destination: Ipv4Addr) -> Vec<u8> {
         let mac = |port: usize| match port {

@@ -23,6 +23,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::levers::{LeverError, Link, LinkRule, LinkStats};
+use crate::system::NodeId;
 
 use matrix::{Frame, Matrix, Verdict, decide};
 pub use port::Port;
@@ -120,6 +121,12 @@ impl Switch {
             }
         }
         Ok(Instant::now())
+    }
+
+    /// From now on the host of this node sends nothing of the connections that it has, but resets: it has lost power, and its
+    /// kernel's queues are gone.
+    pub fn lost_power(&self, node: NodeId) {
+        self.shared.lock().matrix.lost_power(node);
     }
 
     /// The rule and the counters of a link; of one that does not exist, the defaults.
