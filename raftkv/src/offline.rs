@@ -245,6 +245,7 @@ pub(crate) mod tests {
             hard_state,
             truncate_from: None,
             entries,
+            commit: Some(4),
             ..Persist::default()
         });
         wal.commit().unwrap();
@@ -298,6 +299,7 @@ pub(crate) mod tests {
         let found = recovered(&dir);
         assert_eq!(found.entries.iter().map(|entry| entry.index).collect::<Vec<_>>(), [1, 2]);
         assert_eq!((found.boot, found.hard_state.voted_for), (1, Some(NodeId(2))), "the rest stays");
+        assert_eq!(found.commit, 4, "also what tells that something is missing");
         let error = truncate_log(dir.path(), 3).unwrap_err().to_string();
         assert_eq!(error, "cannot remove 3 entries: the log has 2");
         assert_eq!(truncate_log(dir.path(), 2).unwrap(), "removed entries 1..=2 (terms 1..1), last is now 0");

@@ -59,6 +59,8 @@ pub fn seed_log(data_dir: &Path, seeds: &[Seed]) -> Result<String, EditError> {
     let mut contents = contents(&dir)?;
     let replaced = contents.entries.len();
     contents.base = Some(Position::default());
+    // Nothing of the old log counts any more.
+    contents.commit = 0;
     contents.entries = seeds.iter().zip(1..).map(|(seed, index)| seed.entry(index)).collect();
     let term = seeds.last().map_or(0, |seed| seed.term);
     if term > contents.hard_state.term {

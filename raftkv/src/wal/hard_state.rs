@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use super::{WalError, disk};
+use crate::failpoints::{self, Point};
 use crate::raft::io::HardState;
 
 /// Where it is.
@@ -22,7 +23,15 @@ pub(super) fn write(directory: &Path, hard_state: HardState) -> Result<File, Wal
     let text = format!("term {} vote {vote}\n", hard_state.term);
     let call = || {
         let file = disk::create(&path)?;
-        disk::write(&file, &path, text.as_bytes(), 0)?;
+        let (first, rest) = text.as_bytes().split_at(match failpoints::armed(Point::HardStateMidWrite) {
+            true => text.len() / 2,
+            false => text.len(),
+        });
+        disk::write(&file, &path, first, 0)?;
+        if !rest.is_empty() {
+            failpoints::hit(Point::HardStateMidWrite);
+            disk::write(&file, &path, rest, first.len() as u64)?;
+        }
         Ok(file)
     };
     call().map_err(|e| WalError::io("write", &path, e))

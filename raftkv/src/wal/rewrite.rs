@@ -42,6 +42,13 @@ pub fn rewrite(directory: &Path, contents: &Recovered) -> Result<(), WalError> {
             buffer.resize(frame::HEADER, 0);
         }
     }
+    if contents.commit > 0 {
+        // It says how far the log once reached, whatever was taken out of it.
+        record::encode(&Record::Commit(contents.commit), &mut buffer);
+        ordinal += 1;
+        frame::seal(&mut buffer, ordinal, ordinal - 1);
+        bytes.append(&mut buffer);
+    }
     let size = (bytes.len() + SPARE) as u64 + HEAD_ROOM;
     let file = segment::create_blank(directory, sequence, size)?;
     let path = segment::temporary_path(directory, sequence);
