@@ -212,3 +212,16 @@ fn a_closed_pipe_ends_a_list_quietly() {
     let done = finish(command.args(["-c", &format!("'{program}' list | head -n 1")])).exits(0);
     assert_eq!(done.stderr, "", "{done}");
 }
+
+#[test]
+fn a_dry_run_reads_suites_and_starts_nothing() {
+    let suite = concat!(env!("CARGO_MANIFEST_DIR"), "/suites/questions/voted-for-lost.yaml");
+    let place = Place::new();
+    let out = place.path().join("runs");
+    let out = out.to_str().expect("a plain path");
+    let done = typed(&["run", "--dry-run", "--out", out, suite]).exits(0);
+    assert!(done.stdout.lines().count() >= 2 && done.stdout.contains(": voted-for-lost "), "{done}");
+    typed(&["run", "--dry-run", "--cell", "no-such", "--out", out, suite]).exits(USAGE);
+    typed(&["run", "--dry-run", "--keep-running", suite]).exits(USAGE);
+    assert!(!std::path::Path::new(out).exists());
+}

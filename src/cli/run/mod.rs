@@ -43,6 +43,9 @@ pub(super) struct Args {
     /// Replace a protocol rule of the suites
     #[arg(long, value_name = "RULE=VALUE")]
     set: Vec<String>,
+    /// Read the suites, say which runs they ask for or what is wrong with them, and start nothing
+    #[arg(long, conflicts_with_all = ["keep_running", "seed", "runs", "jobs"])]
+    dry_run: bool,
     /// Leave the nodes running at the end, until Ctrl-C
     #[arg(long)]
     keep_running: bool,
@@ -79,6 +82,9 @@ pub(super) fn main(args: &Args) -> Exit {
         Ok(loaded) => loaded,
         Err(message) => return usage(&message),
     };
+    if args.dry_run {
+        return dry(&loaded);
+    }
     if args.keep_running && (loaded.len() > 1 || args.runs > 1) {
         return usage("--keep-running leaves one cluster running: give it one suite or cell, and one run");
     }
@@ -108,6 +114,19 @@ pub(super) fn main(args: &Args) -> Exit {
         exit = exit.worst(Exit::Interrupted);
     }
     exit.worst(super::junit(&args.output, &judged))
+}
+
+/// What would be run.
+fn dry(loaded: &[Loaded]) -> Exit {
+    let mut out = io::stdout().lock();
+    for one in loaded {
+        let cell = one.suite.cell.as_ref().map_or_else(String::new, |cell| format!(" {cell}"));
+        // Whoever closes the pipe has read enough.
+        if writeln!(out, "{}: {}{cell}", one.file, one.suite.name).is_err() {
+            break;
+        }
+    }
+    Exit::AsExpected
 }
 
 /// A seed for those who do not ask for one. Short, because people type it again.
