@@ -14,6 +14,7 @@ mod keys;
 mod nodes;
 mod page;
 mod run;
+mod story;
 mod timeline;
 mod transactions;
 

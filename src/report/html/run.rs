@@ -12,7 +12,7 @@ use nemesis::target::Effect;
 
 use super::escape::clip;
 use super::page::{Band, Finding, Mark, Page, Picture, Table, Tone};
-use super::{End, Timeline, keys, nodes};
+use super::{End, Timeline, keys, nodes, story};
 use crate::exit::Exit;
 use crate::inside::faults::{FaultEvent, FaultLine};
 use crate::judge::{Check, Expected, Judged, Judgement, Meaning};
@@ -92,10 +92,15 @@ fn of(ran: &Ran<'_>) -> Page {
         timeline: Timeline::of(calls),
         picture,
         findings,
-        tables: [thresholds(judged), faults(ran.faults), environment(ran.environment)]
-            .into_iter()
-            .flatten()
-            .collect(),
+        tables: [
+            story::table(&judged.steps),
+            thresholds(judged),
+            faults(ran.faults),
+            environment(ran.environment),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
         remarks: remarks(judged),
     }
 }
