@@ -42,4 +42,15 @@ pub trait Client: Send + Sync {
         let _ = place;
         self.call(process, op)
     }
+
+    /// The highest index whose effects an answer has shown, for somebody who goes on through another client; 0 where the
+    /// store tells none.
+    fn seen(&self) -> u64 {
+        0
+    }
+
+    /// Goes on for somebody to whom another client has shown the effects up to this index.
+    fn has_seen(&self, index: u64) {
+        let _ = index;
+    }
 }

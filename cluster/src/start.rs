@@ -19,6 +19,10 @@ pub struct StartAs {
     pub failpoints: Vec<Failpoint>,
     /// Whether it is told that an empty data directory is no loss, at this start only.
     pub bootstrap: Bootstrap,
+    /// The name of its cluster, which it keeps for later starts. Absent: the one that it has, that of the suite at first.
+    pub cluster: Option<String>,
+    /// The first members of its cluster as it is told, which it keeps for later starts. Absent: those that it was told.
+    pub members: Option<Vec<NodeId>>,
     /// Start another node's twin on this host, which is a spare one; it stays that for later starts. Absent: what the host
     /// was so far.
     pub twin: Option<Twin>,

@@ -64,12 +64,15 @@ pub struct Start {
     pub bootstrap: Bootstrap,
     /// How it comes to be a member.
     pub entry: Entry,
+    /// The name of its cluster, where it is not the one of all.
+    pub cluster: Option<String>,
 }
 
 impl Start {
     /// Whether every system can do this.
     pub fn is_plain(&self) -> bool {
-        self.rules.is_empty() && self.failpoints.is_empty() && self.bootstrap == Bootstrap::AtFirstStart
+        let otherwise = self.bootstrap != Bootstrap::AtFirstStart || self.cluster.is_some();
+        self.rules.is_empty() && self.failpoints.is_empty() && !otherwise
     }
 }
 
@@ -121,6 +124,8 @@ pub struct Capabilities {
     pub roles: bool,
     /// What [`System::order`] can ask its nodes for.
     pub orders: &'static [OrderKind],
+    /// Whether a client of one node can make writes that are more than plain ones.
+    pub write_modes: bool,
     /// Whether a node can be started with rules and failpoints of its own, and without the announcement of its first start.
     pub starts: bool,
 }
@@ -132,6 +137,8 @@ pub struct Direct {
     pub op_timeout: Duration,
     /// How its reads are answered.
     pub read_mode: ReadMode,
+    /// What its writes are beside that.
+    pub write_mode: WriteMode,
 }
 
 /// How a read is answered, where the one who asks may choose.
@@ -149,6 +156,25 @@ pub enum ReadMode {
     Lease,
     /// The node answers what it has.
     Local,
+}
+
+/// What a write is, beside what it writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WriteMode {
+    /// Nothing else.
+    #[default]
+    Plain,
+    /// What it wrote ends by itself.
+    Expiring {
+        /// After so many milliseconds.
+        ttl_ms: u64,
+    },
+    /// To apply it panics: an experiment.
+    Poison {
+        /// On this node alone; on all if absent.
+        only: Option<NodeId>,
+    },
 }
 
 /// Why a system cannot be run on this host.
@@ -190,7 +216,7 @@ pub trait System: Send + Sync {
     fn connect(&self, members: &[(NodeId, IpAddr)], home: NodeId, op_timeout: Duration) -> Arc<dyn Client>;
 
     /// A client that turns to this node alone and follows no redirect. An answer that it does not lead is a failure where
-    /// that proves that nothing was done. `Err` if the system has no such client, or no such reads.
+    /// that proves that nothing was done. `Err` if the system has no such client, or no such reads or writes.
     fn connect_to(&self, node: &NodeSpec, direct: Direct) -> Result<Arc<dyn Client>, LeverError> {
         let _ = (node, direct);
         let why = format!("{} has no clients that turn to one node alone", self.name());

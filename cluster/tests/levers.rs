@@ -18,7 +18,7 @@ use cluster::levers::{LeverError, Levers, NodeSignal, ProcessState};
 use cluster::messages::{MessageAction, MessageFilter, MessageKind, MessageOrder, MessagePick, MessageRule};
 use cluster::order::{Belief, Elections, Failpoint, FailpointAction, Fsync, MemberChange, Order, Part};
 use cluster::start::{StartAs, StartOutcome, Twin, TwinData};
-use cluster::system::{Direct, NodeId, ReadMode, Role, View};
+use cluster::system::{Direct, NodeId, ReadMode, Role, View, WriteMode};
 use cluster::systems::raftkv::RaftKv;
 use cluster::view::{EntryKind, LogEntry, Vote};
 
@@ -93,7 +93,7 @@ fn read(key: &str) -> Op {
 }
 
 async fn call(cluster: &Cluster, node: NodeId, op: &Op, read_mode: ReadMode) -> Outcome {
-    let direct = Direct { op_timeout: Duration::from_millis(500), read_mode };
+    let direct = Direct { op_timeout: Duration::from_millis(500), read_mode, write_mode: WriteMode::Plain };
     cluster.connect_to(node, direct).unwrap().call(ProcessId(1), op).await.outcome
 }
 
@@ -410,7 +410,8 @@ fn direct_clients(directory: &Path) {
         let append = Op::Append { key: Key::new("l"), value: Value::Int(5) };
         let place = Place { session: 1 << 40, sequence: 1 };
         for _ in 0..2 {
-            let direct = Direct { op_timeout: PATIENCE, read_mode: ReadMode::ByRules };
+            let direct =
+                Direct { op_timeout: PATIENCE, read_mode: ReadMode::ByRules, write_mode: WriteMode::Plain };
             let client = cluster.connect_to(N1, direct).unwrap();
             assert_eq!(client.call_as(ProcessId(7), &append, place).await.outcome, Outcome::Ok(Reply::Done));
         }

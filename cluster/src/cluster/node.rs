@@ -16,7 +16,7 @@ use crate::levers::ProcessState;
 use crate::limits::Limited;
 use crate::logs;
 use crate::process::{NodeProcess, Place};
-use crate::start::{Twin, TwinData};
+use crate::start::{StartAs, Twin, TwinData};
 use crate::system::{Entry, NodeId, NodeSpec, Start};
 
 use super::{Clocks, ClusterOptions, Medium};
@@ -47,6 +47,23 @@ pub(super) struct Persona {
     pub(super) rules: Vec<(String, String)>,
     /// Whose twin it is.
     pub(super) twin: Option<Twin>,
+    /// The name of its cluster, where it is not the one of all.
+    pub(super) cluster: Option<String>,
+    /// The first members of its cluster, where they are not those of all.
+    pub(super) members: Option<Vec<NodeId>>,
+}
+
+impl Persona {
+    /// What the host is from a start on.
+    pub(super) fn started(&self, how: &StartAs) -> Self {
+        let own = self.clone();
+        Self {
+            rules: how.rules.clone().unwrap_or(own.rules),
+            twin: how.twin.or(own.twin),
+            cluster: how.cluster.clone().or(own.cluster),
+            members: how.members.clone().or(own.members),
+        }
+    }
 }
 
 /// The hosts that a node knows of.
@@ -97,7 +114,7 @@ impl Node {
         };
         let rules = options.rules.iter().filter(|(node, _)| *node == id);
         let rules = rules.flat_map(|(_, rules)| rules.iter().cloned()).collect();
-        let persona = Mutex::new(Persona { rules, twin: None });
+        let persona = Mutex::new(Persona { rules, ..Persona::default() });
         let (process, limited, changing) =
             (Mutex::default(), Limited::default(), tokio::sync::Mutex::default());
         Ok(Self { spec, place, copies, mounted, disk, clock, limited, process, persona, changing })
@@ -118,6 +135,7 @@ impl Node {
         let persona = self.persona().clone();
         let mut spec = self.spec.clone();
         spec.start.rules = persona.rules;
+        spec.start.cluster = persona.cluster;
         if let Some(twin) = persona.twin {
             spec.id = twin.of;
             let original = nodes.iter().find(|node| node.host() == twin.of);
@@ -127,6 +145,10 @@ impl Node {
                     spec.data_dir = original.spec.data_dir.clone();
                 }
             }
+        }
+        if let Some(members) = persona.members {
+            spec.members = spec.hosts.iter().filter(|(host, _)| members.contains(host)).copied().collect();
+            spec.start.entry = if members.contains(&spec.id) { Entry::Initial } else { Entry::Joins };
         }
         spec
     }

@@ -92,9 +92,7 @@ impl Cluster {
         let printed = {
             let _changing = node.changing.lock().await;
             self.check_start(node, &how)?;
-            let mut persona = node.persona().clone();
-            persona.rules = how.rules.clone().unwrap_or(persona.rules);
-            persona.twin = how.twin.or(persona.twin);
+            let persona = node.persona().started(&how);
             let before = std::mem::replace(&mut *node.persona(), persona);
             let printed = node.printed();
             if let Err(error) = self.start_down(node, &how).await {
@@ -123,8 +121,10 @@ impl Cluster {
             failpoints: how.failpoints.clone(),
             bootstrap: how.bootstrap,
             entry: Entry::Initial,
+            cluster: how.cluster.clone(),
         };
-        if !start.is_plain() && !self.system.capabilities().starts {
+        let plain = start.is_plain() && how.members.is_none();
+        if !plain && !self.system.capabilities().starts {
             let message = format!("{} nodes cannot be started otherwise than the others", self.system.name());
             return Err(LeverError::Unsupported(message));
         }

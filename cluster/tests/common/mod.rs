@@ -182,7 +182,15 @@ impl System for Sleeper {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { ops: &[], trace: false, edits: false, roles: false, orders: &[], starts: false }
+        Capabilities {
+            ops: &[],
+            trace: false,
+            edits: false,
+            roles: false,
+            orders: &[],
+            write_modes: false,
+            starts: false,
+        }
     }
 
     fn probe(&self) -> Result<String, Unavailable> {
@@ -212,7 +220,15 @@ impl System for Script {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { ops: &[], trace: false, edits: true, roles: false, orders: &[], starts: false }
+        Capabilities {
+            ops: &[],
+            trace: false,
+            edits: true,
+            roles: false,
+            orders: &[],
+            write_modes: false,
+            starts: false,
+        }
     }
 
     fn probe(&self) -> Result<String, Unavailable> {

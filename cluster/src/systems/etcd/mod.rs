@@ -106,6 +106,7 @@ impl System for Etcd {
             edits: false,
             roles: true,
             orders: &[OrderKind::Transfer, OrderKind::Members],
+            write_modes: false,
             starts: false,
         }
     }

@@ -17,7 +17,7 @@ use reqwest::Method;
 use serde_json::{Value as Json, json};
 
 use crate::client::{Client, Completion, Place};
-use crate::system::{BoxFuture, NodeId};
+use crate::system::{BoxFuture, NodeId, WriteMode};
 
 use super::super::http::{Answer, Http, Request, Trouble};
 use super::super::route::{Route, Tour};
@@ -47,6 +47,8 @@ pub(super) struct RaftKvClient {
     reading: Reading,
     /// How the node is told to answer reads; by its rules if absent.
     mode: Option<&'static str>,
+    /// What its writes are beside that.
+    write_mode: WriteMode,
     /// The highest index whose effects an answer has shown.
     seen: AtomicU64,
     op_timeout: Duration,
@@ -87,6 +89,7 @@ impl RaftKvClient {
             writes: Route::new(members, home, port),
             reading: Reading::WhereAnswered,
             mode: None,
+            write_mode: WriteMode::Plain,
             seen: AtomicU64::new(0),
             op_timeout,
             session: Mutex::default(),
@@ -99,6 +102,10 @@ impl RaftKvClient {
 
     pub(super) fn reading_by(self, mode: Option<&'static str>) -> Self {
         Self { mode, ..self }
+    }
+
+    pub(super) fn writing_by(self, write_mode: WriteMode) -> Self {
+        Self { write_mode, ..self }
     }
 
     /// The way of a call.
@@ -128,7 +135,7 @@ impl RaftKvClient {
         loop {
             let node = Some(tour.node());
             let done = |outcome| Completion { outcome, node };
-            let request = match (request(tour.base(), op, self.mode), place) {
+            let request = match (request(tour.base(), op, self.mode, self.write_mode), place) {
                 (Ok(request), None) => match self.seen.load(Ordering::Relaxed) {
                     0 => request,
                     seen => request.header("raft-session-index", seen),
@@ -180,6 +187,14 @@ impl Client for RaftKvClient {
     fn call_as<'a>(&'a self, _: ProcessId, op: &'a Op, place: Place) -> BoxFuture<'a, Completion> {
         Box::pin(self.perform(op, (!op.is_read()).then_some(place)))
     }
+
+    fn seen(&self) -> u64 {
+        self.seen.load(Ordering::Relaxed)
+    }
+
+    fn has_seen(&self, index: u64) {
+        self.seen.fetch_max(index, Ordering::Relaxed);
+    }
 }
 
 fn not_leading(node: NodeId, hint: Option<NodeId>) -> String {
@@ -195,12 +210,21 @@ fn unclear(op: &Op, why: String) -> Outcome {
 }
 
 /// The request for a call; an error if the store has no such value.
-fn request(base: &str, op: &Op, mode: Option<&str>) -> Result<Request, String> {
+fn request(base: &str, op: &Op, mode: Option<&str>, write_mode: WriteMode) -> Result<Request, String> {
     let kv = |key: &Key| format!("{base}/kv/{}", escape(key));
     let set = |key: &Key| format!("{base}/set/{}", escape(key));
     Ok(match op {
         Op::Read { key } => Request::new(Method::GET, kv(key) + &query(mode), Vec::new()),
-        Op::Write { key, value } => Request::new(Method::PUT, kv(key), text(value)?),
+        Op::Write { key, value } => match write_mode {
+            WriteMode::Plain => Request::new(Method::PUT, kv(key), text(value)?),
+            WriteMode::Expiring { ttl_ms } => {
+                Request::new(Method::PUT, format!("{}?ttl={ttl_ms}ms", kv(key)), text(value)?)
+            }
+            WriteMode::Poison { only } => {
+                let only = only.map_or_else(String::new, |node| format!("?only={node}"));
+                Request::new(Method::POST, format!("{}/poison{only}", kv(key)), text(value)?)
+            }
+        },
         Op::Delete { key } => Request::new(Method::DELETE, kv(key), Vec::new()),
         Op::Append { key, value } => Request::new(Method::POST, format!("{}/append", kv(key)), text(value)?),
         Op::Add { key, value } => Request::new(Method::POST, set(key), text(value)?),
@@ -267,7 +291,8 @@ fn interpret(op: &Op, answer: &Answer) -> Meaning {
         200 | 204 => success(op, &body),
         409 if body.get("swapped") == Some(&Json::Bool(false)) => mismatch(&body),
         421 => Meaning::NotLeader(body.get("leader").and_then(node_named)),
-        503 => Meaning::Refused(error()),
+        // 413: too large for an entry, and refused before anything was done.
+        413 | 503 => Meaning::Refused(error()),
         status => Meaning::Unclear(format!("HTTP {status}: {}", error())),
     }
 }

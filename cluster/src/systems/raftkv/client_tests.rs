@@ -95,6 +95,21 @@ async fn requests_are_what_the_node_documents() {
 }
 
 #[tokio::test]
+async fn writes_that_are_more_than_plain_ones_are_asked_for_as_the_node_documents() {
+    for (mode, expected) in [
+        (WriteMode::Expiring { ttl_ms: 500 }, "PUT /kv/r1?ttl=500ms HTTP/1.1\r\n"),
+        (WriteMode::Poison { only: None }, "POST /kv/r1/poison HTTP/1.1\r\n"),
+        (WriteMode::Poison { only: Some(NodeId(2)) }, "POST /kv/r1/poison?only=n2 HTTP/1.1\r\n"),
+    ] {
+        let servers = serve(&[Some(vec![ok("{}")])]).await;
+        let client = client(&servers).writing_by(mode);
+        assert_eq!(client.call(ProcessId(4), &write()).await.outcome, Outcome::Ok(Reply::Done));
+        let request = &servers.requests()[0].1;
+        assert!(request.starts_with(expected) && request.ends_with("\r\n\r\n7"), "{request}");
+    }
+}
+
+#[tokio::test]
 async fn values_are_read_as_they_were_written() {
     let bodies = [r#"{"value":"7"}"#, r#"{"value":null}"#, r#"{"list":["1","2"]}"#, r#"{"value":"007"}"#];
     let servers = serve(&[Some(bodies.iter().map(|body| ok(body)).collect())]).await;
@@ -180,11 +195,13 @@ async fn a_connection_that_ends_under_a_request_makes_it_unknown_or_unsent_but_n
 
 #[tokio::test]
 async fn a_refusal_is_a_failure() {
-    let servers = serve(&[Some(vec![Act::Answer(503, r#"{"error":"busy"}"#.into())])]).await;
-    let ends = calls(&servers, &[write(), read()]).await;
-    assert_eq!(ends[0].outcome, Outcome::Failed("busy".into()));
-    assert!(is_failed(&ends[1]));
-    assert_eq!(servers.visited(), [1, 1]);
+    for status in [413, 503] {
+        let servers = serve(&[Some(vec![Act::Answer(status, r#"{"error":"refused"}"#.into())])]).await;
+        let ends = calls(&servers, &[write(), read()]).await;
+        assert_eq!(ends[0].outcome, Outcome::Failed("refused".into()), "{status}");
+        assert!(is_failed(&ends[1]));
+        assert_eq!(servers.visited(), [1, 1]);
+    }
 }
 
 #[tokio::test]
@@ -259,6 +276,19 @@ async fn a_read_tells_the_highest_index_that_its_client_has_seen() {
     assert!(!requests[0].1.contains("raft-session-index"), "{}", requests[0].1);
     let told = [1, 2, 3].map(|n| header(&requests[n].1, "raft-session-index: "));
     assert_eq!(told, [7, 7, 7]);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_on_for_another_one_tells_what_that_has_seen() {
+    let value = || r#"{"value":null}"#.to_owned();
+    let servers = serve(&[Some(vec![Act::Indexed(200, 7, "{}".into())]), Some(vec![ok(&value())])]).await;
+    let first = client(&servers);
+    assert!(matches!(first.call(ProcessId(4), &write()).await.outcome, Outcome::Ok(_)));
+    let second = RaftKvClient::new(&servers.members, NodeId(2), OP_TIMEOUT, servers.port);
+    second.has_seen(first.seen());
+    second.has_seen(3);
+    second.call(ProcessId(4), &read()).await;
+    assert_eq!(header(&servers.requests()[1].1, "raft-session-index: "), 7);
 }
 
 #[tokio::test]

@@ -87,6 +87,7 @@ impl System for RaftKv {
             edits: true,
             roles: true,
             orders: orders::ORDERS,
+            write_modes: true,
             starts: true,
         }
     }
@@ -111,6 +112,9 @@ impl System for RaftKv {
         flag("--data-dir", node.data_dir.clone().into());
         flag("--trace", node.trace_file.clone().into());
         flag("--seed", node.seed.to_string().into());
+        if let Some(cluster) = &node.start.cluster {
+            flag("--cluster", cluster.into());
+        }
         // The last preset counts, and rules stand behind it wherever they came from.
         if let Some((_, preset)) = self.rules_of(node).rfind(|(name, _)| name == PRESET) {
             flag("--preset", preset.into());
@@ -156,7 +160,7 @@ impl System for RaftKv {
     fn connect_to(&self, node: &NodeSpec, direct: Direct) -> Result<Arc<dyn Client>, LeverError> {
         let only = [(node.id, node.address)];
         let client = RaftKvClient::new(&only, node.id, direct.op_timeout, CLIENT_PORT);
-        Ok(Arc::new(client.reading_by(mode_name(direct.read_mode))))
+        Ok(Arc::new(client.reading_by(mode_name(direct.read_mode)).writing_by(direct.write_mode)))
     }
 
     fn observe<'a>(&'a self, node: &'a NodeSpec, timeout: Duration) -> BoxFuture<'a, Option<View>> {
