@@ -48,6 +48,56 @@ fn processes() {
 }
 
 #[test]
+fn twins() {
+    passes(
+        "  spares: 1\n",
+        "",
+        "  - put: { at: n1, key: k, value: 1, expect: ok }
+  - wait: converged()
+  - start-twin: { node: n4, of: n3, data: shared, expect: refused }
+  - kill: n3
+  - copy-data: { node: n3, to: clone }
+  - restore-data: { node: n4, from: clone, of: n3 }
+  - start: n3
+  - start-twin: { node: n4, of: n3 }
+  - assert: running(n3) and running(n4) and last_log(n4) = last_log(n3)
+  - kill: n4
+",
+    );
+}
+
+#[test]
+fn a_cluster_of_its_own() {
+    let place = Place::new();
+    let steps = "  - start: { node: n4, cluster: other, members: [n4] }
+  - campaign: n4
+  - wait: role(n4) = leader@1 and config(n4) = {n4}
+  - assert: role(n1) = leader@1 and config(n1) = {n1, n2, n3}
+";
+    // To checks of the traces all hosts are one cluster, and it has two leaders of one term now.
+    let text = suite("  spares: 1\n", "", steps).replace("election-safety, vote-once, ", "");
+    place.run(&text, &[]).exits(0);
+}
+
+#[test]
+fn writes_that_are_more_than_plain_ones() {
+    let place = Place::new();
+    let steps = "  - put: { at: n1, key: big, value: 7, bytes: 100000, expect: ok }
+  - put: { at: n1, key: k, value: 1, ttl: 100ms, expect: ok }
+    label: written
+  - wait: elapsed(written) >= 150ms
+  - get: { at: n1, key: k, sees: none }
+  - poison: { at: n1, key: p, value: 1, only: n3, expect: ok }
+  - wait: exited(n3)
+";
+    let text = suite("", ", read_mode: log", steps)
+        .replace("linearizable, lost-commits, ", "")
+        .replace("checks:", "finish: as-is\nchecks:")
+        .replace("expect: safe", "expect: { behaviour: { occurs: exits, node: n3 } }");
+    place.run(&text, &[]).exits(0);
+}
+
+#[test]
 fn a_start_that_is_refused() {
     passes(
         "",
@@ -167,6 +217,67 @@ fn orders_and_members() {
 }
 
 #[test]
+fn an_order_that_nobody_can_carry_out_yet_begins_and_ends_later() {
+    passes(
+        "",
+        ", membership: single",
+        "  - isolate: n1
+  - begin: { remove-member: { at: n1, node: n3 }, as: x }
+  - wait: config(n1) = {n1, n2} and pending(x)
+  - begin: { remove-member: { at: n1, node: n2 }, as: y }
+  - wait: failed(y)
+  - heal: all
+  - wait: acked(x) and config_committed(n1)
+",
+    );
+}
+
+#[test]
+fn a_client_tells_every_node_what_it_has_seen() {
+    passes(
+        "",
+        ", read_mode: follower_local, session_index: on",
+        "  - put: { at: n1, key: k, value: 1, client: c, expect: ok }
+  - wait: applied(n3) = last_index(n1)
+  - hold-messages: { type: append-entries, from: n1, to: n3 }
+    label: h
+  - put: { at: n1, key: k, value: 2, client: c, expect: ok }
+  - begin: { get: { at: n3, key: k, client: c }, as: own }
+  - wait: pending(own)
+    for: 50ms
+  - release-messages: h
+  - wait: acked(own) and reply(own) = 2
+",
+    );
+}
+
+#[test]
+fn clients_and_manual_timers_go_together() {
+    let place = Place::new();
+    let text = suite("", "", "  - wait: commit(n1) > 20\n").replace(
+        "checks:",
+        "workload: { kind: register, clients: 2, rate: 200/s, keys: 2, op-timeout: 500ms }\nchecks:",
+    );
+    place.run(&text, &[]).exits(0);
+}
+
+#[test]
+fn faults_of_a_spare_host() {
+    passes(
+        "  spares: 1\n",
+        "",
+        "  - start: n4
+  - let: { S: n4 }
+  - fault: { pause: { target: S } }
+    label: still
+  - wait: paused(n4)
+  - heal: still
+  - wait: running(n4)
+",
+    );
+}
+
+#[test]
 fn edits_of_what_is_stored() {
     passes(
         "",
@@ -202,6 +313,35 @@ fn power_failures() {
   - call: elect
     with: { node: n2, term: 2 }
   - get: { at: n2, key: k, sees: 1 }
+",
+    );
+}
+
+#[test]
+fn a_power_failure_takes_what_sockets_had_not_sent() {
+    passes(
+        "",
+        ", noop_on_election: false",
+        "  - put: { at: n1, key: k, value: 1, expect: ok }
+  - wait: last_log(n2) = 1/1 and last_log(n3) = 1/1
+  - cut: n1 <-> n2, n3
+    label: cut
+  - begin: { put: { at: n1, key: k, value: 2 }, as: w }
+  - wait: last_log(n1) = 2/1 and durable(n1) = 2
+  - power-loss: n1
+  - heal: all
+    label: healed
+  - wait: last_log(n2) != 1/1 or last_log(n3) != 1/1
+    within: 2s
+    then:
+      - assert: elapsed(cut) < 0s
+    else: []
+  - start: n1
+  - assert: last_log(n1) = 2/1
+  - call: elect
+    with: { node: n2, term: 2 }
+  - put: { at: n2, key: k, value: 3, expect: ok }
+  - wait: last_log(n1) = last_log(n2)
 ",
     );
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use checker::history::{Event, EventBody, Outcome, ProcessId};
 use cluster::client::{Client, Completion};
 use cluster::cluster::Cluster;
-use cluster::system::{Direct, NodeId, ReadMode};
+use cluster::system::{Direct, NodeId, ReadMode, WriteMode};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::faults::{FaultEvent, Report};
@@ -37,8 +37,8 @@ pub(super) struct Scripted {
     pub(super) excused: BTreeSet<NodeId>,
 }
 
-/// Who is connected, to whom, and how it reads.
-type Connection = (String, Option<NodeId>, &'static str);
+/// Who is connected, to whom, how it reads, and what its writes are.
+type Connection = (String, Option<NodeId>, &'static str, WriteMode);
 
 /// An operation of a step on its way.
 pub(super) struct StepCall {
@@ -81,16 +81,25 @@ impl Scripted {
         let op_timeout = Duration::from_nanos(call.timeout_ns);
         let connect = || match call.at {
             None => Ok(cluster.connect(HOME, op_timeout)),
-            Some(node) => cluster.connect_to(node, Direct { op_timeout, read_mode: call.mode }),
+            Some(node) => {
+                let (read_mode, write_mode) = (call.mode, call.write_mode);
+                cluster.connect_to(node, Direct { op_timeout, read_mode, write_mode })
+            }
         };
         let Some(name) = &call.client else { return connect().map_err(|error| error.to_string()) };
-        let key = (name.clone(), call.at, mode(call.mode));
-        if let Some(known) = self.clients.get(&key) {
-            return Ok(known.clone());
-        }
-        let made = connect().map_err(|error| error.to_string())?;
-        self.clients.insert(key, made.clone());
-        Ok(made)
+        let key = (name.clone(), call.at, mode(call.mode), call.write_mode);
+        let connection = match self.clients.get(&key) {
+            Some(known) => known.clone(),
+            None => {
+                let made = connect().map_err(|error| error.to_string())?;
+                self.clients.insert(key, made.clone());
+                made
+            }
+        };
+        // A client is one to itself, wherever it turns: what one node has shown it, it tells the next.
+        let own = self.clients.iter().filter(|((whose, ..), _)| whose == name);
+        connection.has_seen(own.map(|(_, client)| client.seen()).max().unwrap_or(0));
+        Ok(connection)
     }
 }
 
@@ -109,7 +118,7 @@ impl Timeline {
     pub(super) fn todo(&mut self, now: Nanos, todo: Todo) -> Result<(), String> {
         match todo {
             Todo::Take { ticket, deed } => {
-                let picture = self.picture();
+                let picture = self.picture_with_spares();
                 let Some(scripted) = &mut self.scripted else { return Ok(()) };
                 scripted.excused.extend(excused(&deed));
                 let (stage, sender) = (scripted.stage.clone(), self.sender.clone());

@@ -132,7 +132,7 @@ impl Stage {
     async fn carry_out(&self, ticket: u64, deed: Deed, picture: Picture, refused: &mut Vec<NodeId>) -> Done {
         match deed {
             Deed::Signal { nodes, signal } => self.signal(&nodes, signal).await,
-            Deed::Start { nodes, first, rules } => self.start(&nodes, first, rules, refused).await,
+            Deed::Start { nodes, first, how } => self.start(&nodes, first, &how, refused).await,
             Deed::PowerLoss { nodes } => self.power_loss(&nodes, ticket).await,
             Deed::Cut { links, what } => {
                 let mut book = self.book.lock().await;
@@ -214,13 +214,7 @@ impl Stage {
         Ok(format!("{} {word}", list(nodes)))
     }
 
-    async fn start(
-        &self,
-        nodes: &[NodeId],
-        first: First,
-        rules: Option<Vec<(String, String)>>,
-        refused: &mut Vec<NodeId>,
-    ) -> Done {
+    async fn start(&self, nodes: &[NodeId], first: First, how: &StartAs, refused: &mut Vec<NodeId>) -> Done {
         let mut book = self.book.lock().await;
         let mut starts = JoinSet::new();
         for node in nodes.iter().copied() {
@@ -228,8 +222,7 @@ impl Stage {
             if first == First::Kill && self.cluster.process(node) != ProcessState::Down {
                 self.cluster.signal(node, NodeSignal::Kill).await?;
             }
-            let how = StartAs { rules: rules.clone(), ..StartAs::default() };
-            let cluster = Arc::clone(&self.cluster);
+            let (cluster, how) = (Arc::clone(&self.cluster), how.clone());
             starts.spawn(async move { (node, cluster.start_as(node, how, START_PATIENCE).await) });
         }
         let (mut up, mut ended) = (Vec::new(), Vec::new());
@@ -332,7 +325,7 @@ impl Stage {
         let mut book = self.book.lock().await;
         let kind = nemesis::faults::find(&used.fault)
             .ok_or_else(|| Trouble::Failed(format!("no fault is called {}", used.fault)))?;
-        let fault = (kind.build)(&used.settings, picture.nodes.len()).map_err(Trouble::Failed)?;
+        let fault = (kind.build)(&used.settings, self.everybody().len()).map_err(Trouble::Failed)?;
         let mut rng = ChaCha12Rng::seed_from_u64(self.seed ^ ticket);
         let target = match fault.choose(picture, &mut rng) {
             Choice::Target(target) => target,

@@ -358,8 +358,21 @@ impl Timeline {
         })
     }
 
-    pub(super) fn picture(&self) -> Picture {
-        let nodes = self.cluster.nodes().into_iter().map(|id| NodePicture {
+    fn picture(&self) -> Picture {
+        self.picture_of(self.cluster.nodes())
+    }
+
+    /// The cluster with every spare host that runs, or has answered before: a host on which nothing ever ran is no node.
+    pub(super) fn picture_with_spares(&self) -> Picture {
+        let ran = |node: &NodeId| {
+            self.cluster.process(*node) != ProcessState::Down || self.state.views.contains_key(node)
+        };
+        let spares = self.cluster.spares().into_iter().filter(ran);
+        self.picture_of(self.cluster.nodes().into_iter().chain(spares).collect())
+    }
+
+    fn picture_of(&self, nodes: Vec<NodeId>) -> Picture {
+        let nodes = nodes.into_iter().map(|id| NodePicture {
             id,
             process: self.cluster.process(id),
             view: self.state.views.get(&id).map(|(view, asked)| (view.clone(), asked.elapsed())),

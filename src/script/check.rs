@@ -15,6 +15,8 @@ pub struct Names {
     pub bindings: BTreeMap<String, Type>,
     /// Operations that have begun.
     pub operations: BTreeSet<String>,
+    /// Orders that have begun in the background.
+    pub orders: BTreeSet<String>,
     /// Moments that have a name.
     pub labels: BTreeSet<String>,
     /// Messages that are held back under a name.
@@ -173,7 +175,7 @@ fn example(takes: Takes) -> &'static str {
     match takes {
         Takes::Node | Takes::NodeOrAny => "n1",
         Takes::Nodes => "n2",
-        Takes::Operation => "w",
+        Takes::Operation | Takes::Begun => "w",
         Takes::Label => "label",
         Takes::Messages => "h",
         Takes::Point => "mid_apply",
@@ -198,6 +200,7 @@ fn argument(arg: &Expr, takes: Takes, world: &World<'_>, out: &mut Vec<Trouble>)
             return;
         }
         Takes::Operation => (own(&names.operations), "operation"),
+        Takes::Begun => ([own(&names.operations), own(&names.orders)].concat(), "operation or order"),
         Takes::Label => (own(&names.labels), "label"),
         Takes::Messages => (own(&names.messages), "label of held messages"),
         Takes::Point => (world.points.to_vec(), "failpoint"),
@@ -214,13 +217,19 @@ fn argument(arg: &Expr, takes: Takes, world: &World<'_>, out: &mut Vec<Trouble>)
         return;
     }
     let label = crate::suite::did_you_mean(given, &known).unwrap_or_else(|| match takes {
-        Takes::Operation => "no step before begins it".to_owned(),
+        Takes::Operation if names.orders.contains(given) => "this is an order".to_owned(),
+        Takes::Operation | Takes::Begun => "no step before begins it".to_owned(),
         Takes::Label | Takes::Messages => "no step before has this label".to_owned(),
         _ => format!("unknown {what}"),
     });
     let trouble = Trouble::new(arg.range.clone(), format!("there is no {what} `{given}`")).label(label);
     out.push(match takes {
-        Takes::Operation => trouble.help(format!("name it where it begins: `put: {{ ..., as: {given} }}`")),
+        Takes::Operation if names.orders.contains(given) => {
+            trouble.help("orders are acked, failed, unknown or pending, and tell no more")
+        }
+        Takes::Operation | Takes::Begun => {
+            trouble.help(format!("name it where it begins: `put: {{ ..., as: {given} }}`"))
+        }
         Takes::Label => trouble.help(format!("name the step: `label: {given}` beside its verb")),
         _ if known.is_empty() => trouble,
         _ => trouble.help(format!("there is {}", crate::suite::one_of(&known))),
@@ -273,6 +282,7 @@ mod tests {
         let mut names = Names::default();
         names.bindings.insert("L".to_owned(), Type::Node);
         names.operations.insert("w".to_owned());
+        names.orders.insert("grow".to_owned());
         names.labels.insert("cut".to_owned());
         let world = World {
             names: &names,
@@ -297,6 +307,7 @@ mod tests {
             "event(any, vote, to = n2, term >= 2, since = cut)",
             "held(n1, mid_apply) or held(n1)",
             "reply(w) = none",
+            "pending(grow) or failed(grow)",
         ] {
             assert_eq!(troubles(text), Vec::<String>::new(), "{text}");
         }
@@ -312,6 +323,8 @@ mod tests {
             ("role(n1) > leader", "not more or less"),
             ("term(n1)", "a condition is needed"),
             ("acked(open)", "no step before begins it"),
+            ("reply(grow) = 1", "this is an order"),
+            ("unanswered(grow)", "this is an order"),
             ("elapsed(cutt) > 1s", "did you mean `cut`"),
             ("elapsed(cut) > 1", "cannot be compared"),
             ("held(n1, mid_aply)", "did you mean `mid_apply`"),

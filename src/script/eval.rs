@@ -38,7 +38,7 @@ pub enum Value {
     /// True or not.
     Truth(bool),
     /// A number.
-    Number(i64),
+    Number(i128),
     /// A duration in nanoseconds.
     Duration(u64),
     /// A node.
@@ -46,11 +46,11 @@ pub enum Value {
     /// Several.
     Nodes(BTreeSet<NodeId>),
     /// A role, perhaps with a term.
-    Role(Role, Option<i64>),
+    Role(Role, Option<i128>),
     /// A vote, perhaps with its term.
-    Vote(Option<NodeId>, Option<i64>),
+    Vote(Option<NodeId>, Option<i128>),
     /// An index with its term.
-    Position(i64, i64),
+    Position(i128, i128),
     /// A list.
     Numbers(Vec<Datum>),
     /// What an operation returned.
@@ -149,7 +149,7 @@ impl Context<'_> {
 
     fn datum(&self, expr: &Expr) -> Option<Datum> {
         match self.value(expr)? {
-            Value::Number(number) => Some(Datum::Int(number)),
+            Value::Number(number) => i64::try_from(number).ok().map(Datum::Int),
             Value::Reply(datum) => Some(datum),
             _ => None,
         }
@@ -195,11 +195,11 @@ impl Context<'_> {
             Played::Candidate => Role::Candidate,
             Played::Leader => Role::Leader,
         };
-        Some(Value::Role(role, view.term.and_then(|term| i64::try_from(term).ok())))
+        Some(Value::Role(role, view.term.map(i128::from)))
     }
 
     /// All nodes that play this role, by their own word. Not known while a running one has not been asked.
-    fn playing(&self, wanted: Role) -> Option<Vec<(Option<i64>, NodeId)>> {
+    fn playing(&self, wanted: Role) -> Option<Vec<(Option<i128>, NodeId)>> {
         let mut playing = Vec::new();
         for (node, seen) in &self.scene.nodes {
             match self.role_of(*node) {
@@ -215,7 +215,7 @@ impl Context<'_> {
 
     fn call(&self, function: Function, args: &[Expr], filters: &[Filter]) -> Option<Value> {
         let node = |index: usize| args.get(index).and_then(|arg| self.node(arg));
-        let number = |value: Option<u64>| Some(Value::Number(i64::try_from(value?).ok()?));
+        let number = |value: Option<u64>| Some(Value::Number(i128::from(value?)));
         let view = || self.view(node(0)?);
         let set = |nodes: &[NodeId]| Value::Nodes(nodes.iter().copied().collect());
         let state = |wanted| Some(Value::Truth(self.process(node(0)?)?.1 == wanted));
@@ -276,7 +276,7 @@ impl Context<'_> {
                 Some(Value::Duration(self.now.saturating_sub(*label)))
             }
             Function::Event => self.events(args, filters).map(|count| Value::Truth(count > 0)),
-            Function::Events => self.events(args, filters).map(|count| Value::Number(count as i64)),
+            Function::Events => self.events(args, filters).map(|count| Value::Number(count as i128)),
             _ => self.of_operation(function, word(args.first()?)?),
         }
     }
@@ -369,7 +369,7 @@ impl Context<'_> {
             Json::Null => "none".to_owned(),
             other => other.to_string(),
         };
-        Some(match (found.parse::<i64>(), wanted.parse::<i64>()) {
+        Some(match (found.parse::<i128>(), wanted.parse::<i128>()) {
             (Ok(found), Ok(wanted)) => ordered(found, filter.comparison, wanted),
             _ => match filter.comparison {
                 Comparison::Equal => found == wanted,
@@ -388,13 +388,12 @@ fn word(expr: &Expr) -> Option<&str> {
     }
 }
 
-fn only_nodes(playing: Vec<(Option<i64>, NodeId)>) -> Value {
+fn only_nodes(playing: Vec<(Option<i128>, NodeId)>) -> Value {
     Value::Nodes(playing.into_iter().map(|(_, node)| node).collect())
 }
 
 fn position(view: &View) -> Option<Value> {
-    let index = i64::try_from(view.last_log_index?).ok()?;
-    Some(Value::Position(index, i64::try_from(view.last_log_term?).ok()?))
+    Some(Value::Position(view.last_log_index?.into(), view.last_log_term?.into()))
 }
 
 fn log(view: &View) -> Option<Value> {
@@ -411,7 +410,7 @@ fn voted_for(view: &View) -> Option<Value> {
         Vote::Nobody => None,
         Vote::For(node) => Some(node),
     };
-    Some(Value::Vote(node, Some(i64::try_from(view.term?).ok()?)))
+    Some(Value::Vote(node, Some(view.term?.into())))
 }
 
 fn ordered<T: Ord>(a: T, comparison: Comparison, b: T) -> bool {
@@ -430,8 +429,11 @@ fn compare(a: &Value, comparison: Comparison, b: &Value) -> Option<bool> {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => return Some(ordered(a, comparison, b)),
         (Value::Duration(a), Value::Duration(b)) => return Some(ordered(a, comparison, b)),
-        (Value::Reply(Datum::Int(a)), Value::Number(b)) | (Value::Number(a), Value::Reply(Datum::Int(b))) => {
-            return Some(ordered(a, comparison, b));
+        (Value::Reply(Datum::Int(a)), Value::Number(b)) => {
+            return Some(ordered(&i128::from(*a), comparison, b));
+        }
+        (Value::Number(a), Value::Reply(Datum::Int(b))) => {
+            return Some(ordered(a, comparison, &i128::from(*b)));
         }
         _ => {}
     }
@@ -539,6 +541,7 @@ mod tests {
             "role(L) = leader@2 and role(L) = leader and role(L) != leader@3",
             "voted_for(n1) = n1 and voted_for(n1) = 2/n1 and voted_for(n2) = none and voted_for(n2) = 2/none",
             "last_log(n1) = 3/2 and last_index(n1) - 1 = 2",
+            "term(n1) < 18446744073709551615 and 9223372036854775807 + 1 = 9223372036854775808",
             "leader() = n1 and leaders() = {n1} and others(L) = {n2, n3}",
             "role(n3) = down and exited(n3) and not running(n3)",
             "acked(r) and reply(r) = 7 and reply(r) > 6 and pending(w) and not acked(w)",

@@ -56,7 +56,7 @@ pub struct Expr {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
     /// `7`
-    Number(i64),
+    Number(i128),
     /// `300ms`, in nanoseconds.
     Duration(u64),
     /// `'two words'`
@@ -151,6 +151,8 @@ pub enum Takes {
     NodeOrAny,
     /// The name of an operation.
     Operation,
+    /// The name of an operation, or of an order in the background.
+    Begun,
     /// The name of a moment.
     Label,
     /// The name of messages that are held back.
@@ -277,10 +279,10 @@ functions! {
     Exited = "exited"(Node) -> Truth, "It has no process.";
     RefusedStart = "refused_start"(Node) -> Truth, "It ended instead of answering when it was started last.";
     Converged = "converged"() -> Truth, "All running nodes have the same log, committed and applied.";
-    Acked = "acked"(Operation) -> Truth, "The operation took effect.";
-    Failed = "failed"(Operation) -> Truth, "The operation provably had no effect.";
-    Unknown = "unknown"(Operation) -> Truth, "Its outcome is unknown for good.";
-    Pending = "pending"(Operation) -> Truth, "It has not ended.";
+    Acked = "acked"(Begun) -> Truth, "The operation took effect, or the order was carried out.";
+    Failed = "failed"(Begun) -> Truth, "The operation provably had no effect, or the order was refused.";
+    Unknown = "unknown"(Begun) -> Truth, "Its outcome is unknown for good.";
+    Pending = "pending"(Begun) -> Truth, "It has not ended.";
     Unanswered = "unanswered"(Operation) -> Truth, "It has not ended, and its last attempt got no definite answer.";
     Reply = "reply"(Operation) -> Reply, "What it returned.";
     Event = "event"(NodeOrAny, Event) -> Truth, "Whether the trace of a node has such an event.";

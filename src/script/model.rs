@@ -6,6 +6,8 @@
 
 use cluster::messages::{MessageAction, MessageKind};
 use cluster::order::{Elections, FailpointAction, Fsync, Part};
+use cluster::start::TwinData;
+use cluster::system::Bootstrap;
 use serde::{Deserialize, Serialize};
 
 use super::expr::Text;
@@ -74,8 +76,8 @@ pub enum Verb {
         nodes: Nodes,
         /// Kills them first where they run.
         first: First,
-        /// Rules of these nodes alone; `None` for those that they have.
-        rules: Option<Vec<(String, String)>>,
+        /// What is particular about it.
+        how: StartUse,
         /// What has to come of it.
         expect: StartExpect,
     },
@@ -117,7 +119,12 @@ pub enum Verb {
     /// Heals.
     Heal(Heal),
     /// A fault of the registry.
-    Fault(FaultUse),
+    Fault {
+        /// Which, with its settings.
+        used: FaultUse,
+        /// Settings that are nodes which only the run knows, by name.
+        bound: Vec<(String, Text)>,
+    },
     /// Does something to messages that arrive.
     Messages {
         /// What.
@@ -154,6 +161,10 @@ pub enum Verb {
         order: OrderUse,
         /// What has to come of it.
         expect: OrderExpect,
+        /// Whether the step ends when the order does.
+        ground: Ground,
+        /// Its name in conditions, where it goes on in the background.
+        name: Option<String>,
     },
     /// Edits what nodes that are down have stored.
     Edit {
@@ -248,6 +259,32 @@ pub enum First {
     Nothing,
     /// It is killed.
     Kill,
+}
+
+/// What is particular about a start. What is absent stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct StartUse {
+    /// Rules of these nodes alone.
+    pub rules: Option<Vec<(String, String)>>,
+    /// Whether they are told that an empty data directory is no loss.
+    pub bootstrap: Bootstrap,
+    /// The name of their cluster.
+    pub cluster: Option<String>,
+    /// The first members of their cluster, as they are told.
+    pub members: Option<Nodes>,
+    /// For whom they take themselves.
+    pub twin: Option<TwinUse>,
+}
+
+/// A second process that takes itself for a node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct TwinUse {
+    /// For which.
+    pub of: Text,
+    /// On which data.
+    pub data: TwinData,
 }
 
 /// What has to come of a start.
@@ -432,6 +469,8 @@ pub struct Operation {
     pub timeout_ns: Option<u64>,
     /// How a read is answered, where it says so.
     pub mode: Option<cluster::system::ReadMode>,
+    /// What a write is beside what it writes.
+    pub write_mode: WriteUse,
     /// Whose session it belongs to; one of its own if absent.
     pub client: Option<String>,
     /// What happens to it when an attempt gets no definite answer.
@@ -440,6 +479,19 @@ pub struct Operation {
     pub ground: Ground,
     /// How long `pending` has to last, in nanoseconds.
     pub pending_ns: u64,
+}
+
+/// What a write is beside what it writes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WriteUse {
+    /// Nothing.
+    #[default]
+    Plain,
+    /// It ends by itself after so many milliseconds.
+    Expiring(u64),
+    /// To apply it panics, on this node or on all.
+    Poison(Option<Text>),
 }
 
 /// What is called. Values are expressions, because a binding may stand there.
@@ -454,6 +506,8 @@ pub struct Call {
     pub value: Option<Text>,
     /// What a compare-and-set expects.
     pub expected: Option<Text>,
+    /// How many bytes the value is made to have, where it says so.
+    pub bytes: Option<usize>,
 }
 
 /// A function of a store.
@@ -501,11 +555,11 @@ pub enum Retries {
     ByHand,
 }
 
-/// Whether steps go on beside an operation.
+/// Whether steps go on beside an operation or an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ground {
-    /// The step ends when the operation does.
+    /// The step ends when it does.
     Foreground,
     /// The step ends when it has begun.
     Background,
@@ -605,12 +659,22 @@ impl Script {
         loses
     }
 
+    /// Whether what an operation has written ends by itself.
+    pub fn expires(&self) -> bool {
+        let mut expires = false;
+        self.walk(&mut |step| {
+            expires |=
+                matches!(&step.verb, Verb::Operation(Operation { write_mode: WriteUse::Expiring(_), .. }));
+        });
+        expires
+    }
+
     /// The faults of the registry that it uses.
     pub fn faults(&self) -> Vec<&FaultUse> {
         let mut faults = Vec::new();
         self.walk(&mut |step| {
-            if let Verb::Fault(fault) = &step.verb {
-                faults.push(fault);
+            if let Verb::Fault { used, .. } = &step.verb {
+                faults.push(used);
             }
         });
         faults

@@ -62,7 +62,7 @@ pub fn parse(text: &str) -> Parsed {
 
 #[derive(Clone, Debug, PartialEq)]
 enum Token {
-    Number(i64),
+    Number(i128),
     Duration(u64),
     Quoted(String),
     Word(String),
@@ -113,7 +113,7 @@ fn tokens(text: &str) -> Result<Vec<Spanned>, Trouble> {
 
 fn number(text: &str, at: usize) -> Result<Token, Trouble> {
     if text.bytes().all(|b| b.is_ascii_digit()) {
-        let number = text.parse::<i64>();
+        let number = text.parse::<i128>();
         return number
             .map(Token::Number)
             .map_err(|_| Trouble::new(at..at + text.len(), "too large a number"));

@@ -1,13 +1,13 @@
 //! The operations of a choreography: how they begin, who sends them again, and when their steps go on.
 
-use checker::history::{Outcome, ProcessId, Reply, Value as Datum};
+use checker::history::{Op, Outcome, ProcessId, Reply, Value as Datum};
 use cluster::client::Place;
 use cluster::system::ReadMode;
 
 use super::deed::{Attempt, Invocation};
 use super::program::{Instruction, What};
 use super::threads::{State, Step};
-use super::{Came, Operation, Player, SESSIONS_FROM, Todo};
+use super::{Came, NamedClient, Operation, Player, SESSIONS_FROM, Todo};
 use crate::director::Nanos;
 use crate::script::eval::Value;
 use crate::script::expr::Text;
@@ -26,7 +26,8 @@ impl Player {
     ) -> Step {
         let maker = self.maker(index, step, now);
         let at = called.at.as_ref().map(|at| maker.context.node(&at.expr));
-        let (Some(op), false) = (maker.call(&called.call), at == Some(None)) else {
+        let (op, write_mode) = (maker.call(&called.call), maker.write_mode(&called.write_mode));
+        let (Some(op), Some(write_mode), false) = (op, write_mode, at == Some(None)) else {
             return not_known(self, "what to call, or where");
         };
         let number = self.operations.len() as u64 + 1;
@@ -35,6 +36,7 @@ impl Player {
             None => return not_known(self, "how the last operation of this client ends"),
         };
         let attempt = if called.retries == Retries::ByHand { Attempt::First } else { Attempt::Only };
+        let place = self.place(called.client.as_deref(), number, attempt, &op);
         let timeout_ns = called.timeout_ns.unwrap_or(self.op_timeout_ns);
         let (client, name) = (called.client.clone(), called.name.clone());
         if let Some(name) = &name {
@@ -47,12 +49,24 @@ impl Player {
             at: at.flatten(),
             timeout_ns,
             mode: called.mode.unwrap_or(ReadMode::ByRules),
-            place: place(attempt, number),
+            write_mode,
+            place,
             client: client.clone(),
             attempt,
         }));
         let (outcome, unanswered) = (None, false);
-        let operation = Operation { name, op, process, client, attempt, timeout_ns, outcome, unanswered };
+        let operation = Operation {
+            name,
+            op,
+            process,
+            client,
+            attempt,
+            place,
+            write_mode,
+            timeout_ns,
+            outcome,
+            unanswered,
+        };
         self.operations.insert(number, operation);
         match called.ground {
             Ground::Foreground => Step::Enter(State::Calling(number)),
@@ -66,15 +80,29 @@ impl Player {
     fn process_of(&mut self, client: Option<&str>, number: u64) -> Option<ProcessId> {
         let fresh = ProcessId(self.first_process + number - 1);
         let Some(client) = client else { return Some(fresh) };
-        let (process, open) = self.clients.entry(client.to_owned()).or_insert((fresh, None));
-        if open.is_some() {
+        let new =
+            NamedClient { process: Some(fresh), open: None, session: SESSIONS_FROM + number, written: 0 };
+        let client = self.clients.entry(client.to_owned()).or_insert(new);
+        if client.open.is_some() {
             return None;
         }
-        if process.0 == 0 {
-            *process = fresh;
+        client.open = Some(number);
+        Some(*client.process.get_or_insert(fresh))
+    }
+
+    /// Under which number an operation is sent: each write of a client with a name under the next one of its session, whatever
+    /// node it turns to; any other only if it can be repeated.
+    fn place(&mut self, client: Option<&str>, number: u64, attempt: Attempt, op: &Op) -> Option<Place> {
+        let named = client.and_then(|client| self.clients.get_mut(client));
+        match named.filter(|_| !op.is_read()) {
+            Some(client) => {
+                client.written += 1;
+                Some(Place { session: client.session, sequence: client.written })
+            }
+            None => {
+                (attempt != Attempt::Only).then_some(Place { session: SESSIONS_FROM + number, sequence: 1 })
+            }
         }
-        *open = Some(number);
-        Some(*process)
     }
 
     pub(super) fn call_again(
@@ -115,7 +143,8 @@ impl Player {
             at: to.flatten(),
             timeout_ns: operation.timeout_ns,
             mode: ReadMode::ByRules,
-            place: place(Attempt::Later, number),
+            write_mode: operation.write_mode,
+            place: operation.place,
             client: None,
             attempt: Attempt::Later,
         }));
@@ -158,7 +187,7 @@ impl Player {
         if let Some(sees) = sees {
             let value = self.context(index, now).value(&sees.expr);
             let wanted = match value {
-                Some(Value::Number(number)) => Some(Datum::Int(number)),
+                Some(Value::Number(number)) => i64::try_from(number).ok().map(Datum::Int),
                 Some(Value::Reply(datum)) => Some(datum),
                 Some(Value::Numbers(items)) => Some(Datum::List(items)),
                 Some(Value::Vote(None, None)) => Some(Datum::Nil),
@@ -174,11 +203,6 @@ impl Player {
         }
         Step::Go(next, Some((Came::Done, seen)))
     }
-}
-
-/// Under which number an operation is sent that can be repeated.
-fn place(attempt: Attempt, number: u64) -> Option<Place> {
-    (attempt != Attempt::Only).then_some(Place { session: SESSIONS_FROM + number, sequence: 1 })
 }
 
 fn class_of(outcome: &Outcome) -> OpExpect {
@@ -201,10 +225,20 @@ fn expected(one: OpExpect) -> &'static str {
 fn in_words(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Ok(Reply::Done) => "ok".to_owned(),
-        Outcome::Ok(Reply::Value(value)) => format!("ok: {value}"),
-        Outcome::Ok(Reply::Mismatch(Some(value))) => format!("ok: found {value} instead"),
+        Outcome::Ok(Reply::Value(value)) => format!("ok: {}", in_short(value)),
+        Outcome::Ok(Reply::Mismatch(Some(value))) => format!("ok: found {} instead", in_short(value)),
         Outcome::Ok(Reply::Mismatch(None)) => "ok: found another value".to_owned(),
         Outcome::Failed(why) => format!("failed: {why}"),
         Outcome::Unknown(why) => format!("unknown: {why}"),
+    }
+}
+
+/// A value for people, who need no more than the beginning of a long one.
+fn in_short(value: &Datum) -> String {
+    const SHOWN: usize = 80;
+    let text = value.to_string();
+    match text.char_indices().nth(SHOWN) {
+        None => text,
+        Some((end, _)) => format!("{}... ({} bytes)", &text[..end], text.len()),
     }
 }

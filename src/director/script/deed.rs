@@ -5,18 +5,21 @@
 use std::collections::BTreeSet;
 
 use checker::history::{Key, Op, ProcessId, Value as Datum};
+use checker::params::Param;
 use cluster::client::Place;
 use cluster::edit::{DataEdit, FileEdit, SeedEntry};
 use cluster::levers::{Endpoint, Link};
 use cluster::messages::{MessageFilter, MessageOrder, MessagePick, MessageRule};
 use cluster::order::{Belief, Failpoint, FailpointAction, MemberChange, Order};
-use cluster::system::{NodeId, ReadMode};
+use cluster::start::{StartAs, Twin};
+use cluster::system::{NodeId, ReadMode, WriteMode};
 use cluster::view::Vote;
 
 use crate::script::eval::{Context, Value};
 use crate::script::expr::Text;
 use crate::script::model::{
-    Call, EditUse, End, Ends, First, Heal, HeldAction, Nodes, OpFunction, OrderUse, Signal, Verb, Way,
+    Call, EditUse, End, Ends, First, Heal, HeldAction, Nodes, OpFunction, OrderUse, Signal, StartUse, Verb,
+    Way, WriteUse,
 };
 use crate::suite::FaultUse;
 
@@ -36,8 +39,8 @@ pub enum Deed {
         nodes: Vec<NodeId>,
         /// What comes before.
         first: First,
-        /// Rules of these nodes alone.
-        rules: Option<Vec<(String, String)>>,
+        /// With what, apart from what comes before.
+        how: StartAs,
     },
     /// Kill nodes, and what was not synced is gone.
     PowerLoss {
@@ -135,7 +138,9 @@ pub struct Invocation {
     pub timeout_ns: u64,
     /// How a read is answered.
     pub mode: ReadMode,
-    /// Under which number it is sent, if it can be repeated.
+    /// What a write is beside what it writes.
+    pub write_mode: WriteMode,
+    /// Under which number it is sent, if it can be repeated or its client has a name.
     pub place: Option<Place>,
     /// Whose connection it uses; one of its own if absent.
     pub client: Option<String>,
@@ -197,8 +202,8 @@ impl Maker<'_> {
     pub(super) fn deed(&self, verb: &Verb) -> Option<Deed> {
         Some(match verb {
             Verb::Signal { nodes, signal } => Deed::Signal { nodes: self.nodes(nodes)?, signal: *signal },
-            Verb::Start { nodes, first, rules, .. } => {
-                Deed::Start { nodes: self.nodes(nodes)?, first: *first, rules: rules.clone() }
+            Verb::Start { nodes, first, how, .. } => {
+                Deed::Start { nodes: self.nodes(nodes)?, first: *first, how: self.start(how)? }
             }
             Verb::PowerLoss { nodes } => Deed::PowerLoss { nodes: self.nodes(nodes)? },
             Verb::Failpoint { node, point, action, skip, index, key, to } => {
@@ -239,8 +244,13 @@ impl Maker<'_> {
                 let links = links.filter(|link| touches(link.from) || touches(link.to)).collect();
                 Deed::Heal { links: Some(links) }
             }
-            Verb::Fault(used) => {
-                Deed::Fault { label: self.label.unwrap_or_default().to_owned(), used: used.clone() }
+            Verb::Fault { used, bound } => {
+                let mut used = used.clone();
+                for (setting, text) in bound {
+                    let node = Param::Text(self.node(text)?.to_string());
+                    used.settings.0.insert(setting.clone(), node);
+                }
+                Deed::Fault { label: self.label.unwrap_or_default().to_owned(), used }
             }
             Verb::Messages { action, skip, count, to, .. } => {
                 let rule = MessageRule {
@@ -259,6 +269,19 @@ impl Maker<'_> {
             Verb::Edit { nodes, edit } => Deed::Edit { nodes: self.nodes(nodes)?, edit: self.edit(edit)? },
             _ => return None,
         })
+    }
+
+    fn start(&self, used: &StartUse) -> Option<StartAs> {
+        let twin = match &used.twin {
+            Some(twin) => Some(Twin { of: self.node(&twin.of)?, data: twin.data }),
+            None => None,
+        };
+        let members = match &used.members {
+            Some(members) => Some(self.nodes(members)?),
+            None => None,
+        };
+        let (rules, cluster) = (used.rules.clone(), used.cluster.clone());
+        Some(StartAs { rules, bootstrap: used.bootstrap, cluster, members, twin, ..StartAs::default() })
     }
 
     /// Which messages a step is about.
@@ -353,11 +376,11 @@ impl Maker<'_> {
     pub(super) fn call(&self, call: &Call) -> Option<Op> {
         let key = Key::new(&call.key);
         let datum = |text: Option<&Text>| match self.context.value(&text?.expr)? {
-            Value::Number(number) => Some(Datum::Int(number)),
+            Value::Number(number) => i64::try_from(number).ok().map(Datum::Int),
             Value::Reply(datum) => Some(datum),
             _ => None,
         };
-        let value = || datum(call.value.as_ref());
+        let value = || Some(padded(datum(call.value.as_ref())?, call.bytes));
         Some(match call.function {
             OpFunction::Put => Op::Write { key, value: value()? },
             OpFunction::Get => Op::Read { key },
@@ -366,6 +389,15 @@ impl Maker<'_> {
             OpFunction::Append => Op::Append { key, value: value()? },
             OpFunction::Add => Op::Add { key, value: value()? },
             OpFunction::Members => Op::Members { key },
+        })
+    }
+
+    /// What a write is beside what it writes.
+    pub(super) fn write_mode(&self, used: &WriteUse) -> Option<WriteMode> {
+        Some(match used {
+            WriteUse::Plain => WriteMode::Plain,
+            WriteUse::Expiring(ttl_ms) => WriteMode::Expiring { ttl_ms: *ttl_ms },
+            WriteUse::Poison(only) => WriteMode::Poison { only: self.maybe(only.as_ref(), Self::node)? },
         })
     }
 
@@ -440,6 +472,18 @@ impl Deed {
             _ => Vec::new(),
         }
     }
+}
+
+/// The same value, made so many bytes long.
+fn padded(value: Datum, bytes: Option<usize>) -> Datum {
+    let Some(bytes) = bytes else { return value };
+    let mut text = match value {
+        Datum::Text(text) => text.to_string(),
+        other => other.to_string(),
+    };
+    let missing = bytes.saturating_sub(text.len());
+    text.extend(std::iter::repeat_n('.', missing));
+    Datum::Text(text.into())
 }
 
 fn list(nodes: &[NodeId]) -> String {

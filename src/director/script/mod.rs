@@ -8,13 +8,15 @@ mod calls;
 mod deed;
 mod last;
 mod program;
+mod taken;
 mod threads;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use checker::history::{Op, Outcome, ProcessId};
+use cluster::client::Place;
 use cluster::levers::ProcessState;
-use cluster::system::{NodeId, Role, View};
+use cluster::system::{NodeId, Role, View, WriteMode};
 use cluster::view::Vote;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +27,7 @@ use super::Nanos;
 use crate::script::model::Script;
 use crate::script::scene::{Scene, Seen, TraceLine};
 use program::Program;
+use taken::BegunOrder;
 use threads::Thread;
 
 /// What the timeline tells.
@@ -180,11 +183,24 @@ pub struct Player {
     scene: Scene,
     threads: Vec<Thread>,
     tickets: u64,
+    /// Orders in the background, by the numbers of their deeds.
+    orders: BTreeMap<u64, BegunOrder>,
     operations: BTreeMap<u64, Operation>,
-    /// The process of each named client, and its open operation.
-    clients: BTreeMap<String, (ProcessId, Option<u64>)>,
+    clients: BTreeMap<String, NamedClient>,
     first_process: u64,
     missed: Option<Missed>,
+}
+
+/// A client that several operations belong to.
+struct NamedClient {
+    /// Under which process it calls; a new one is due where there is none.
+    process: Option<ProcessId>,
+    /// Its open operation.
+    open: Option<u64>,
+    /// The session of its writes.
+    session: u64,
+    /// How many of them there were.
+    written: u64,
 }
 
 /// What is known of an operation beside its outcome.
@@ -194,6 +210,9 @@ struct Operation {
     process: ProcessId,
     client: Option<String>,
     attempt: Attempt,
+    /// Under which number it is sent.
+    place: Option<Place>,
+    write_mode: WriteMode,
     timeout_ns: Nanos,
     /// How it ended.
     outcome: Option<Outcome>,
@@ -216,6 +235,7 @@ impl Player {
             scene,
             threads: vec![Thread::at(0, None)],
             tickets: 0,
+            orders: BTreeMap::new(),
             operations: BTreeMap::new(),
             clients: BTreeMap::new(),
             first_process: first_process.max(PROCESSES_FROM),
@@ -331,11 +351,12 @@ impl Player {
         if let Some(name) = name {
             self.scene.operations.insert(name, known);
         }
-        if let Some((process, open)) = client.and_then(|client| self.clients.get_mut(&client)) {
-            *open = None;
+        // Who may still send an operation again has it open: a session takes its writes one after another.
+        if let Some(client) = client.filter(|_| ends).and_then(|client| self.clients.get_mut(&client)) {
+            client.open = None;
             if matches!(outcome, Outcome::Unknown(_)) {
                 // The old process may still be at it: its client goes on as a new one.
-                *process = ProcessId(0);
+                client.process = None;
             }
         }
     }

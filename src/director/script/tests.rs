@@ -240,6 +240,46 @@ fn a_step_that_is_refused_is_missed_unless_that_is_expected() {
 }
 
 #[test]
+fn the_writes_of_a_client_have_one_session_wherever_it_turns() {
+    let steps = "steps:\n  - put: { at: n1, key: k, value: 1, client: c }\n  - get: { at: n2, key: k, client: c }\n  - begin: { put: \
+                 { at: n2, key: k, value: 2, client: c, retries: by-hand }, as: w }\n  - wait: unanswered(w)\n  - retry: { op: w, \
+                 at: n3 }\n  - put: { key: k, value: 3 }\n";
+    let mut play = Play::new(steps);
+    let mut places = Vec::new();
+    for outcome in [ok(), ok(), Outcome::Unknown("cut off".to_owned()), ok()] {
+        let call = play.call();
+        places.push(call.place);
+        play.ends(call.number, outcome);
+    }
+    let sequences: Vec<Option<u64>> = places.iter().map(|place| place.map(|place| place.sequence)).collect();
+    assert_eq!(sequences, [Some(1), None, Some(2), Some(2)], "{places:?}");
+    let mut sessions: Vec<u64> = places.iter().flatten().map(|place| place.session).collect();
+    sessions.dedup();
+    assert_eq!(sessions.len(), 1, "{places:?}");
+    assert_eq!(play.call().place, None, "nobody's write, and never repeated");
+}
+
+#[test]
+fn an_order_in_the_background_lets_its_step_go_on_and_is_known_when_it_has_ended() {
+    for (outcome, condition) in
+        [(TakenOutcome::Done, "acked"), (TakenOutcome::Refused, "failed"), (TakenOutcome::Failed, "unknown")]
+    {
+        let steps = format!(
+            "steps:\n  - begin: {{ remove-member: {{ at: n1, node: n3 }}, as: x }}\n  - wait: pending(x)\n  - kill: n2\n  - \
+             wait: {condition}(x)\n"
+        );
+        let mut play = Play::new(&steps);
+        let Todo::Take { ticket, .. } = play.todo.remove(0) else { panic!("no deed") };
+        assert!(matches!(play.deed(), Deed::Signal { .. }), "the step has not waited for the order");
+        assert_eq!(play.player.progress(), Progress::Going);
+        play.taken(ticket, outcome);
+        assert_eq!(play.player.progress(), Progress::Done, "{condition}");
+        let told = play.story.iter().filter(|line| line.step.starts_with("begin:")).count();
+        assert_eq!(told, 2, "when it began and when it ended: {:?}", play.story);
+    }
+}
+
+#[test]
 fn a_choreography_that_never_waits_is_stopped() {
     let play = Play::new("steps:\n  - repeat: 1000000\n    do:\n      - let: { x: 1 }\n");
     assert_eq!(play.player.progress(), Progress::Missed);

@@ -4,13 +4,13 @@ use std::collections::{BTreeSet, VecDeque};
 
 use cluster::system::NodeId;
 
-use super::deed::{Maker, Taken, TakenOutcome};
+use super::deed::Maker;
 use super::program::{Instruction, Pc, Title, What};
 use super::{Came, Missed, Player, StoryLine, Todo, Wants};
 use crate::director::Nanos;
 use crate::script::eval::{Bindings, Context, Value};
 use crate::script::expr::{Expr, Function, Kind, Text};
-use crate::script::model::{OrderExpect, StartExpect, Verb};
+use crate::script::model::{Ground, Verb};
 
 /// The most instructions of one thread between two looks at the world.
 const INSTRUCTIONS_MAX: usize = 100_000;
@@ -153,11 +153,19 @@ impl Player {
         }
     }
 
-    fn title(&self, step: usize) -> &Title {
+    pub(super) fn title(&self, step: usize) -> &Title {
         &self.program.titles[step]
     }
 
-    fn tell(&mut self, index: usize, step: usize, now: Nanos, came: Came, seen: String, out: &mut Vec<Todo>) {
+    pub(super) fn tell(
+        &mut self,
+        index: usize,
+        step: usize,
+        now: Nanos,
+        came: Came,
+        seen: String,
+        out: &mut Vec<Todo>,
+    ) {
         let from = self.threads[index].began;
         let bindings = &self.threads[index].bindings;
         let mut title = self.title(step).clone();
@@ -170,7 +178,7 @@ impl Player {
         out.push(Todo::Tell(StoryLine { from, t: now, line, step, label, note, seen, came }));
     }
 
-    fn miss(&mut self, index: usize, now: Nanos, why: String, out: &mut Vec<Todo>) {
+    pub(super) fn miss(&mut self, index: usize, now: Nanos, why: String, out: &mut Vec<Todo>) {
         let step = self.program.instructions[self.threads[index].pc].step;
         self.tell(index, step, now, Came::Missed, why.clone(), out);
         let (title, bindings) = (self.title(step), &self.threads[index].bindings);
@@ -296,7 +304,12 @@ impl Player {
         }
         self.tickets += 1;
         out.push(Todo::Take { ticket: self.tickets, deed });
-        Step::Enter(State::Doing(self.tickets))
+        match verb {
+            Verb::Order { ground: Ground::Background, name, .. } => {
+                self.begin_order(index, number, name.clone(), now)
+            }
+            _ => Step::Enter(State::Doing(self.tickets)),
+        }
     }
 
     pub(super) fn maker(&self, index: usize, step: usize, now: Nanos) -> Maker<'_> {
@@ -451,47 +464,6 @@ impl Player {
         Step::Go(next, None)
     }
 
-    /// A deed has ended.
-    pub(super) fn taken(&mut self, now: Nanos, ticket: u64, taken: Taken, out: &mut Vec<Todo>) {
-        let Some(index) = self.threads.iter().position(|thread| thread.state == State::Doing(ticket)) else {
-            return;
-        };
-        let instruction = self.program.instructions[self.threads[index].pc].clone();
-        let What::Do(verb) = &instruction.what else { return };
-        if let Verb::Start { .. } = verb.as_ref() {
-            let nodes = self.maker(index, instruction.step, now).deed(verb);
-            if let Some(super::Deed::Start { nodes, .. }) = nodes {
-                for node in nodes {
-                    if let Some(seen) = self.scene.nodes.get_mut(&node) {
-                        seen.refused = taken.refused.contains(&node);
-                    }
-                }
-            }
-        }
-        let wanted = match verb.as_ref() {
-            Verb::Start { expect: StartExpect::Refused, .. } => Some(TakenOutcome::Refused),
-            Verb::Start { expect: StartExpect::Any, .. } => None,
-            Verb::Order { expect: OrderExpect::Refused, .. } => Some(TakenOutcome::Refused),
-            Verb::Order { expect: OrderExpect::Any, .. } => None,
-            _ => Some(TakenOutcome::Done),
-        };
-        match wanted {
-            Some(wanted) if wanted != taken.outcome => {
-                let why = match wanted {
-                    TakenOutcome::Refused => format!("it was expected to be refused: {}", taken.said),
-                    _ => taken.said,
-                };
-                self.miss(index, now, why, out);
-            }
-            _ => {
-                self.tell(index, instruction.step, now, Came::Done, taken.said, out);
-                let thread = &mut self.threads[index];
-                thread.pc += 1;
-                thread.state = State::Fresh;
-            }
-        }
-    }
-
     /// What a thread waits for.
     pub(super) fn wants_of(&self, thread: &Thread, wants: &mut Wants) {
         if thread.state != State::Looking {
@@ -534,7 +506,7 @@ fn about(function: Function, args: &[Expr], context: &Context<'_>) -> Option<Nod
 }
 
 /// A text in which bindings are replaced by what they are bound to: `campaign: node` -> `campaign: n1`.
-fn filled_in(text: &str, bindings: &Bindings) -> String {
+pub(super) fn filled_in(text: &str, bindings: &Bindings) -> String {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     let (mut filled, mut rest) = (String::with_capacity(text.len()), text);
     while let Some(start) = rest.find(is_word) {

@@ -4,11 +4,12 @@ use super::super::diagnostics::{Diagnostic, Diagnostics};
 use super::super::fields::{Fields, items};
 use super::super::model::CheckUse;
 use super::super::settings::{self, Read, Scope};
-use super::super::tree::Node;
+use super::super::tree::{Node, Value};
 use super::super::vocabulary::{CheckEntry, Evidence, Vocabulary, WorkloadEntry};
 use super::steps::Scripted;
 use super::system::System;
 use super::{named, unknown};
+use crate::script::model::Script;
 
 /// The most time of a check where the suite says nothing. Every check has this setting.
 pub(in super::super) const TIMEOUT: &str = "60s";
@@ -48,6 +49,31 @@ pub(super) fn read(
         checks.push(check);
     }
     (out.len() == before).then_some(checks)
+}
+
+/// Refuses checks of the history where a key ends by itself: to them its end looks like a lost write.
+pub(super) fn refuse_expiry(root: &Node, script: &Script, vocabulary: &Vocabulary, out: &mut Diagnostics) {
+    if !script.expires() {
+        return;
+    }
+    let help = "judge it by checks of the traces, such as `state-machine-safety`";
+    let Some(entry) = super::matrix::entry(root, "checks") else {
+        let message = "a step writes with a `ttl`, so that not every check fits";
+        out.push(Diagnostic::new(root.place.clone(), message).label("name the `checks`").help(help));
+        return;
+    };
+    for item in items(&entry.value) {
+        let name = match &item.value {
+            Value::Scalar(scalar) => scalar.text.as_str(),
+            Value::Map(entries) => entries.first().map_or("", |entry| entry.key.as_str()),
+            _ => continue,
+        };
+        if vocabulary.check(name).is_some_and(|check| check.evidence == Evidence::Model) {
+            let message = format!("`{name}` does not know that keys with a `ttl` end by themselves");
+            let label = "it would take that for a lost write";
+            out.push(Diagnostic::new(item.place.clone(), message).label(label).help(help));
+        }
+    }
 }
 
 /// What applies where the suite names no checks.

@@ -1,5 +1,7 @@
 //! `expect:` what has to come out: no violation, a violation, or no violation and claims of progress, cost and behaviour.
 
+use std::collections::BTreeSet;
+
 use super::super::claim::{Behaviour, Claim, Degrades, Factor, Liveness, NodeEvent, Part, Progress, When};
 use super::super::diagnostics::{Diagnostic, Diagnostics};
 use super::super::fields::{Fields, items, scalar};
@@ -21,6 +23,8 @@ pub(super) struct Context<'c> {
     pub(super) vocabulary: &'c Vocabulary,
     /// The other cells of the matrix; none outside of one.
     pub(super) others: &'c [&'c str],
+    /// The labels of the steps; `None` where those could not be read.
+    pub(super) labels: Option<BTreeSet<&'c str>>,
 }
 
 /// `expect: safe`, `expect: { violates: [property, ...] }`, or claims: `expect: { stalls: { for: 2s } }`.
@@ -109,7 +113,7 @@ fn liveness(
             found
         }
     };
-    let part = part(&mut fields, out);
+    let part = part(&mut fields, context, out);
     fields.finish(out);
     Some(Liveness { of: of?, bound_ns: bound_ns?, part: part? })
 }
@@ -154,15 +158,36 @@ fn needs_trace(node: &Node, what: &str, context: &Context<'_>, out: &mut Diagnos
 }
 
 /// The labels that bound the part of the run that is looked at.
-fn part(fields: &mut Fields<'_>, out: &mut Diagnostics) -> Option<Part> {
+fn part(fields: &mut Fields<'_>, context: &Context<'_>, out: &mut Diagnostics) -> Option<Part> {
     let mut label = |name| match fields.take(name) {
         None => Some(None),
-        Some(entry) => {
-            scalar(&entry.value, "the label of a step", out).map(|scalar| Some(scalar.text.clone()))
-        }
+        Some(entry) => self::label(&entry.value, context, out).map(Some),
     };
     let (after, until) = (label("after"), label("until"));
     Some(Part { after: after?, until: until? })
+}
+
+/// The label of a step. Whether a run comes to that step only the run tells.
+fn label(node: &Node, context: &Context<'_>, out: &mut Diagnostics) -> Option<String> {
+    let text = &scalar(node, "the label of a step", out)?.text;
+    if let Some(labels) = context.labels.as_ref().filter(|labels| !labels.contains(text.as_str())) {
+        let known: Vec<&str> = labels.iter().copied().collect();
+        let diagnostic = Diagnostic::new(node.place.clone(), format!("no step has the label `{text}`"));
+        let help = match known.as_slice() {
+            [] => format!("name the moment in `steps`: `label: {text}` beside the verb"),
+            known => format!(
+                "there is {}; `label: {text}` beside a verb makes another one",
+                suggest::one_of(known)
+            ),
+        };
+        let nearest = suggest::did_you_mean(text, &known);
+        out.push(match nearest {
+            Some(nearest) => diagnostic.label(nearest).help(help),
+            None => diagnostic.help(help),
+        });
+        return None;
+    }
+    Some(text.clone())
 }
 
 /// `degrades: { measure: latency.p99, at-least: 2x, control: cell }`.
@@ -250,14 +275,14 @@ fn behaviour(node: &Node, context: &Context<'_>, out: &mut Diagnostics) -> Optio
     };
     let who = fields.take("node").map(|entry| {
         let text = &scalar(&entry.value, "a node such as `n1`", out)?.text;
-        settings::is_node(&entry.value, text, &context.system.scope(), out).then(|| text.clone())
+        settings::is_node(&entry.value, text, &context.system.scope_of_hosts(), out).then(|| text.clone())
     });
     let term = fields.take("term").map(|entry| {
         let text = &scalar(&entry.value, "a term", out)?.text;
         let read = scalars::count(text, 0, u64::MAX);
         read.map_err(|error| out.push(malformed(entry.value.place.clone(), "term", text, error))).ok()
     });
-    let part = part(&mut fields, out);
+    let part = part(&mut fields, context, out);
     fields.finish(out);
     if event.is_some_and(|(_, event)| event != NodeEvent::Exits) {
         needs_trace(node, "events are", context, out);

@@ -125,8 +125,12 @@ fn suite(
         workload.come_after(script);
     }
     let checks = checks::read(&mut fields, scripted, &system, workload.entry, vocabulary, out);
+    if let Some(Some(script)) = &steps.value {
+        checks::refuse_expiry(root, script, vocabulary, out);
+    }
     let thresholds = thresholds::read(&mut fields, scripted, faults.given, vocabulary, out);
-    let context = expect::Context { checks: checks.as_deref(), system: &system, vocabulary, others };
+    let labels = steps.labels();
+    let context = expect::Context { checks: checks.as_deref(), system: &system, vocabulary, others, labels };
     let expect = expect::read(&mut fields, &context, out);
     // Read before, and by their own files.
     fields.take("matrix");

@@ -34,6 +34,11 @@ impl System<'_> {
     pub(super) fn scope(&self) -> Scope {
         Scope { nodes: self.nodes }
     }
+
+    /// The same where a spare host is as good as a node.
+    pub(super) fn scope_of_hosts(&self) -> Scope {
+        Scope { nodes: self.hosts() }
+    }
 }
 
 pub(super) fn read<'v>(

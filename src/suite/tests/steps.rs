@@ -50,3 +50,69 @@ fn the_examples_of_verbs_are_steps() {
     }
     assert!(read_so_far >= 50, "{read_so_far}");
 }
+
+#[test]
+fn what_begins_is_an_operation_or_an_order_and_nothing_is_expected_of_it() {
+    let read = |step: &str| {
+        let head = "version: 1\nname: x\nsystem: { use: raftkv, nodes: 3, spares: 1 }\nsteps:\n";
+        read("suite.yaml", format!("{head}  - {step}\n").as_bytes(), &[], &vocabulary())
+            .map_err(|problems| problems.to_string())
+    };
+    for step in [
+        "begin: { put: { key: k, value: 1 }, as: w }",
+        "begin: { campaign: n1 }",
+        "begin: { snapshot: [n1, n2], as: x }",
+        "begin: { transfer: { from: n1, to: n2 }, as: x }",
+        "begin: { change-members: { at: n1, to: [n1, n4] }, as: x }",
+    ] {
+        read(step).unwrap_or_else(|problems| panic!("{problems}"));
+    }
+    for (step, why) in [
+        ("begin: { kill: n1, as: x }", "no order that takes its time"),
+        ("begin: { campaign: { node: n1, expect: refused }, as: x }", "nothing can be expected"),
+        ("begin: { add-member: { at: n1 }, as: x }", "needs `node`"),
+        ("start-twin: { node: n2, of: n1 }", "needs a host of its own"),
+        ("put: { key: k, value: 1, ttl: 5s }", "turns to one node"),
+        ("poison: { key: k, value: 1 }", "turns to one node"),
+        ("put: { key: k, value: 1, bytes: 0 }", "`bytes` cannot be `0`"),
+        ("get: { key: k, bytes: 7 }", "unknown"),
+        ("begin: { add-member: { at: n1, node: n5 }, as: x }", "`n1` to `n4`"),
+    ] {
+        let problems = read(step).expect_err(step);
+        assert!(problems.contains(why), "{step}: {problems}");
+    }
+}
+
+#[test]
+fn writes_that_end_by_themselves_are_not_judged_by_the_history() {
+    let suite = |checks: &str| {
+        format!(
+            "version: 1\nname: x\nsystem: {{ use: raftkv, nodes: 3 }}\nsteps:\n  - put: {{ at: n1, key: k, value: 1, ttl: 500ms }}\n\
+             {checks}"
+        )
+    };
+    let read = |checks: &str| read("suite.yaml", suite(checks).as_bytes(), &[], &vocabulary());
+    assert!(read("checks: [state-machine-safety]\n").is_ok());
+    for (checks, why) in [
+        ("checks: [linearizable: { timeout: 5s }, state-machine-safety]\n", "`linearizable` does not know"),
+        ("", "name the `checks`"),
+    ] {
+        let problems = read(checks).expect_err(checks).to_string();
+        assert!(problems.contains(why), "{problems}");
+    }
+}
+
+#[test]
+fn a_fault_of_a_step_may_be_done_to_a_spare_host() {
+    let suite = |node: &str| {
+        format!(
+            "version: 1\nname: x\nsystem: {{ use: raftkv, nodes: 3, spares: 1 }}\nsteps:\n  - start: n4\n  - fault: {{ network: {{ \
+             target: {node}, delay: 5ms }} }}\n    label: slow\nexpect: {{ behaviour: {{ never: elected, node: {node} }} }}\n\
+             checks: [election-safety]\n"
+        )
+    };
+    accept(&suite("n4"));
+    accept(&suite("n4").replace("target: n4", "target: L").replace("- start: n4", "- let: { L: leader() }"));
+    let problems = read("suite.yaml", suite("n5").as_bytes(), &[], &vocabulary()).expect_err("no such host");
+    assert!(problems.to_string().contains("`n1` to `n4`"), "{problems}");
+}

@@ -3,7 +3,8 @@
 use super::super::super::diagnostics::{Diagnostic, Diagnostics, Place};
 use super::super::super::fields::{Fields, items, scalar};
 use super::super::super::scalars;
-use super::super::super::settings::malformed;
+use super::super::super::settings::{malformed, word};
+use super::super::super::suggest;
 use super::super::super::tree::{Node, Value};
 use super::Reader;
 use crate::script::check::demand;
@@ -49,6 +50,55 @@ pub(super) fn count(node: &Node, name: &str, least: u64, out: &mut Diagnostics) 
     scalars::count(text, least, i64::MAX as u64)
         .map_err(|error| out.push(malformed(node.place.clone(), name, text, error)))
         .ok()
+}
+
+/// A key that a verb needs, and what `read` makes of its value.
+pub(super) fn required<'n, T>(
+    fields: &mut Fields<'n>,
+    (key, example): (&'static str, &str),
+    out: &mut Diagnostics,
+    read: impl FnOnce(&'n Node, &mut Diagnostics) -> Option<T>,
+) -> Option<T> {
+    let entry = fields.require(key, example, out)?;
+    read(&entry.value, out)
+}
+
+/// A key that a verb may have, and what `read` makes of its value; `None` only for a value that is wrong.
+pub(super) fn possible<'n, T>(
+    fields: &mut Fields<'n>,
+    key: &'static str,
+    absent: T,
+    out: &mut Diagnostics,
+    read: impl FnOnce(&'n Node, &mut Diagnostics) -> Option<T>,
+) -> Option<T> {
+    match fields.take(key) {
+        None => Some(absent),
+        Some(entry) => read(&entry.value, out),
+    }
+}
+
+/// A key whose value is one of some words.
+pub(super) fn one_of<T: Copy, const N: usize>(
+    fields: &mut Fields<'_>,
+    key: &'static str,
+    absent: T,
+    words: [(&'static str, T); N],
+    out: &mut Diagnostics,
+) -> Option<T> {
+    possible(fields, key, absent, out, |node, out| choice(node, key, words, out))
+}
+
+/// One of some words.
+pub(super) fn choice<T: Copy, const N: usize>(
+    node: &Node,
+    key: &str,
+    words: [(&'static str, T); N],
+    out: &mut Diagnostics,
+) -> Option<T> {
+    let names = words.map(|(name, _)| name);
+    let text = &scalar(node, &suggest::one_of(&names), out)?.text;
+    let found = word(node, text, &names, key, out)?;
+    words.into_iter().find(|(name, _)| *name == found).map(|(_, value)| value)
 }
 
 /// A value as it stands in the file, on one line.
@@ -172,6 +222,20 @@ impl<'r, 'n> Reader<'r, 'n> {
         let nodes = fields.require(key, &format!("{key}: n1"), out);
         let nodes = nodes.and_then(|entry| self.nodes(&entry.value, out));
         Some((nodes?, fields))
+    }
+
+    /// The same, with what `rest` takes of the map beside the nodes. Nothing else may stand there.
+    pub(super) fn nodes_with<T>(
+        &mut self,
+        given: &super::Given<'n>,
+        key: &'static str,
+        out: &mut Diagnostics,
+        rest: impl FnOnce(&mut Self, &mut Fields<'n>, &mut Diagnostics) -> Option<T>,
+    ) -> Option<(Nodes, T)> {
+        let (nodes, mut fields) = self.nodes_and(given, key, out)?;
+        let rest = rest(self, &mut fields, out);
+        fields.finish(out);
+        Some((nodes, rest?))
     }
 
     /// The map behind a verb.

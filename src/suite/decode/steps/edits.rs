@@ -3,10 +3,13 @@
 use super::super::super::diagnostics::{Diagnostic, Diagnostics};
 use super::super::super::fields::{Fields, items, scalar};
 use super::super::unknown;
-use super::args::count;
+use super::args::{count, possible, required};
 use super::{Given, Reader};
 use crate::script::expr::Type;
 use crate::script::model::{EditUse, Verb};
+
+/// The key of a file, with an example.
+const FILE: (&str, &str) = ("file", "file: wal/*");
 
 impl<'r, 'n> Reader<'r, 'n> {
     /// Refuses an edit in the system's own terms if it knows none.
@@ -43,43 +46,42 @@ impl<'r, 'n> Reader<'r, 'n> {
         out: &mut Diagnostics,
     ) -> Option<Verb> {
         self.can_be_edited(given, out)?;
-        let (nodes, mut fields) = self.nodes_and(given, "node", out)?;
-        let edit = match given.verb {
-            "edit-hard-state" => {
-                let term = self.optional(&mut fields, "term", &[Type::Number], out);
-                let voted_for = self.optional(&mut fields, "voted-for", &[Type::Node, Type::Vote], out);
-                match (term, voted_for) {
-                    (Ok(None), Ok(None)) => {
-                        let message = "`edit-hard-state` changes neither `term` nor `voted-for`";
-                        out.push(Diagnostic::new(given.place.clone(), message));
-                        None
-                    }
-                    (term, voted_for) => term
-                        .ok()
-                        .zip(voted_for.ok())
-                        .map(|(term, voted_for)| EditUse::HardState { term, voted_for }),
-                }
-            }
+        let (nodes, edit) = self.nodes_with(given, "node", out, |reader, fields, out| match given.verb {
+            "edit-hard-state" => reader.hard_state(given, fields, out),
             "truncate-log" => {
-                let entries = fields.require("entries", "entries: 1", out);
-                entries.and_then(|entry| count(&entry.value, "entries", 1, out)).map(EditUse::TruncateLog)
+                let read = |node: &'n _, out: &mut _| count(node, "entries", 1, out);
+                required(fields, ("entries", "entries: 1"), out, read).map(EditUse::TruncateLog)
             }
             "seed-log" => {
-                let terms = fields.require("terms", "terms: [1, 1, 4]", out);
-                terms.and_then(|entry| terms_of(&entry.value, out)).map(EditUse::SeedLog)
+                required(fields, ("terms", "terms: [1, 1, 4]"), out, terms_of).map(EditUse::SeedLog)
             }
             "corrupt-record" => {
-                let index = fields.require("index", "index: 3", out);
-                let index = index.and_then(|entry| self.text(&entry.value, &[Type::Number], out));
-                index.map(EditUse::CorruptRecord)
+                let read = |node: &'n _, out: &mut _| reader.text(node, &[Type::Number], out);
+                required(fields, ("index", "index: 3"), out, read).map(EditUse::CorruptRecord)
             }
             _ => {
-                let keep = fields.require("keep", "keep: 20", out);
-                keep.and_then(|entry| count(&entry.value, "keep", 0, out)).map(EditUse::TornWrite)
+                let read = |node: &'n _, out: &mut _| count(node, "keep", 0, out);
+                required(fields, ("keep", "keep: 20"), out, read).map(EditUse::TornWrite)
             }
-        };
-        fields.finish(out);
-        Some(Verb::Edit { nodes, edit: edit? })
+        })?;
+        Some(Verb::Edit { nodes, edit })
+    }
+
+    fn hard_state(
+        &mut self,
+        given: &Given<'n>,
+        fields: &mut Fields<'n>,
+        out: &mut Diagnostics,
+    ) -> Option<EditUse> {
+        let term = self.optional(fields, "term", &[Type::Number], out);
+        let voted_for = self.optional(fields, "voted-for", &[Type::Node, Type::Vote], out);
+        let (term, voted_for) = (term.ok()?, voted_for.ok()?);
+        if term.is_none() && voted_for.is_none() {
+            let message = "`edit-hard-state` changes neither `term` nor `voted-for`";
+            out.push(Diagnostic::new(given.place.clone(), message));
+            return None;
+        }
+        Some(EditUse::HardState { term, voted_for })
     }
 
     pub(super) fn data_edit(
@@ -88,44 +90,32 @@ impl<'r, 'n> Reader<'r, 'n> {
         _: &mut Fields<'n>,
         out: &mut Diagnostics,
     ) -> Option<Verb> {
-        let (nodes, mut fields) = self.nodes_and(given, "node", out)?;
-        let edit = match given.verb {
+        let (nodes, edit) = self.nodes_with(given, "node", out, |reader, fields, out| match given.verb {
             "copy-data" => {
-                let name = fields.require("to", "to: yesterday", out);
-                let name = name.and_then(|entry| self.fresh(&entry.value, "the name of a copy", out));
-                name.map(|name| {
-                    self.copies.insert(name.clone());
-                    EditUse::Save(name)
-                })
+                let read = |node: &'n _, out: &mut _| reader.fresh(node, "the name of a copy", out);
+                let name = required(fields, ("to", "to: yesterday"), out, read)?;
+                reader.copies.insert(name.clone());
+                Some(EditUse::Save(name))
             }
             "restore-data" => {
-                let from = fields.require("from", "from: yesterday", out);
-                let from = from.and_then(|entry| self.copy(&entry.value, out));
-                let of = self.optional(&mut fields, "of", &[Type::Node], out);
+                let read = |node: &'n _, out: &mut _| reader.copy(node, out);
+                let from = required(fields, ("from", "from: yesterday"), out, read);
+                let of = reader.optional(fields, "of", &[Type::Node], out);
                 from.zip(of.ok()).map(|(from, of)| EditUse::Restore { from, of })
             }
             "swap-data" => {
-                let with = fields.require("with", "with: n2", out);
-                with.and_then(|entry| self.node(&entry.value, out)).map(EditUse::Swap)
+                let read = |node: &'n _, out: &mut _| reader.node(node, out);
+                required(fields, ("with", "with: n2"), out, read).map(EditUse::Swap)
             }
             "flip-bits" => {
-                let file = fields.require("file", "file: wal/*", out);
-                let bits = match fields.take("bits") {
-                    None => Some(1),
-                    Some(entry) => count(&entry.value, "bits", 1, out),
-                };
-                let file = file.and_then(|entry| Some(scalar(&entry.value, "a file", out)?.text.clone()));
-                file.zip(bits.and_then(|bits| bits.try_into().ok()))
-                    .map(|(file, bits)| EditUse::FlipBits { file, bits })
+                let file = required(fields, FILE, out, file);
+                let bits = |node: &'n _, out: &mut _| count(node, "bits", 1, out);
+                let bits = possible(fields, "bits", 1, out, bits).and_then(|bits| bits.try_into().ok());
+                file.zip(bits).map(|(file, bits)| EditUse::FlipBits { file, bits })
             }
-            _ => {
-                let file = fields.require("file", "file: wal/*", out);
-                let file = file.and_then(|entry| Some(scalar(&entry.value, "a file", out)?.text.clone()));
-                file.map(EditUse::DeleteFile)
-            }
-        };
-        fields.finish(out);
-        Some(Verb::Edit { nodes, edit: edit? })
+            _ => required(fields, FILE, out, file).map(EditUse::DeleteFile),
+        })?;
+        Some(Verb::Edit { nodes, edit })
     }
 
     fn copy(&self, node: &super::Node, out: &mut Diagnostics) -> Option<String> {
@@ -137,6 +127,10 @@ impl<'r, 'n> Reader<'r, 'n> {
         out.push(unknown(&node.place, "copy", text, &known));
         None
     }
+}
+
+fn file(node: &super::Node, out: &mut Diagnostics) -> Option<String> {
+    Some(scalar(node, "a file", out)?.text.clone())
 }
 
 /// Terms of entries, which never fall.

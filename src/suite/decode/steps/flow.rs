@@ -32,6 +32,7 @@ fn common(one: &Names, other: &Names) -> Names {
     Names {
         bindings: bindings.map(|(name, kind)| (name.clone(), *kind)).collect(),
         operations: both(&one.operations, &other.operations),
+        orders: both(&one.orders, &other.orders),
         labels: both(&one.labels, &other.labels),
         messages: both(&one.messages, &other.messages),
     }

@@ -48,6 +48,17 @@ pub(super) struct Steps {
     pub(super) value: Option<Option<Script>>,
 }
 
+impl Steps {
+    /// The labels of all steps; none without steps, and `None` where those could not be read.
+    pub(super) fn labels(&self) -> Option<BTreeSet<&str>> {
+        let mut labels = BTreeSet::new();
+        if let Some(script) = self.value.as_ref()? {
+            script.walk(&mut |step| labels.extend(step.label.as_deref()));
+        }
+        Some(labels)
+    }
+}
+
 /// Whether the file has steps.
 pub(super) fn scripted(root: &Node) -> Scripted {
     match &root.value {
@@ -176,6 +187,7 @@ pub(in super::super) const VERBS: &[(&str, &str)] = &[
     ("kill", "Sends SIGKILL: `kill: n1`."),
     ("stop", "Sends SIGTERM and waits: `stop: n1`."),
     ("start", "Starts a node that is down, on its data: `start: { node: n1, rules: { pre_vote: full } }`."),
+    ("start-twin", "Starts a second process for a node on a spare host: `start-twin: { node: n4, of: n1 }`."),
     ("restart", "Kills a node and starts it: `restart: n1`."),
     ("pause", "Sends SIGSTOP: `pause: n1`."),
     ("resume", "Sends SIGCONT: `resume: n1`."),
@@ -230,13 +242,14 @@ pub(in super::super) const VERBS: &[(&str, &str)] = &[
     ("flip-bits", "Flips bits of a file: `flip-bits: { node: n1, file: wal/*, bits: 1 }`."),
     ("delete-file", "Removes a file: `delete-file: { node: n1, file: wal/* }`."),
     ("put", "Writes: `put: { at: n1, key: k, value: 1, expect: ok }`."),
+    ("poison", "Writes what some replicas cannot apply: `poison: { at: n1, key: k, value: 1, only: n2 }`."),
     ("get", "Reads: `get: { at: n1, key: k }`."),
     ("delete", "Removes a key: `delete: { key: k }`."),
     ("cas", "Compares and sets: `cas: { key: k, from: 1, to: 2 }`."),
     ("append", "Appends to a list: `append: { key: l, value: 1 }`."),
     ("add", "Adds to a set: `add: { key: s, value: 1 }`."),
     ("members", "Reads a set: `members: { key: s }`."),
-    ("begin", "Begins an operation and goes on: `begin: { put: { key: k, value: 1 }, as: w }`."),
+    ("begin", "Begins an operation or an order and goes on: `begin: { put: { key: k, value: 1 }, as: w }`."),
     ("retry", "Sends an operation again under its number: `retry: { op: w, at: n2 }`."),
     ("wait", "Waits for a condition: `wait: role(n1) = leader@1` with `within`, `for`, `then`, `else`."),
     ("assert", "Demands a condition: `assert: term(n1) = 1`."),
@@ -382,8 +395,8 @@ impl<'r, 'n> Reader<'r, 'n> {
         given: &Given<'_>,
         out: &mut Diagnostics,
     ) {
-        let needs =
-            matches!(verb, Some(Verb::Fault(_))) || matches!(given.verb, "hold-messages" | "record-messages");
+        let needs = matches!(verb, Some(Verb::Fault { .. }))
+            || matches!(given.verb, "hold-messages" | "record-messages");
         match label {
             None if needs => {
                 let help = "write for example `label: slow` beside it, and end it with that name";
@@ -394,7 +407,7 @@ impl<'r, 'n> Reader<'r, 'n> {
             Some(label) => {
                 self.names.labels.insert(label.to_owned());
                 match verb {
-                    Some(Verb::Fault(_)) => drop(self.faults.insert(label.to_owned())),
+                    Some(Verb::Fault { .. }) => drop(self.faults.insert(label.to_owned())),
                     Some(Verb::Messages { .. }) => drop(self.names.messages.insert(label.to_owned())),
                     _ => {}
                 }
@@ -436,6 +449,7 @@ fn reader_of<'r, 'n>(verb: &str) -> ReadVerb<'r, 'n> {
     match verb {
         "kill" | "stop" | "pause" | "resume" => Reader::signal,
         "start" | "restart" => Reader::start,
+        "start-twin" => Reader::start_twin,
         "power-loss" => Reader::power_loss,
         "crash-at" | "hold-at" => Reader::failpoint,
         "release" => Reader::release,

@@ -9,9 +9,9 @@ use super::super::super::model::FaultUse;
 use super::super::super::settings;
 use super::super::super::tree::{Node, Value};
 use super::super::{misfit, named, unknown};
-use super::args::{NODES, count, duration, part, split};
+use super::args::{NODES, count, duration, part, possible, required, split};
 use super::{Given, Reader};
-use crate::script::expr::Type;
+use crate::script::expr::{Text, Type};
 use crate::script::model::{End, Ends, Heal, HeldAction, Verb, Way};
 
 impl<'r, 'n> Reader<'r, 'n> {
@@ -145,11 +145,12 @@ impl<'r, 'n> Reader<'r, 'n> {
             out.push(Diagnostic::new(entry.key_place.clone(), message).help(help));
             return None;
         }
-        let mut fields = match named.settings {
+        let (settings, bound) = self.bound_settings(named.settings);
+        let mut fields = match &settings {
             Some(settings) => Fields::of(settings, owner, out)?.at(named.place.clone()),
             None => Fields::none(owner, named.place.clone()),
         };
-        let read = settings::read(found.entry.settings, &mut fields, &self.system.scope(), out);
+        let read = settings::read(found.entry.settings, &mut fields, &self.system.scope_of_hosts(), out);
         fields.finish(out);
         let read = read?;
         if let Some(system) = self.system.entry {
@@ -159,12 +160,28 @@ impl<'r, 'n> Reader<'r, 'n> {
                 out.push(Diagnostic::new(named.place.clone(), message).label(lack));
             }
         }
-        if let Some(Err(why)) = self.system.nodes.map(|nodes| (found.build)(&read.params, usize::from(nodes)))
-        {
+        let hosts = self.system.hosts();
+        if let Some(Err(why)) = hosts.map(|hosts| (found.build)(&read.params, usize::from(hosts))) {
             out.push(misfit(&why, &read, named.place));
         }
         let used = FaultUse { fault: named.name.to_owned(), weight: 1, settings: read.params };
-        (out.len() == before).then_some(Verb::Fault(used))
+        (out.len() == before).then_some(Verb::Fault { used, bound })
+    }
+
+    /// The settings of a fault with a node in the place of each name that is bound to one, and these names.
+    fn bound_settings(&self, settings: Option<&Node>) -> (Option<Node>, Vec<(String, Text)>) {
+        let (mut settings, mut bound) = (settings.cloned(), Vec::new());
+        if let Some(Value::Map(entries)) = settings.as_mut().map(|settings| &mut settings.value) {
+            for entry in entries {
+                let Value::Scalar(scalar) = &mut entry.value.value else { continue };
+                let is_node = self.names.bindings.get(&scalar.text) == Some(&Type::Node);
+                if let Some(text) = Text::try_from(scalar.text.clone()).ok().filter(|_| is_node) {
+                    bound.push((entry.key.clone(), text));
+                    scalar.text = "n1".to_owned();
+                }
+            }
+        }
+        (settings, bound)
     }
 
     pub(super) fn messages(
@@ -175,30 +192,21 @@ impl<'r, 'n> Reader<'r, 'n> {
     ) -> Option<Verb> {
         self.can_be_told(OrderKind::Messages, given, out)?;
         let mut fields = self.map(given, out)?;
-        let kinds = match fields.take("type") {
-            None => Some(Vec::new()),
-            Some(entry) => kinds(&entry.value, out),
-        };
+        let kinds = possible(&mut fields, "type", Vec::new(), out, kinds);
         let from = self.optional(&mut fields, "from", &[Type::Node], out);
-        let to = fields.require("to", "to: n1", out).and_then(|entry| self.node(&entry.value, out));
+        let to = required(&mut fields, ("to", "to: n1"), out, |node, out| self.node(node, out));
         let term = self.optional(&mut fields, "term", &[Type::Number], out);
         let index = self.optional(&mut fields, "index", &[Type::Number], out);
-        let skip = match fields.take("skip") {
-            None => Some(0),
-            Some(entry) => count(&entry.value, "skip", 0, out),
-        };
-        let count = match fields.take("count") {
-            None => Some(None),
-            Some(entry) => count(&entry.value, "count", 1, out).map(Some),
-        };
+        let skip = possible(&mut fields, "skip", 0, out, |node, out| count(node, "skip", 0, out));
+        let count = possible(&mut fields, "count", None, out, at_least_one);
         let action = match given.verb {
             "hold-messages" => Some(MessageAction::Hold),
             "drop-messages" => Some(MessageAction::Drop),
             "duplicate-messages" => Some(MessageAction::Duplicate),
             "record-messages" => Some(MessageAction::Record),
             _ => {
-                let by = fields.require("by", "by: 50ms", out);
-                let by = by.and_then(|entry| duration(&entry.value, "by", out));
+                let by = |node: &'n _, out: &mut _| duration(node, "by", out);
+                let by = required(&mut fields, ("by", "by: 50ms"), out, by);
                 by.map(|ns| MessageAction::Delay { ms: (ns / 1_000_000).try_into().unwrap_or(u32::MAX) })
             }
         };
@@ -223,10 +231,7 @@ impl<'r, 'n> Reader<'r, 'n> {
             Value::Map(_) => {
                 let mut fields = self.map(given, out)?;
                 let label = fields.require("held", "held: h", out);
-                let count = match fields.take("count") {
-                    None => Some(None),
-                    Some(entry) => count(&entry.value, "count", 1, out).map(Some),
-                };
+                let count = possible(&mut fields, "count", None, out, at_least_one);
                 fields.finish(out);
                 (&label?.value, count?)
             }
@@ -240,6 +245,10 @@ impl<'r, 'n> Reader<'r, 'n> {
         }
         Some(Verb::Held { held: held.clone(), action, count })
     }
+}
+
+fn at_least_one(node: &Node, out: &mut Diagnostics) -> Option<Option<u64>> {
+    count(node, "count", 1, out).map(Some)
 }
 
 /// Types of messages, in kebab-case.

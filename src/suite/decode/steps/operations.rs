@@ -4,20 +4,22 @@ use cluster::system::ReadMode;
 
 use super::super::super::diagnostics::{Diagnostic, Diagnostics};
 use super::super::super::fields::{Fields, items, scalar};
-use super::super::super::settings::word;
-use super::super::super::suggest;
+use super::super::super::settings::malformed;
 use super::super::super::tree::{Node, Value};
+use super::super::super::{scalars, suggest};
 use super::super::{named, unknown};
-use super::args::duration;
+use super::args::{choice, duration, one_of, possible};
+use super::orders::LONG;
 use super::{Given, Reader};
 use crate::script::expr::{Text, Type};
-use crate::script::model::{Call, Ground, OpExpect, OpFunction, Operation, Retries, Verb};
+use crate::script::model::{Call, Ground, OpExpect, OpFunction, Operation, Retries, Verb, WriteUse};
 
 /// How long an operation has to stay open to count as pending, where the step says nothing.
 const PENDING_NS: u64 = 200_000_000;
 
-const FUNCTIONS: [(&str, OpFunction); 7] = [
+const FUNCTIONS: [(&str, OpFunction); 8] = [
     ("put", OpFunction::Put),
+    ("poison", OpFunction::Put),
     ("get", OpFunction::Get),
     ("delete", OpFunction::Delete),
     ("cas", OpFunction::Cas),
@@ -25,6 +27,25 @@ const FUNCTIONS: [(&str, OpFunction); 7] = [
     ("add", OpFunction::Add),
     ("members", OpFunction::Members),
 ];
+
+const MODES: [(&str, Option<ReadMode>); 4] = [
+    ("log", Some(ReadMode::Log)),
+    ("read-index", Some(ReadMode::ReadIndex)),
+    ("lease", Some(ReadMode::Lease)),
+    ("local", Some(ReadMode::Local)),
+];
+
+const RETRIES: [(&str, Retries); 2] = [("none", Retries::None), ("by-hand", Retries::ByHand)];
+
+const OUTCOMES: [(&str, OpExpect); 4] = [
+    ("ok", OpExpect::Ok),
+    ("failed", OpExpect::Failed),
+    ("unknown", OpExpect::Unknown),
+    ("pending", OpExpect::Pending),
+];
+
+/// The longest value: the whole of it stands in the history.
+const VALUE_BYTES_MAX: u64 = 16 << 20;
 
 /// What a value of an operation can be.
 const VALUE: [Type; 2] = [Type::Number, Type::Reply];
@@ -39,7 +60,7 @@ impl<'r, 'n> Reader<'r, 'n> {
         out: &mut Diagnostics,
     ) -> Option<Verb> {
         let fields = self.map(given, out)?;
-        let pending_ns = pending(beside, out)?;
+        let pending_ns = possible(beside, "for", PENDING_NS, out, |node, out| duration(node, "for", out))?;
         let (operation, fields) = self.operation_of(given.verb, fields, Ground::Foreground, out);
         fields.finish(out);
         let mut operation = operation?;
@@ -47,7 +68,7 @@ impl<'r, 'n> Reader<'r, 'n> {
         Some(Verb::Operation(operation))
     }
 
-    /// `begin: { put: { ... }, as: w }`
+    /// `begin: { put: { ... }, as: w }`, `begin: { add-member: { ... }, as: x }`
     pub(super) fn begin(
         &mut self,
         given: &Given<'n>,
@@ -58,9 +79,13 @@ impl<'r, 'n> Reader<'r, 'n> {
         let name =
             outer.take("as").and_then(|entry| self.fresh(&entry.value, "the name of an operation", out));
         let inner = FUNCTIONS.iter().find_map(|(word, _)| Some((*word, outer.take(word)?)));
+        let order = LONG.iter().find_map(|word| Some((*word, outer.take(word)?)));
         outer.finish(out);
+        if let (None, Some((verb, entry))) = (inner, order) {
+            return self.begun_order(verb, entry, name, out);
+        }
         let Some((word, entry)) = inner else {
-            let message = "`begin` names no operation";
+            let message = "`begin` names no operation and no order that takes its time";
             let help = "write `begin: { put: { key: k, value: 1 }, as: w }`";
             out.push(Diagnostic::new(given.place.clone(), message).help(help));
             return None;
@@ -112,38 +137,67 @@ impl<'r, 'n> Reader<'r, 'n> {
         let key = fields.require("key", "key: k", out);
         let key = key.and_then(|entry| Some(scalar(&entry.value, "a key", out)?.text.clone()));
         let (value, expected) = self.values(function, fields, out);
-        let name = match fields.take("as") {
-            None => Some(None),
-            Some(entry) => self.fresh(&entry.value, "the name of an operation", out).map(Some),
+        let bytes = match function {
+            OpFunction::Put => possible(fields, "bytes", None, out, value_bytes),
+            _ => Some(None),
         };
-        let expect = match fields.take("expect") {
-            None => Some(Vec::new()),
-            Some(entry) => expectations(&entry.value, out),
+        let whom = at.as_ref().ok().and_then(Option::as_ref).map(drop);
+        let write_mode = self.write_mode(word, whom, fields, out);
+        let fresh = |what: &'static str| {
+            move |node: &Node, out: &mut Diagnostics| self.fresh(node, what, out).map(Some)
         };
+        let name = possible(fields, "as", None, out, fresh("the name of an operation"));
+        let expect = possible(fields, "expect", Vec::new(), out, expectations);
         let sees = if is_read { self.optional(fields, "sees", &SEEN, out) } else { Ok(None) };
-        let mode = if is_read { mode(fields, out) } else { Some(None) };
-        let timeout_ns = match fields.take("timeout") {
-            None => Some(None),
-            Some(entry) => duration(&entry.value, "timeout", out).map(Some),
-        };
-        let client = match fields.take("client") {
-            None => Some(None),
-            Some(entry) => self.fresh(&entry.value, "the name of a client", out).map(Some),
-        };
-        let retries = retries(fields, out);
+        let mode = if is_read { one_of(fields, "mode", None, MODES, out) } else { Some(None) };
+        let timeout = |node: &Node, out: &mut Diagnostics| duration(node, "timeout", out).map(Some);
+        let timeout_ns = possible(fields, "timeout", None, out, timeout);
+        let client = possible(fields, "client", None, out, fresh("the name of a client"));
+        let retries = one_of(fields, "retries", Retries::None, RETRIES, out);
         Some(Operation {
-            call: Call { function, key: key?, value: value?, expected: expected? },
+            call: Call { function, key: key?, value: value?, expected: expected?, bytes: bytes? },
             at: at.ok()?,
             name: name?,
             expect: expect?,
             sees: sees.ok()?,
             timeout_ns: timeout_ns?,
             mode: mode?,
+            write_mode: write_mode?,
             client: client?,
             retries: retries?,
             ground,
             pending_ns: PENDING_NS,
         })
+    }
+
+    /// What a write is beside what it writes. Only who turns to one node can ask for more than a plain one.
+    fn write_mode(
+        &self,
+        word: &str,
+        at: Option<()>,
+        fields: &mut Fields<'n>,
+        out: &mut Diagnostics,
+    ) -> Option<WriteUse> {
+        let (place, before) = (fields.place().clone(), out.len());
+        let mode = match word {
+            "poison" => self.optional(fields, "only", &[Type::Node], out).ok().map(WriteUse::Poison)?,
+            "put" => possible(fields, "ttl", WriteUse::Plain, out, |node, out| {
+                duration(node, "ttl", out).map(|ns| WriteUse::Expiring(ns.div_ceil(1_000_000)))
+            })?,
+            _ => return Some(WriteUse::Plain),
+        };
+        if mode == WriteUse::Plain {
+            return Some(mode);
+        }
+        if at.is_none() {
+            let message = format!("a `{word}` that is more than a plain one turns to one node");
+            out.push(Diagnostic::new(place.clone(), message).help("add for example `at: n1`"));
+        }
+        if let Some(system) = self.system.entry.filter(|system| !system.capabilities.write_modes) {
+            let message = format!("`{}` knows no such writes", system.entry.name);
+            out.push(Diagnostic::new(place, message).label("this step can never be taken"));
+        }
+        (out.len() == before).then_some(mode)
     }
 
     /// What is written, and what is expected to be there.
@@ -188,10 +242,7 @@ impl<'r, 'n> Reader<'r, 'n> {
         let mut fields = self.map(given, out)?;
         let op = fields.require("op", "op: w", out);
         let at = self.optional(&mut fields, "at", &[Type::Node], out);
-        let expect = match fields.take("expect") {
-            None => Some(Vec::new()),
-            Some(entry) => expectations(&entry.value, out),
-        };
+        let expect = possible(&mut fields, "expect", Vec::new(), out, expectations);
         fields.finish(out);
         let op = op?;
         let name = &scalar(&op.value, "the name of an operation", out)?.text;
@@ -204,34 +255,12 @@ impl<'r, 'n> Reader<'r, 'n> {
     }
 }
 
-fn pending(beside: &mut Fields<'_>, out: &mut Diagnostics) -> Option<u64> {
-    match beside.take("for") {
-        None => Some(PENDING_NS),
-        Some(entry) => duration(&entry.value, "for", out),
-    }
-}
-
-fn mode(fields: &mut Fields<'_>, out: &mut Diagnostics) -> Option<Option<ReadMode>> {
-    let Some(entry) = fields.take("mode") else { return Some(None) };
-    let text = &scalar(&entry.value, "a way of reading", out)?.text;
-    let words = ["log", "read-index", "lease", "local"];
-    word(&entry.value, text, &words, "mode", out).map(|word| {
-        Some(match word {
-            "log" => ReadMode::Log,
-            "read-index" => ReadMode::ReadIndex,
-            "lease" => ReadMode::Lease,
-            _ => ReadMode::Local,
-        })
-    })
-}
-
-fn retries(fields: &mut Fields<'_>, out: &mut Diagnostics) -> Option<Retries> {
-    let Some(entry) = fields.take("retries") else { return Some(Retries::None) };
-    let text = &scalar(&entry.value, "`none` or `by-hand`", out)?.text;
-    word(&entry.value, text, &["none", "by-hand"], "retries", out).map(|word| match word {
-        "by-hand" => Retries::ByHand,
-        _ => Retries::None,
-    })
+/// How many bytes a value is made to have.
+fn value_bytes(node: &Node, out: &mut Diagnostics) -> Option<Option<usize>> {
+    let text = &scalar(node, "a number of bytes", out)?.text;
+    let read = scalars::count(text, 1, VALUE_BYTES_MAX);
+    let bytes = read.map_err(|error| out.push(malformed(node.place.clone(), "bytes", text, error))).ok()?;
+    usize::try_from(bytes).ok().map(Some)
 }
 
 fn expectations(node: &Node, out: &mut Diagnostics) -> Option<Vec<OpExpect>> {
@@ -240,16 +269,7 @@ fn expectations(node: &Node, out: &mut Diagnostics) -> Option<Vec<OpExpect>> {
         out.push(Diagnostic::new(named.place.clone(), "`expect` is a word or a list of words"));
         return None;
     }
-    let read = items(node).iter().map(|item| {
-        let text = &scalar(item, "an outcome", out)?.text;
-        let words = ["ok", "failed", "unknown", "pending"];
-        word(item, text, &words, "expect", out).map(|word| match word {
-            "ok" => OpExpect::Ok,
-            "failed" => OpExpect::Failed,
-            "unknown" => OpExpect::Unknown,
-            _ => OpExpect::Pending,
-        })
-    });
-    let read: Vec<Option<OpExpect>> = read.collect();
+    let read: Vec<Option<OpExpect>> =
+        items(node).iter().map(|item| choice(item, "expect", OUTCOMES, out)).collect();
     read.into_iter().collect()
 }

@@ -1,14 +1,26 @@
 //! Verbs that ask nodes for something: elections, handovers, snapshots, members, syncs.
+//!
+//! Invariant: an order that the system does not know is refused here, and so is an expectation of one that only begins.
 
 use cluster::order::{Elections, Fsync, OrderKind, Part};
 
 use super::super::super::diagnostics::{Diagnostic, Diagnostics};
-use super::super::super::fields::{Fields, scalar};
-use super::super::super::settings::word;
-use super::super::super::tree::Value;
-use super::{Given, Reader};
+use super::super::super::fields::Fields;
+use super::super::super::tree::{Entry, Value};
+use super::args::{choice, one_of, required};
+use super::{Given, Reader, reader_of};
 use crate::script::expr::{Expr, Kind, Text, Type};
-use crate::script::model::{Nodes, OrderExpect, OrderUse, Verb};
+use crate::script::model::{Ground, Nodes, OrderExpect, OrderUse, Verb};
+
+/// The orders that `begin` takes: those that a node may be long about.
+pub(super) const LONG: [&str; 7] =
+    ["campaign", "transfer", "snapshot", "add-member", "promote", "remove-member", "change-members"];
+
+const EXPECT: [(&str, OrderExpect); 3] =
+    [("done", OrderExpect::Done), ("refused", OrderExpect::Refused), ("any", OrderExpect::Any)];
+const ELECTIONS: [(&str, Elections); 2] = [("manual", Elections::Manual), ("armed", Elections::Armed)];
+const PARTS: [(&str, Part); 3] =
+    [("voter", Part::Voter), ("learner", Part::Learner), ("witness", Part::Witness)];
 
 impl<'r, 'n> Reader<'r, 'n> {
     /// Refuses an order that the system does not know.
@@ -27,6 +39,23 @@ impl<'r, 'n> Reader<'r, 'n> {
         None
     }
 
+    /// An order of this kind: whom it is given to stands under `key`, and `rest` reads what it takes.
+    fn order(
+        &mut self,
+        (kind, key): (OrderKind, &'static str),
+        given: &Given<'n>,
+        out: &mut Diagnostics,
+        rest: impl FnOnce(&mut Self, &mut Fields<'n>, &mut Diagnostics) -> Option<OrderUse>,
+    ) -> Option<Verb> {
+        self.can_be_told(kind, given, out)?;
+        let (nodes, (order, expect)) = self.nodes_with(given, key, out, |reader, fields, out| {
+            let order = rest(reader, fields, out);
+            let expect = one_of(fields, "expect", OrderExpect::Done, EXPECT, out);
+            order.zip(expect)
+        })?;
+        Some(Verb::Order { nodes, order, expect, ground: Ground::Foreground, name: None })
+    }
+
     pub(super) fn plain_order(
         &mut self,
         given: &Given<'n>,
@@ -39,11 +68,7 @@ impl<'r, 'n> Reader<'r, 'n> {
             "hold-fsync" => (OrderUse::Fsync(Fsync::Hold), OrderKind::Fsync),
             _ => (OrderUse::Fsync(Fsync::Release), OrderKind::Fsync),
         };
-        self.can_be_told(kind, given, out)?;
-        let (nodes, mut fields) = self.nodes_and(given, "node", out)?;
-        let expect = order_expect(&mut fields, out);
-        fields.finish(out);
-        Some(Verb::Order { nodes, order, expect: expect? })
+        self.order((kind, "node"), given, out, |_, _, _| Some(order))
     }
 
     pub(super) fn transfer(
@@ -52,13 +77,9 @@ impl<'r, 'n> Reader<'r, 'n> {
         _: &mut Fields<'n>,
         out: &mut Diagnostics,
     ) -> Option<Verb> {
-        self.can_be_told(OrderKind::Transfer, given, out)?;
-        let mut fields = self.map(given, out)?;
-        let from = fields.require("from", "from: n1", out).and_then(|entry| self.node(&entry.value, out));
-        let to = self.optional(&mut fields, "to", &[Type::Node], out);
-        let expect = order_expect(&mut fields, out);
-        fields.finish(out);
-        Some(Verb::Order { nodes: vec![from?], order: OrderUse::Transfer(to.ok()?), expect: expect? })
+        self.order((OrderKind::Transfer, "from"), given, out, |reader, fields, out| {
+            reader.optional(fields, "to", &[Type::Node], out).ok().map(OrderUse::Transfer)
+        })
     }
 
     /// `manual`, or `{ nodes: n1, elections: manual }`.
@@ -68,23 +89,17 @@ impl<'r, 'n> Reader<'r, 'n> {
         _: &mut Fields<'n>,
         out: &mut Diagnostics,
     ) -> Option<Verb> {
+        if let Value::Map(_) = &given.value.value {
+            return self.order((OrderKind::Elections, "nodes"), given, out, |_, fields, out| {
+                let example = ("elections", "elections: manual");
+                let read = |node, out: &mut _| choice(node, "elections", ELECTIONS, out);
+                required(fields, example, out, read).map(OrderUse::Elections)
+            });
+        }
         self.can_be_told(OrderKind::Elections, given, out)?;
-        let (nodes, elections) = match &given.value.value {
-            Value::Map(_) => {
-                let (nodes, mut fields) = self.nodes_and(given, "nodes", out)?;
-                let elections = fields.require("elections", "elections: manual", out);
-                fields.finish(out);
-                (nodes, &elections?.value)
-            }
-            _ => (everybody()?, given.value),
-        };
-        let text = &scalar(elections, "`manual` or `armed`", out)?.text;
-        let elections = match word(elections, text, &["manual", "armed"], "elections", out)? {
-            "manual" => Elections::Manual,
-            _ => Elections::Armed,
-        };
-        let expect = OrderExpect::Done;
-        Some(Verb::Order { nodes, order: OrderUse::Elections(elections), expect })
+        let order = OrderUse::Elections(choice(given.value, "elections", ELECTIONS, out)?);
+        let (expect, ground) = (OrderExpect::Done, Ground::Foreground);
+        Some(Verb::Order { nodes: everybody(), order, expect, ground, name: None })
     }
 
     pub(super) fn poke(
@@ -93,20 +108,18 @@ impl<'r, 'n> Reader<'r, 'n> {
         _: &mut Fields<'n>,
         out: &mut Diagnostics,
     ) -> Option<Verb> {
-        self.can_be_told(OrderKind::Poke, given, out)?;
-        let (nodes, mut fields) = self.nodes_and(given, "at", out)?;
-        let of = fields.require("of", "of: n2", out).and_then(|entry| self.node(&entry.value, out));
-        let next = self.optional(&mut fields, "next-index", &[Type::Number], out);
-        let matched = self.optional(&mut fields, "match-index", &[Type::Number], out);
-        let expect = order_expect(&mut fields, out);
-        fields.finish(out);
-        let (next, matched) = (next.ok()?, matched.ok()?);
-        if next.is_some() == matched.is_some() {
-            let message = "`poke` takes either `next-index` or `match-index`";
-            out.push(Diagnostic::new(given.place.clone(), message));
-            return None;
-        }
-        Some(Verb::Order { nodes, order: OrderUse::Poke { of: of?, next, matched }, expect: expect? })
+        self.order((OrderKind::Poke, "at"), given, out, |reader, fields, out| {
+            let of = required(fields, ("of", "of: n2"), out, |node, out| reader.node(node, out));
+            let next = reader.optional(fields, "next-index", &[Type::Number], out);
+            let matched = reader.optional(fields, "match-index", &[Type::Number], out);
+            let (next, matched) = (next.ok()?, matched.ok()?);
+            if next.is_some() == matched.is_some() {
+                let message = "`poke` takes either `next-index` or `match-index`";
+                out.push(Diagnostic::new(given.place.clone(), message));
+                return None;
+            }
+            Some(OrderUse::Poke { of: of?, next, matched })
+        })
     }
 
     pub(super) fn member(
@@ -115,30 +128,17 @@ impl<'r, 'n> Reader<'r, 'n> {
         _: &mut Fields<'n>,
         out: &mut Diagnostics,
     ) -> Option<Verb> {
-        self.can_be_told(OrderKind::Members, given, out)?;
-        let (nodes, mut fields) = self.nodes_and(given, "at", out)?;
-        let node = fields.require("node", "node: n4", out).and_then(|entry| self.node(&entry.value, out));
-        let part = match fields.take("part").filter(|_| given.verb == "add-member") {
-            None => Some(Part::Voter),
-            Some(entry) => {
-                let text = &scalar(&entry.value, "`voter`, `learner` or `witness`", out)?.text;
-                let words = ["voter", "learner", "witness"];
-                word(&entry.value, text, &words, "part", out).map(|word| match word {
-                    "learner" => Part::Learner,
-                    "witness" => Part::Witness,
-                    _ => Part::Voter,
-                })
+        self.order((OrderKind::Members, "at"), given, out, |reader, fields, out| {
+            let node = required(fields, ("node", "node: n4"), out, |node, out| reader.node(node, out));
+            match given.verb {
+                "add-member" => {
+                    let part = one_of(fields, "part", Part::Voter, PARTS, out);
+                    Some(OrderUse::Add(node?, part?))
+                }
+                "promote" => node.map(OrderUse::Promote),
+                _ => node.map(OrderUse::Remove),
             }
-        };
-        let expect = order_expect(&mut fields, out);
-        fields.finish(out);
-        let (node, part) = (node?, part?);
-        let order = match given.verb {
-            "add-member" => OrderUse::Add(node, part),
-            "promote" => OrderUse::Promote(node),
-            _ => OrderUse::Remove(node),
-        };
-        Some(Verb::Order { nodes, order, expect: expect? })
+        })
     }
 
     pub(super) fn change_members(
@@ -147,28 +147,39 @@ impl<'r, 'n> Reader<'r, 'n> {
         _: &mut Fields<'n>,
         out: &mut Diagnostics,
     ) -> Option<Verb> {
-        self.can_be_told(OrderKind::Members, given, out)?;
-        let (nodes, mut fields) = self.nodes_and(given, "at", out)?;
-        let to = fields.require("to", "to: [n1, n2, n4]", out);
-        let to = to.and_then(|entry| self.nodes(&entry.value, out));
-        let expect = order_expect(&mut fields, out);
-        fields.finish(out);
-        Some(Verb::Order { nodes, order: OrderUse::Replace(to?), expect: expect? })
+        self.order((OrderKind::Members, "at"), given, out, |reader, fields, out| {
+            let read = |node: &'n _, out: &mut _| reader.nodes(node, out);
+            required(fields, ("to", "to: [n1, n2, n4]"), out, read).map(OrderUse::Replace)
+        })
+    }
+
+    /// The order that `begin` names.
+    pub(super) fn begun_order(
+        &mut self,
+        verb: &'static str,
+        entry: &'n Entry,
+        name: Option<String>,
+        out: &mut Diagnostics,
+    ) -> Option<Verb> {
+        let given = Given { verb, place: &entry.key_place, value: &entry.value };
+        let mut nothing = Fields::none("`begin`".to_owned(), entry.key_place.clone());
+        let read = reader_of(verb)(self, &given, &mut nothing, out);
+        if let Some(name) = &name {
+            self.names.orders.insert(name.clone());
+        }
+        let Some(Verb::Order { nodes, order, expect, .. }) = read else { return None };
+        if expect != OrderExpect::Done {
+            let message = "nothing can be expected of an order that only begins";
+            let help = "wait for it: `wait: acked(x)`, `wait: failed(x)`";
+            out.push(Diagnostic::new(entry.key_place.clone(), message).help(help));
+            return None;
+        }
+        Some(Verb::Order { nodes, order, expect, ground: Ground::Background, name })
     }
 }
 
-fn order_expect(fields: &mut Fields<'_>, out: &mut Diagnostics) -> Option<OrderExpect> {
-    let Some(entry) = fields.take("expect") else { return Some(OrderExpect::Done) };
-    let text = &scalar(&entry.value, "`done`, `refused` or `any`", out)?.text;
-    word(&entry.value, text, &["done", "refused", "any"], "expect", out).map(|word| match word {
-        "refused" => OrderExpect::Refused,
-        "any" => OrderExpect::Any,
-        _ => OrderExpect::Done,
-    })
-}
-
 /// All nodes of the beginning.
-fn everybody() -> Option<Nodes> {
+fn everybody() -> Nodes {
     let kind = Kind::Call { function: crate::script::expr::Function::Nodes, args: vec![], filters: vec![] };
-    Some(vec![Text { text: "nodes()".to_owned(), expr: Expr { range: 0..7, kind } }])
+    vec![Text { text: "nodes()".to_owned(), expr: Expr { range: 0..7, kind } }]
 }

@@ -1,16 +1,23 @@
 //! Verbs about processes: `kill`, `stop`, `start`, `restart`, `pause`, `resume`, `power-loss`, failpoints.
 
 use cluster::order::{FailpointAction, OrderKind};
+use cluster::start::TwinData;
+use cluster::system::Bootstrap;
 
 use super::super::super::diagnostics::{Diagnostic, Diagnostics};
 use super::super::super::fields::{Fields, scalar};
-use super::super::super::settings::word;
 use super::super::super::tree::Value;
 use super::super::unknown;
-use super::args::count;
+use super::args::{count, one_of, possible, required};
 use super::{Given, Reader};
-use crate::script::expr::Type;
-use crate::script::model::{First, Signal, StartExpect, Verb};
+use crate::script::expr::{Kind, Text, Type};
+use crate::script::model::{First, Signal, StartExpect, StartUse, TwinUse, Verb};
+
+const BOOTSTRAP: [(&str, Bootstrap); 2] =
+    [("announced", Bootstrap::Announced), ("not-announced", Bootstrap::NotAnnounced)];
+const TWIN_DATA: [(&str, TwinData); 2] = [("own", TwinData::Own), ("shared", TwinData::Shared)];
+const EXPECT: [(&str, StartExpect); 3] =
+    [("up", StartExpect::Up), ("refused", StartExpect::Refused), ("any", StartExpect::Any)];
 
 impl<'r, 'n> Reader<'r, 'n> {
     pub(super) fn signal(
@@ -34,25 +41,81 @@ impl<'r, 'n> Reader<'r, 'n> {
         _: &mut Fields<'n>,
         out: &mut Diagnostics,
     ) -> Option<Verb> {
-        let (nodes, mut fields) = self.nodes_and(given, "node", out)?;
-        let rules = match fields.take("rules") {
-            None => Some(None),
-            Some(entry) => self.own_rules(&entry.value, given, out).map(Some),
-        };
-        let expect = match fields.take("expect") {
-            None => Some(StartExpect::Up),
-            Some(entry) => {
-                let text = &scalar(&entry.value, "`up`, `refused` or `any`", out)?.text;
-                word(&entry.value, text, &["up", "refused", "any"], "expect", out).map(|word| match word {
-                    "refused" => StartExpect::Refused,
-                    "any" => StartExpect::Any,
-                    _ => StartExpect::Up,
-                })
+        let (nodes, (how, expect)) = self.nodes_with(given, "node", out, |reader, fields, out| {
+            let own = |node: &'n _, out: &mut _| reader.own_rules(node, given, out).map(Some);
+            let rules = possible(fields, "rules", None, out, own);
+            let bootstrap = reader.bootstrap(given, fields, out);
+            let name = |node: &'n _, out: &mut _| reader.fresh(node, "the name of a cluster", out).map(Some);
+            let cluster = possible(fields, "cluster", None, out, name);
+            let members = |node: &'n _, out: &mut _| reader.nodes(node, out).map(Some);
+            let members = possible(fields, "members", None, out, members);
+            let expect = one_of(fields, "expect", StartExpect::Up, EXPECT, out);
+            let (cluster, members) = (cluster?, members?);
+            if cluster.is_some() || members.is_some() {
+                reader.can_start_otherwise(given, out)?;
             }
-        };
-        fields.finish(out);
+            let how = StartUse { rules: rules?, bootstrap: bootstrap?, cluster, members, twin: None };
+            Some((how, expect?))
+        })?;
         let first = if given.verb == "restart" { First::Kill } else { First::Nothing };
-        Some(Verb::Start { nodes, first, rules: rules?, expect: expect? })
+        Some(Verb::Start { nodes, first, how, expect })
+    }
+
+    /// Whether an empty data directory is announced, where the system knows the difference.
+    fn bootstrap(
+        &self,
+        given: &Given<'n>,
+        fields: &mut Fields<'n>,
+        out: &mut Diagnostics,
+    ) -> Option<Bootstrap> {
+        let bootstrap = one_of(fields, "bootstrap", Bootstrap::AtFirstStart, BOOTSTRAP, out)?;
+        if bootstrap != Bootstrap::AtFirstStart {
+            self.can_start_otherwise(given, out)?;
+        }
+        Some(bootstrap)
+    }
+
+    /// `{ node: n4, of: n1, data: own }`
+    pub(super) fn start_twin(
+        &mut self,
+        given: &Given<'n>,
+        _: &mut Fields<'n>,
+        out: &mut Diagnostics,
+    ) -> Option<Verb> {
+        self.can_start_otherwise(given, out)?;
+        let mut fields = self.map(given, out)?;
+        let node = required(&mut fields, ("node", "node: n4"), out, |node, out| self.spare(node, out));
+        let of = required(&mut fields, ("of", "of: n1"), out, |node, out| self.node(node, out));
+        let data = one_of(&mut fields, "data", TwinData::Own, TWIN_DATA, out);
+        let bootstrap = self.bootstrap(given, &mut fields, out);
+        let expect = one_of(&mut fields, "expect", StartExpect::Up, EXPECT, out);
+        fields.finish(out);
+        let twin = Some(TwinUse { of: of?, data: data? });
+        let how = StartUse { bootstrap: bootstrap?, twin, ..StartUse::default() };
+        Some(Verb::Start { nodes: vec![node?], first: First::Nothing, how, expect: expect? })
+    }
+
+    /// A node that is no member at the beginning, as far as that is known here.
+    fn spare(&self, node: &super::Node, out: &mut Diagnostics) -> Option<Text> {
+        let text = self.node(node, out)?;
+        if let (Kind::Node(named), Some(nodes)) = (&text.expr.kind, self.system.nodes)
+            && named.0 <= nodes
+        {
+            let message = format!("`{named}` is a node itself, and a twin needs a host of its own");
+            let help = "prepare one with `spares: 1` in `system`; its number follows those of the nodes";
+            out.push(Diagnostic::new(node.place.clone(), message).help(help));
+            return None;
+        }
+        Some(text)
+    }
+
+    fn can_start_otherwise(&self, given: &Given<'_>, out: &mut Diagnostics) -> Option<()> {
+        let Some(system) = self.system.entry.filter(|system| !system.capabilities.starts) else {
+            return Some(());
+        };
+        let message = format!("`{}` nodes cannot be started otherwise than before", system.entry.name);
+        out.push(Diagnostic::new(given.place.clone(), message).label("this step can never be taken"));
+        None
     }
 
     /// Rules of single nodes, on top of the suite's.
@@ -106,14 +169,10 @@ impl<'r, 'n> Reader<'r, 'n> {
     ) -> Option<Verb> {
         self.can_be_told(OrderKind::Failpoint, given, out)?;
         let mut fields = self.map(given, out)?;
-        let node = fields.require("node", "node: n1", out);
-        let node = node.and_then(|entry| self.node(&entry.value, out));
-        let point = fields.require("point", "point: mid_apply", out);
-        let point = point.and_then(|entry| self.point(&entry.value, out));
-        let skip = match fields.take("skip") {
-            None => Some(0),
-            Some(entry) => count(&entry.value, "skip", 0, out),
-        };
+        let node = required(&mut fields, ("node", "node: n1"), out, |node, out| self.node(node, out));
+        let point = |node: &'n _, out: &mut _| self.point(node, out);
+        let point = required(&mut fields, ("point", "point: mid_apply"), out, point);
+        let skip = possible(&mut fields, "skip", 0, out, |node, out| count(node, "skip", 0, out));
         let index = self.optional(&mut fields, "index", &[Type::Number], out);
         let to = self.optional(&mut fields, "to", &[Type::Node], out);
         let key = fields.take("key").and_then(|entry| Some(scalar(&entry.value, "a key", out)?.text.clone()));
@@ -140,12 +199,9 @@ impl<'r, 'n> Reader<'r, 'n> {
         out: &mut Diagnostics,
     ) -> Option<Verb> {
         self.can_be_told(OrderKind::Failpoint, given, out)?;
-        let (nodes, mut fields) = self.nodes_and(given, "node", out)?;
-        let point = match fields.take("point") {
-            None => None,
-            Some(entry) => Some(self.point(&entry.value, out)?),
-        };
-        fields.finish(out);
+        let (nodes, point) = self.nodes_with(given, "node", out, |reader, fields, out| {
+            possible(fields, "point", None, out, |node, out| reader.point(node, out).map(Some))
+        })?;
         let [node] = <[_; 1]>::try_from(nodes).ok().or_else(|| {
             out.push(Diagnostic::new(given.value.place.clone(), "`release` is about one node"));
             None
