@@ -38,10 +38,10 @@ matrix:
     values: &v { rate: 50/s, every: 3s, faults: [kill] }
     expect:
       stalls: { for: 2s }
-      behaviour: [{ never: elected, node: n4, term: 3 }, { occurs: exits, after: cut }]
+      behaviour: [{ never: elected, node: n4, term: 3 }, { occurs: exits }]
   - cell: fourth
     values: *v
-    expect: { live: { within: 1s, of: elections, until: cut }, degrades: { measure: latency.p99, at-least: 1.5x, control: first } }
+    expect: { live: { within: 1s, of: elections }, degrades: { measure: latency.p99, at-least: 1.5x, control: first } }
 ";
 
 fn accept(source: &str) -> SuiteFile {
@@ -91,12 +91,12 @@ fn claims_keep_their_bounds() {
     assert_eq!(*never, expected);
     assert_eq!(
         (occurs.when, occurs.event, occurs.part.after.as_deref()),
-        (When::Occurs, NodeEvent::Exits, Some("cut"))
+        (When::Occurs, NodeEvent::Exits, None)
     );
     let [Claim::Live(live), Claim::Degrades(degrades)] = file.suites[3].expect.claims() else {
         panic!("{:?}", file.suites[3].expect)
     };
-    assert_eq!((live.of, live.part.until.as_deref()), (Progress::Elections, Some("cut")));
+    assert_eq!((live.of, &live.part), (Progress::Elections, &Part::default()));
     assert_eq!((degrades.factor, degrades.aggregate.as_str()), (Factor::AtLeast(1.5), "p99"));
     let words: Vec<String> = file.suites.iter().map(|suite| suite.expect.words()).collect();
     assert_eq!(words[2], "safe, stalls (no writes for 2s), n4: never elected in term 3, a node: exits");

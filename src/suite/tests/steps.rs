@@ -1,7 +1,7 @@
 //! The page about choreographies against the reader, and every verb against the plan that a run reads again.
 
 use crate::script::expr::Function;
-use crate::suite::{Suite, read, verbs, vocabulary};
+use crate::suite::{Claim, Expect, Suite, read, verbs, vocabulary};
 
 const PAGE: &str = include_str!("../../../docs/questions.md");
 
@@ -70,7 +70,7 @@ fn what_begins_is_an_operation_or_an_order_and_nothing_is_expected_of_it() {
     for (step, why) in [
         ("begin: { kill: n1, as: x }", "no order that takes its time"),
         ("begin: { campaign: { node: n1, expect: refused }, as: x }", "nothing can be expected"),
-        ("begin: { add-member: { at: n1 }, as: x }", "needs `node`"),
+        ("begin: { add-member: { at: n1 }, as: x }", "has no `node`"),
         ("start-twin: { node: n2, of: n1 }", "needs a host of its own"),
         ("put: { key: k, value: 1, ttl: 5s }", "turns to one node"),
         ("poison: { key: k, value: 1 }", "turns to one node"),
@@ -100,6 +100,15 @@ fn writes_that_end_by_themselves_are_not_judged_by_the_history() {
         let problems = read(checks).expect_err(checks).to_string();
         assert!(problems.contains(why), "{problems}");
     }
+}
+
+#[test]
+fn claims_look_at_a_part_between_labels() {
+    let source = "version: 1\nname: x\nsystem: { use: raftkv, nodes: 3 }\nsteps:\n  - campaign: n1\n    label: stood\n  - kill: n1\n    \
+                  label: gone\nchecks: [election-safety]\nexpect: { live: { within: 1s, after: stood, until: gone } }\n";
+    let Expect::Shows(claims) = accept(source).expect else { panic!("it claims something") };
+    let Claim::Live(live) = &claims[0] else { panic!("{claims:?}") };
+    assert_eq!((live.part.after.as_deref(), live.part.until.as_deref()), (Some("stood"), Some("gone")));
 }
 
 #[test]

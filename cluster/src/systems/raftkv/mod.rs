@@ -249,12 +249,13 @@ mod tests {
             failpoints: vec![Failpoint::new("snapshot_load", FailpointAction::Crash)],
             bootstrap: Bootstrap::NotAnnounced,
             entry: Entry::Joins,
+            cluster: Some("other".into()),
         };
         let joining = NodeSpec { id: NodeId(4), address: IpAddr::from([10, 77, 0, 4]), start, ..spec() };
         assert_eq!(
             line(system.command(&joining)),
-            "node --id n4 --members n1=10.77.0.1,n2=10.77.0.2 --data-dir /d --trace /t --seed 9 --preset thesis --rule \
-             pre_vote=off --failpoint snapshot_load=crash --bind 10.77.0.4 --join --control"
+            "node --id n4 --members n1=10.77.0.1,n2=10.77.0.2 --data-dir /d --trace /t --seed 9 --cluster other \
+             --preset thesis --rule pre_vote=off --failpoint snapshot_load=crash --bind 10.77.0.4 --join --control"
         );
         let twin = NodeSpec { address: IpAddr::from([10, 77, 0, 3]), ..spec() };
         let command = line(system.command(&twin));
