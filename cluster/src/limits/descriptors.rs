@@ -67,7 +67,7 @@ pub(super) fn usage(process: &NodeProcess) -> (u64, Option<u64>) {
     (all, left)
 }
 
-/// The limit below which exactly `spare` numbers are free.
+/// The highest limit below which exactly `spare` numbers are free: what the process closes below it can be used again.
 fn limit_for(open: &[u64], spare: u64) -> u64 {
     let mut sorted = open.to_vec();
     sorted.sort_unstable();
@@ -116,7 +116,7 @@ mod tests {
             (vec![0, 1, 2], 0, 3),
             (vec![0, 1, 2], 4, 7),
             (vec![2, 0, 1, 7, 5], 0, 3),
-            (vec![2, 0, 1, 7, 5], 2, 5),
+            (vec![2, 0, 1, 7, 5], 2, 6),
             (vec![2, 0, 1, 7, 5], 3, 8),
             (vec![2, 0, 1, 7, 5], 4, 9),
             (vec![], 0, 0),
