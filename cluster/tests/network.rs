@@ -38,6 +38,7 @@ fn main() -> ExitCode {
             play: Play::Inside(connections_are_reset),
         },
         Scene { name: "old_connections_stall_and_new_ones_pass", play: Play::Inside(connections_stall) },
+        Scene { name: "what_became_of_frames_is_captured", play: Play::Inside(captured) },
         Scene { name: "networks_follow_one_another", play: Play::Inside(networks_follow_one_another) },
     ])
 }
@@ -91,6 +92,71 @@ fn listener(network: &Network) -> TcpListener {
 
 fn only_old(connections: Connections) -> LinkRule {
     LinkRule::Shape(Shaping { connections, ..Shaping::default() })
+}
+
+/// Reads the capture as any program would that knows pcapng: the packets with their interface's name and their comment.
+fn packets(file: &[u8]) -> Vec<(String, String, Vec<u8>)> {
+    let number = |at: usize| u32::from_ne_bytes(file[at..at + 4].try_into().unwrap()) as usize;
+    let text = |from: usize, code: u8, end: usize| {
+        let mut at = from;
+        while at + 4 <= end {
+            let length = usize::from(file[at + 2]) + 256 * usize::from(file[at + 3]);
+            if file[at] == code {
+                return String::from_utf8(file[at + 4..at + 4 + length].to_vec()).unwrap();
+            }
+            at += 4 + length.next_multiple_of(4);
+        }
+        String::new()
+    };
+    let (mut names, mut packets, mut at) = (Vec::new(), Vec::new(), 0);
+    while at < file.len() {
+        let end = at + number(at + 4);
+        match number(at) {
+            1 => names.push(text(at + 16, 2, end - 4)),
+            6 => {
+                let length = number(at + 20);
+                let comment = text(at + 28 + length.next_multiple_of(4), 1, end - 4);
+                let bytes = file[at + 28..at + 28 + length].to_vec();
+                packets.push((names[number(at + 8)].clone(), comment, bytes));
+            }
+            _ => {}
+        }
+        at = end;
+    }
+    assert_eq!(at, file.len());
+    packets
+}
+
+fn captured(directory: &Path) {
+    let network = network(2);
+    let file = directory.join("network.pcapng");
+    network.switch.capture(&file).unwrap();
+    let (one, two) = (network.udp(1), network.udp(2));
+    let to = two.local_addr().unwrap();
+    let link = [(node(1), node(2))];
+    one.send_to(b"passes", to).unwrap();
+    two.recv(&mut [0; 64]).unwrap();
+    network.cut(&link, LinkRule::Drop);
+    let before = network.stats(1, 2).dropped;
+    one.send_to(b"vanishes", to).unwrap();
+    common::eventually("it vanished", || network.stats(1, 2).dropped > before);
+    network.cut(&link, LinkRule::Shape(Shaping { delay_us: 60_000_000, ..Shaping::default() }));
+    let before = network.stats(1, 2).delayed;
+    one.send_to(b"comes late", to).unwrap();
+    common::eventually("it waits", || network.stats(1, 2).delayed > before);
+    network.cut(&link, LinkRule::Pass);
+    two.recv(&mut [0; 64]).unwrap();
+    network.switch.flush_capture().unwrap();
+    let packets = packets(&std::fs::read(&file).unwrap());
+    let seen = packets.iter().map(|(link, comment, bytes)| {
+        let payload = String::from_utf8_lossy(&bytes[42..]).into_owned();
+        (link.as_str(), comment.as_str(), payload)
+    });
+    let late = "late: the link held it back";
+    let expected = [("", "passes"), ("lost: the link drops it", "vanishes"), (late, "comes late")];
+    let expected: Vec<_> =
+        expected.into_iter().map(|(comment, payload)| ("n1 -> n2", comment, payload.to_owned())).collect();
+    assert_eq!(seen.collect::<Vec<_>>(), expected);
 }
 
 const BOTH_WAYS: [(u16, u16); 2] = [(1, 2), (2, 1)];

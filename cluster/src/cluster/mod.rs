@@ -11,7 +11,7 @@ mod starting;
 
 use std::fs;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -275,6 +275,11 @@ impl Cluster {
         self.node(node).map(Node::last_output).unwrap_or_default()
     }
 
+    /// Writes all frames between the hosts to this file from now on, but for those of the harness itself.
+    pub fn capture(&self, path: &Path) -> std::io::Result<()> {
+        self.switch.capture(path)
+    }
+
     /// Ends all nodes: SIGTERM, and SIGKILL for those that still exist after `grace`. None of it is reported.
     pub async fn stop_all(&self, grace: Duration) {
         self.exits.stopping.store(true, Ordering::SeqCst);
@@ -299,6 +304,9 @@ impl Cluster {
         }
         for process in &running {
             let _ = tokio::time::timeout(SETTLE_LIMIT, process.exited()).await;
+        }
+        if let Err(error) = self.switch.flush_capture() {
+            tracing::warn!("the last packets are missing in the capture: {error}");
         }
     }
 

@@ -7,6 +7,7 @@
 //! Deliberately lacks address learning, broadcast and ARP: every host knows every other from the start.
 //! Reference: packet(7).
 
+mod capture;
 mod connections;
 mod matrix;
 mod port;
@@ -15,6 +16,7 @@ mod waiting;
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -25,6 +27,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::levers::{LeverError, Link, LinkRule, LinkStats};
 use crate::system::NodeId;
 
+use capture::{Capture, Note};
 use matrix::{Frame, Matrix, Verdict, decide};
 pub use port::Port;
 use port::VNET_HEADER;
@@ -57,6 +60,16 @@ struct State {
     waiting: Waiting,
     random: ChaCha8Rng,
     troubles: SwitchTroubles,
+    capture: Option<Capture>,
+}
+
+impl State {
+    /// Writes a frame down, if frames are captured.
+    fn note(&mut self, frame: &[u8], note: Note) {
+        if let Some(capture) = &mut self.capture {
+            capture.record(frame, note);
+        }
+    }
 }
 
 impl Shared {
@@ -96,6 +109,7 @@ impl Switch {
             waiting: Waiting::default(),
             random: ChaCha8Rng::seed_from_u64(seed),
             troubles: SwitchTroubles::default(),
+            capture: None,
         };
         let shared = Arc::new(Shared { ports, state: Mutex::new(state) });
         let (for_thread, stop_for_thread) = (Arc::clone(&shared), stop.try_clone()?);
@@ -105,18 +119,36 @@ impl Switch {
         Ok(Self { shared, stop, thread: Some(thread) })
     }
 
+    /// Writes all frames from now on to a new pcapng file, with what became of them; see `capture.rs`. What the harness itself
+    /// asks nodes is left out.
+    pub fn capture(&self, path: &Path) -> io::Result<()> {
+        let capture = Capture::create(path, self.shared.ports.len())?;
+        self.shared.lock().capture = Some(capture);
+        Ok(())
+    }
+
+    /// Hands what was captured so far to the operating system.
+    pub fn flush_capture(&self) -> io::Result<()> {
+        self.shared.lock().capture.as_mut().map_or(Ok(()), Capture::flush)
+    }
+
     /// Replaces the rules of these links at one instant, and returns it.
     pub fn set_links(&self, rules: &[(Link, LinkRule)]) -> Result<Instant, LeverError> {
         if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
             return Err(LeverError::Failed("the switch has stopped".into()));
         }
         let mut state = self.shared.lock();
-        let State { matrix, waiting, troubles, .. } = &mut *state;
-        for (from, to) in matrix.set(rules)? {
-            for bytes in waiting.take(from, to) {
-                match matrix.rule(from, to) {
-                    LinkRule::Drop => matrix.count_vanished(from, to),
-                    LinkRule::Pass | LinkRule::Shape(_) => self.shared.send(to, &bytes, troubles),
+        for (from, to) in state.matrix.set(rules)? {
+            for bytes in state.waiting.take(from, to) {
+                match state.matrix.rule(from, to) {
+                    LinkRule::Drop => {
+                        state.matrix.count_vanished(from, to);
+                        state.note(&bytes, Note::LostOnTheWay);
+                    }
+                    LinkRule::Pass | LinkRule::Shape(_) => {
+                        self.shared.send(to, &bytes, &mut state.troubles);
+                        state.note(&bytes, Note::Late);
+                    }
                 }
             }
         }
@@ -191,6 +223,7 @@ fn release(shared: &Shared) -> Option<Duration> {
 fn send_due(shared: &Shared, state: &mut State) {
     while let Some((to, bytes)) = state.waiting.due(Instant::now()) {
         shared.send(to, &bytes, &mut state.troubles);
+        state.note(&bytes, Note::Late);
     }
 }
 
@@ -200,21 +233,29 @@ fn drain(number: usize, port: &Port, buffer: &mut [u8], shared: &Shared) {
         let Some(frame) = Frame::parse(number, &buffer[..length]) else { continue };
         let mut state = shared.lock();
         let now = Instant::now();
-        let State { matrix, random, troubles, .. } = &mut *state;
+        let State { matrix, random, .. } = &mut *state;
         match decide(&frame, matrix, now, random) {
-            Verdict::Drop => {}
-            Verdict::Pass(to) => shared.send(to, &buffer[..length], troubles),
+            Verdict::Drop => state.note(&buffer[..length], Note::Lost),
+            Verdict::Pass(to) => {
+                shared.send(to, &buffer[..length], &mut state.troubles);
+                state.note(&buffer[..length], Note::None);
+            }
             Verdict::Reset(segment) => {
+                state.note(&buffer[..length], Note::Reset);
                 let told = connections::resets(&buffer[..length], &segment).into_iter().flatten();
-                told.zip([frame.to, frame.from])
-                    .for_each(|(bytes, port)| shared.send(port, &bytes, troubles));
+                for (bytes, port) in told.zip([frame.to, frame.from]) {
+                    shared.send(port, &bytes, &mut state.troubles);
+                    state.note(&bytes, Note::MadeUp);
+                }
             }
             Verdict::Shaped(to, going) => {
                 let bytes = &mut buffer[..length];
-                if going.corrupted && shaping::corrupt(&mut bytes[VNET_HEADER..], random) {
+                let changed = going.corrupted && shaping::corrupt(&mut bytes[VNET_HEADER..], random);
+                if changed {
                     matrix.count_corrupted(frame.from, to);
                 }
-                send_shaped(shared, &mut state, &frame, going, &buffer[..length]);
+                let note = if changed { Note::Corrupt } else { Note::None };
+                send_shaped(shared, &mut state, &frame, going, (&buffer[..length], note));
             }
         }
     }
@@ -225,14 +266,22 @@ fn drain(number: usize, port: &Port, buffer: &mut [u8], shared: &Shared) {
 }
 
 /// Sends a frame over a bad line: now or later, once or twice.
-fn send_shaped(shared: &Shared, state: &mut State, frame: &Frame, going: Going, bytes: &[u8]) {
+fn send_shaped(
+    shared: &Shared,
+    state: &mut State,
+    frame: &Frame,
+    going: Going,
+    (bytes, note): (&[u8], Note),
+) {
     for _ in 0..=usize::from(going.twice) {
         if going.due <= Instant::now() {
             // Those before it on the same line may be due and not sent yet.
             send_due(shared, state);
             shared.send(frame.to, bytes, &mut state.troubles);
+            state.note(bytes, note);
         } else if !state.waiting.add(going.due, (frame.from, frame.to), bytes) {
             state.matrix.count_vanished(frame.from, frame.to);
+            state.note(bytes, Note::Lost);
         }
     }
 }
