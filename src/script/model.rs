@@ -62,6 +62,7 @@ pub type Nodes = Vec<Text>;
 /// What a step does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[allow(clippy::large_enum_variant, reason = "a choreography has few steps, and they are read once")]
 pub enum Verb {
     /// Sends a signal to processes.
     Signal {
@@ -361,6 +362,7 @@ pub enum HeldAction {
 /// An order with nodes that are still expressions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[allow(clippy::large_enum_variant, reason = "as in `Verb`")]
 pub enum OrderUse {
     /// Stand for election.
     Campaign,
