@@ -15,6 +15,7 @@
 mod calls;
 mod counters;
 mod frontier;
+mod instants;
 mod kinds;
 mod lists;
 mod locks;

@@ -10,7 +10,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::zones::Zone;
-use super::{Call, OPEN};
+use super::{Call, OPEN, instants};
 use crate::history::Value;
 use crate::verdict::Budget;
 
@@ -56,7 +56,8 @@ impl Blocks {
     pub(super) fn arrange(&self) -> Vec<usize> {
         let mut sorted: Vec<((u32, bool), (usize, usize))> =
             self.items.iter().map(|block| (block.point, block.range)).collect();
-        sorted.sort_unstable();
+        // Blocks stand in the order of their ranges, so equal points keep it.
+        instants::sort(&mut sorted, |&((instant, forward), _)| u64::from(instant) * 2 + u64::from(forward));
         let mut order = Vec::with_capacity(self.calls.len());
         sorted.iter().for_each(|&(_, (from, to))| order.extend_from_slice(&self.calls[from..to]));
         order
@@ -71,6 +72,11 @@ impl Blocks {
 
 /// How much work the local search may be, in calls looked at, before the search proper is the better way.
 const EFFORT: usize = 600_000;
+
+/// How often the points may be drawn anew. Few calls are searched sooner than that.
+fn rounds(calls: usize) -> usize {
+    (EFFORT / calls.max(1)).clamp(20, 5_000).min(calls * calls)
+}
 
 /// ... and between two looks at the budget.
 const STRIDE: usize = 50_000;
@@ -92,7 +98,7 @@ pub(super) fn place(
     let mut unused: Vec<usize> = spare.to_vec();
     let mut best = fill(calls, blocks.arrange(), &sorted);
     let stride = (STRIDE / calls.len().max(1)).max(1);
-    for round in 0..(EFFORT / calls.len().max(1)).clamp(20, 5_000) {
+    for round in 0..rounds(calls.len()) {
         let Some(&stuck) = draw.of(&best.homeless) else { return Some(best.order) };
         if round.is_multiple_of(stride) && (budget.expired)() {
             return None;

@@ -8,8 +8,10 @@
 //! It is a lower bound of what the judge would notice, because the search refutes more than the cheap rule; it takes
 //! O(n log n). Deliberately lacking: keys that hold lists or sets, where a read shows all that happened.
 
-use super::sources::{Latest, by_return, leaves, makers};
-use super::{Call, OPEN};
+use rustc_hash::FxHashMap;
+
+use super::sources::{Latest, Makers, by_return};
+use super::{Call, OPEN, instants};
 use crate::history::{Op, Value};
 use crate::verdict::Power;
 
@@ -26,23 +28,24 @@ pub(super) fn of(calls: &[Call<'_>]) -> Power {
     if !calls.iter().all(register) {
         return power;
     }
-    let makers = makers(calls);
     let mut by_call: Vec<usize> = (0..calls.len()).collect();
-    by_call.sort_by_key(|&at| calls[at].call);
+    instants::sort(&mut by_call, |&at| u64::from(calls[at].call));
+    let values = Values::of(calls, &by_call);
     let changes = by_return(calls);
     let (mut latest, mut next) = (Latest::default(), 0);
-    let mut recent = Recent { values: vec![&Value::Nil] };
+    let mut recent = Recent { values: vec![NIL] };
     for at in by_call {
         let call = &calls[at];
         while let Some(&change) = changes.get(next).filter(|&&change| calls[change].ret < call.call) {
-            if let Some(value) = leaves(&calls[change]) {
+            if let Some(value) = values.left_by(change) {
                 latest.add(calls[change].call, change, value);
             }
             next += 1;
         }
-        if let Some(seen) = call.observes().filter(|_| call.ret != OPEN) {
+        let (seen, put) = values.of_calls[at];
+        if seen != NONE && call.ret != OPEN {
             for value in recent.besides(seen) {
-                let returned = match makers.get(value).and_then(|makers| makers.until(call.ret)) {
+                let returned = match values.makers[value as usize].until(call.ret) {
                     Some(maker) => calls[maker].ret,
                     None => 0,
                 };
@@ -51,29 +54,74 @@ pub(super) fn of(calls: &[Call<'_>]) -> Power {
                 power.refuted += u64::from(refuted);
             }
         }
-        if let Some(value) = call.puts() {
-            recent.note(value);
+        if put != NONE {
+            recent.note(put);
         }
     }
     power
 }
 
-/// The values that calls tried to put last, the latest one last.
-struct Recent<'h> {
-    values: Vec<&'h Value>,
+/// The number of the value that is there at first.
+const NIL: u32 = 0;
+/// No value.
+const NONE: u32 = u32::MAX;
+
+/// The values of one key by number. Each is looked at several times, and a number is cheaper to compare.
+struct Values {
+    /// What each call saw, and what it put.
+    of_calls: Vec<(u32, u32)>,
+    /// Who put each value.
+    makers: Vec<Makers>,
 }
 
-impl<'h> Recent<'h> {
-    fn note(&mut self, value: &'h Value) {
-        self.values.retain(|known| *known != value);
+impl Values {
+    fn of<'h>(calls: &[Call<'h>], by_call: &[usize]) -> Self {
+        let mut numbers: FxHashMap<&'h Value, u32> = FxHashMap::default();
+        numbers.insert(&Value::Nil, NIL);
+        let mut values =
+            Values { of_calls: vec![(NONE, NONE); calls.len()], makers: vec![Makers::default()] };
+        for &at in by_call {
+            let mut number = |value| {
+                let fresh = values.makers.len() as u32;
+                let number = *numbers.entry(value).or_insert(fresh);
+                if number == fresh {
+                    values.makers.push(Makers::default());
+                }
+                number
+            };
+            let seen = calls[at].observes().map_or(NONE, &mut number);
+            let put = calls[at].puts().map_or(NONE, &mut number);
+            if put != NONE {
+                values.makers[put as usize].add(calls, at);
+            }
+            values.of_calls[at] = (seen, put);
+        }
+        values
+    }
+
+    /// See [`leaves`](super::sources::leaves).
+    fn left_by(&self, at: usize) -> Option<u32> {
+        let (seen, put) = self.of_calls[at];
+        [put, seen].into_iter().find(|&value| value != NONE)
+    }
+}
+
+/// The values that calls tried to put last, the latest one last.
+struct Recent {
+    values: Vec<u32>,
+}
+
+impl Recent {
+    fn note(&mut self, value: u32) {
+        self.values.retain(|&known| known != value);
         self.values.push(value);
         if self.values.len() > TRIED + 1 {
             self.values.remove(0);
         }
     }
 
-    fn besides(&self, seen: &Value) -> impl Iterator<Item = &'h Value> {
-        self.values.iter().rev().copied().filter(move |value| *value != seen).take(TRIED)
+    fn besides(&self, seen: u32) -> impl Iterator<Item = u32> {
+        self.values.iter().rev().copied().filter(move |&value| value != seen).take(TRIED)
     }
 }
 

@@ -10,7 +10,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{Call, OPEN};
+use super::{Call, OPEN, instants};
 use crate::history::Value;
 
 /// Who put a value, by the instant of the call.
@@ -22,15 +22,22 @@ pub(super) struct Makers {
     more: Vec<(u32, usize)>,
 }
 
-/// The latest instant at which a call was made that left a value, and the latest among those that left another one.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Latest<'h> {
-    first: Option<(u32, usize, &'h Value)>,
-    other: Option<(u32, usize, &'h Value)>,
+/// The latest instant at which a call was made that left a value, and the latest among those that left another one. Values
+/// are told from each other by `V`.
+#[derive(Clone, Copy)]
+pub(super) struct Latest<V> {
+    first: Option<(u32, usize, V)>,
+    other: Option<(u32, usize, V)>,
 }
 
-impl<'h> Latest<'h> {
-    pub(super) fn add(&mut self, call: u32, at: usize, value: &'h Value) {
+impl<V> Default for Latest<V> {
+    fn default() -> Self {
+        Latest { first: None, other: None }
+    }
+}
+
+impl<V: Copy + PartialEq> Latest<V> {
+    pub(super) fn add(&mut self, call: u32, at: usize, value: V) {
         let new = Some((call, at, value));
         match self.first {
             Some((before, _, known)) if known == value => {
@@ -49,8 +56,8 @@ impl<'h> Latest<'h> {
     }
 
     /// The latest one that did not leave this value.
-    pub(super) fn besides(&self, value: &Value) -> Option<(u32, usize)> {
-        let fits = |found: &(u32, usize, &Value)| found.2 != value;
+    pub(super) fn besides(&self, value: V) -> Option<(u32, usize)> {
+        let fits = |found: &(u32, usize, V)| found.2 != value;
         self.first.filter(fits).or(self.other.filter(fits)).map(|(call, at, _)| (call, at))
     }
 }
@@ -146,7 +153,7 @@ impl Makers {
     }
 
     /// Adds one that is called after all others.
-    fn add(&mut self, calls: &[Call<'_>], at: usize) {
+    pub(super) fn add(&mut self, calls: &[Call<'_>], at: usize) {
         let new = |longest| (calls[at].call, longest);
         match self.more.last().copied().or(self.first) {
             None => self.first = Some(new(at)),
@@ -165,12 +172,12 @@ pub(super) fn leaves<'h>(call: &Call<'h>) -> Option<&'h Value> {
 pub(super) fn by_return(calls: &[Call<'_>]) -> Vec<usize> {
     let mut known: Vec<usize> =
         (0..calls.len()).filter(|&at| calls[at].ret != OPEN && leaves(&calls[at]).is_some()).collect();
-    known.sort_unstable_by_key(|&at| calls[at].ret);
+    instants::sort(&mut known, |&at| u64::from(calls[at].ret));
     known
 }
 
 /// Who put each value.
-pub(super) fn makers<'h>(calls: &[Call<'h>]) -> FxHashMap<&'h Value, Makers> {
+fn makers<'h>(calls: &[Call<'h>]) -> FxHashMap<&'h Value, Makers> {
     let mut by_call: Vec<usize> = (0..calls.len()).collect();
     by_call.sort_by_key(|&at| calls[at].call);
     let mut makers: FxHashMap<&Value, Makers> = FxHashMap::default();
