@@ -145,6 +145,38 @@ fn a_jepsen_store_is_judged_test_by_test_and_links_only_where_they_are_named() {
 }
 
 #[test]
+fn an_option_counts_for_those_tests_of_a_store_that_it_is_for() {
+    let place = Place::new();
+    let independent = STALE.replace(":value 1", ":value [7 1]").replace(":value nil", ":value [7 nil]");
+    let transaction = "{:type :invoke, :f :txn, :value [[:append 1 1]], :process 0}\n\
+                       {:type :ok, :f :txn, :value [[:append 1 1]], :process 0}\n";
+    for (directory, text) in [("a/1", independent.as_str()), ("b/1", transaction)] {
+        std::fs::create_dir_all(place.path().join("store").join(directory)).expect("a directory");
+        place.write(&format!("store/{directory}/history.edn"), text);
+    }
+    let store = place.path().join("store");
+    check(&store, &["--independent"])
+        .exits(VIOLATED)
+        .prints("note: --independent was left out here")
+        .prints("2 histories: 1 violated, 1 without a violation");
+    check(&store, &["--consistency", "serializable"])
+        .exits(USAGE)
+        .complains("a/1/history.edn:1:")
+        .prints("serializable: no violation")
+        .prints("2 histories: 1 without a violation, 1 not judged");
+    check(&store.join("b"), &["--independent"])
+        .exits(USAGE)
+        .complains("--independent is for single operations");
+    // Where a store lies deeper than one is looked for, and where the runs of suites do.
+    let project = Place::new();
+    std::fs::create_dir_all(project.path().join("store/a/b/c")).expect("a directory");
+    check(project.path(), &[]).exits(USAGE).complains("raftcheck check ");
+    std::fs::create_dir_all(project.path().join("suite/latest")).expect("a directory");
+    project.write("suite/latest/plan.json", "{}");
+    check(project.path(), &[]).exits(USAGE).complains("such as ").complains("suite/latest");
+}
+
+#[test]
 fn what_cannot_be_judged_does_not_hide_what_can() {
     let place = Place::new();
     std::fs::create_dir_all(place.path().join("store/t/1")).expect("a directory");
@@ -249,6 +281,21 @@ fn what_no_model_decides_is_inconclusive() {
     let mixed = "{:type :invoke, :f :append, :value 1, :process 0}\n{:type :ok, :f :append, :process 0}\n\
                  {:type :invoke, :f :cas, :value [1 2], :process 0}\n{:type :ok, :f :cas, :process 0}\n";
     judge("h.edn", mixed, &[]).exits(INCONCLUSIVE).prints("model kv (detected)").prints("inconclusive");
+}
+
+#[test]
+fn a_budget_that_ends_while_the_text_is_read_decides_nothing() {
+    let transaction = "{:type :invoke, :f :txn, :value [[:r 1 nil]], :process 0}";
+    for (text, property) in [(STALE, "linearizable"), (transaction, "strict-serializable")] {
+        judge("h.edn", text, &["--timeout", "0s"])
+            .exits(INCONCLUSIVE)
+            .prints(&format!(
+                "{property}: inconclusive: the time budget ran out: 0.0 MB of the text were read"
+            ))
+            .prints("note: a --timeout of more than 0ns");
+        let json = judge("h.edn", text, &["--timeout", "0s", "--format", "json"]).exits(INCONCLUSIVE);
+        json.prints("\"cause\": \"time\"").prints("\"exit\": 2");
+    }
 }
 
 /// Generates with these arguments into a file, and judges it.

@@ -8,10 +8,12 @@ use checker::generate::{self, EdnWriter, Settings, Values};
 use checker::history::formats::{self, Format, Keys, Reading, Specification};
 use checker::history::jsonl;
 use checker::transactions;
+use checker::verdict::Budget;
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+const UNLIMITED: Budget<'_> = Budget { expired: &|| false, memory_bytes: usize::MAX };
 /// Mutations of each target's corpus in one run.
 const MUTATIONS: u32 = 20_000;
 
@@ -230,7 +232,7 @@ fn two_threads_read_what_one_reads() {
     ] {
         for seed in 0..3 {
             let mut source = Trickle(text, ChaCha8Rng::seed_from_u64(seed));
-            let together = formats::read_from(Format::JepsenEdn, &mut source, &reading);
+            let together = formats::read_from(Format::JepsenEdn, &mut source, &reading, &UNLIMITED);
             let whole = formats::read(Format::JepsenEdn, text, &reading);
             match (together, whole) {
                 (Ok(together), Ok(whole)) => assert!(together == whole, "{name}, seed {seed}"),
@@ -250,7 +252,7 @@ fn two_threads_read_transactions_as_one_does() {
         }
         assert!(text.len() > 1 << 20);
         let mut source = Trickle(&text, ChaCha8Rng::seed_from_u64(1));
-        let together = transactions::read_from(&mut source).expect("valid");
+        let together = transactions::read_from(&mut source, &UNLIMITED).expect("valid");
         let whole = transactions::read(&text).expect("valid");
         assert!(together == whole);
         assert!(whole.transactions.list.len() >= 8_000);

@@ -8,6 +8,7 @@ mod counts;
 mod event;
 pub mod formats;
 pub mod jsonl;
+mod memory;
 mod op;
 pub mod operations;
 mod recording;

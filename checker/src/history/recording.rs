@@ -161,6 +161,19 @@ impl Recording {
         self.events += added;
     }
 
+    /// About how many bytes it holds.
+    pub fn bytes(&self) -> usize {
+        let values = self.ops.iter().map(Op::heap_bytes).chain(self.outcomes.iter().map(Outcome::heap_bytes));
+        self.tables() + values.sum::<usize>()
+    }
+
+    /// ... without what its values hold beside themselves.
+    fn tables(&self) -> usize {
+        self.rows.len() * size_of::<Row>()
+            + self.ops.len() * size_of::<Op>()
+            + self.outcomes.len() * size_of::<Outcome>()
+    }
+
     /// The events. A large recording takes several times its own memory in this form.
     pub fn history(&self) -> History {
         let mut events: Vec<Option<Event>> = vec![None; self.events as usize];
@@ -192,6 +205,8 @@ pub struct Recorder {
     /// The outcomes that many operations share.
     shared: FxHashMap<Outcome, u32>,
     nodes: FxHashMap<Box<str>, u32>,
+    /// What the values of the recording hold beside themselves, in bytes.
+    heap: usize,
 }
 
 /// Outcomes are shared until there are this many kinds of them.
@@ -264,6 +279,11 @@ impl Recorder {
         Ok(())
     }
 
+    /// About how many bytes the recording holds so far.
+    pub fn held(&self) -> usize {
+        self.recording.tables() + self.heap
+    }
+
     /// What was recorded; calls that are still open stay so.
     pub fn finish(self) -> Recording {
         self.recording
@@ -287,6 +307,7 @@ impl Recorder {
             }
             self.plain.insert(op.clone(), next);
         }
+        self.heap += op.heap_bytes();
         self.recording.ops.push(op);
         next
     }
@@ -302,6 +323,7 @@ impl Recorder {
                 self.shared.insert(outcome.clone(), next);
             }
         }
+        self.heap += outcome.heap_bytes();
         self.recording.outcomes.push(outcome);
         next
     }

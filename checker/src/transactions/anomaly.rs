@@ -73,14 +73,6 @@ pub(super) struct Found {
     pub(super) anomaly: Anomaly,
     /// The transactions that prove it; of a cycle in its order.
     pub(super) transactions: Vec<u32>,
-    pub(super) proof: Proof,
-}
-
-/// Why these transactions prove it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Proof {
-    /// In words.
-    Words(String),
-    /// By the dependencies from each of the nodes to the next, and from the last to the first.
-    Cycle(Vec<u32>),
+    /// Why these transactions prove it, in words.
+    pub(super) why: String,
 }

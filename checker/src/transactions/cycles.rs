@@ -9,18 +9,12 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
-use super::anomaly::{Anomaly, Found, Proof, Time};
+use super::anomaly::{Anomaly, Found, Time};
 use super::graph::{Edge, Graph, Kind, Kinds};
 use super::level::Consistency;
-use crate::verdict::Budget;
-
-/// What a search came to.
-#[derive(Default)]
-pub(super) struct Search {
-    pub(super) found: Vec<Found>,
-    /// Where it was cut short, if it was and the level asks for what was left.
-    pub(super) cut_short: Option<String>,
-}
+use super::watch::Watch;
+use super::{Transactions, explain};
+use crate::verdict::Cause;
 
 /// A kind of cycle: one dependency of the kind `must`, closed by a way of others.
 struct Goal {
@@ -51,19 +45,27 @@ const GOALS: &[Goal] = &[
 ];
 
 /// Looks for each kind of cycle that the level forbids, first without the order of time. A kind that was found is not
-/// looked for again with more help.
-pub(super) fn search(graph: &Graph, level: Consistency, budget: &Budget<'_>) -> Search {
-    let mut search = Search::default();
+/// looked for again with more help. Fails where the budget ends; what was found by then is in `all` with what was there.
+pub(super) fn search(
+    transactions: &Transactions,
+    graph: &Graph,
+    level: Consistency,
+    watch: &mut Watch<'_>,
+    all: &mut Vec<Found>,
+) -> Result<(), Cause> {
+    watch.begin("the search for cycles")?;
     // Most histories have no cycle of any kind, and one look says so.
-    let largest = components(graph, allowed(Way::Any, level.uses())).largest();
+    let largest = components(graph, allowed(Way::Any, level.uses()), watch)?.largest();
     if largest == 1 {
-        return search;
+        return Ok(());
     }
+    let others = all.len();
     for time in [Time::Unused, Time::Process, Time::Real] {
         for goal in GOALS {
             let anomaly = (goal.name)(time);
             let plainer = |found: &Found| found.anomaly < anomaly && same_cycle(goal, found.anomaly);
-            if !level.forbids(anomaly) || search.found.iter().any(plainer) || implied(goal, &search.found) {
+            let found = &all[others..];
+            if !level.forbids(anomaly) || found.iter().any(plainer) || implied(goal, found) {
                 continue;
             }
             let kinds = allowed(goal.way, time);
@@ -71,26 +73,18 @@ pub(super) fn search(graph: &Graph, level: Consistency, budget: &Budget<'_>) -> 
             if goal.way == Way::Apart && level >= Consistency::Serializable && largest > SMALL {
                 continue;
             }
-            match find(graph, goal, kinds, budget) {
-                Ok(Some(mut cycle)) => {
-                    // It is told from a transaction on, not from the end of a list.
-                    while graph.is_end(cycle[0]) {
-                        cycle.rotate_left(1);
-                    }
-                    let transactions = cycle.iter().copied().filter(|&node| !graph.is_end(node)).collect();
-                    search.found.push(Found { anomaly, transactions, proof: Proof::Cycle(cycle) });
-                }
-                Ok(None) => {}
-                Err(Expired) => {
-                    search
-                        .cut_short
-                        .get_or_insert_with(|| format!("the search for {anomaly} was not finished"));
-                    return search;
-                }
+            watch.begin(format!("the search for {anomaly}"))?;
+            let Some(mut cycle) = find(graph, goal, kinds, watch)? else { continue };
+            // It is told from a transaction on, not from the end of a list.
+            while graph.is_end(cycle[0]) {
+                cycle.rotate_left(1);
             }
+            let named: Vec<u32> = cycle.iter().copied().filter(|&node| !graph.is_end(node)).collect();
+            let why = explain::cycle(transactions, graph, &named, &cycle);
+            all.push(Found { anomaly, transactions: named, why });
         }
     }
-    search
+    Ok(())
 }
 
 /// Whether an anomaly is this goal's, at whatever time.
@@ -122,25 +116,17 @@ fn allowed(way: Way, time: Time) -> Kinds {
     }
 }
 
-/// The budget ran out.
-struct Expired;
-
 /// A component of this size is searched in every way.
 const SMALL: u32 = 1000;
 /// How many ways are looked for in the hope of a shorter cycle, once there is one.
 const TRIES: u32 = 1000;
-/// How many nodes are visited between two looks at the clock.
-const STRIDE: u32 = 4096;
 
-fn find(graph: &Graph, goal: &Goal, kinds: Kinds, budget: &Budget<'_>) -> Result<Option<Vec<u32>>, Expired> {
-    if (budget.expired)() {
-        return Err(Expired);
-    }
-    let order = components(graph, kinds);
-    let components = components(graph, kinds.and(goal.must));
+fn find(graph: &Graph, goal: &Goal, kinds: Kinds, watch: &mut Watch<'_>) -> Result<Option<Vec<u32>>, Cause> {
+    let order = components(graph, kinds, watch)?;
+    let components = components(graph, kinds.and(goal.must), watch)?;
     let mut best: Option<Vec<u32>> = None;
     let apart = goal.way == Way::Apart;
-    let mut walker = Walker { graph, kinds, apart, components: &components, order: &order, steps: 0 };
+    let walker = Walker { graph, kinds, apart, components: &components, order: &order };
     let mut tries = 0;
     for from in 0..graph.nodes() {
         if components.is_alone(from) {
@@ -156,7 +142,7 @@ fn find(graph: &Graph, goal: &Goal, kinds: Kinds, budget: &Budget<'_>) -> Result
                     return Ok(best);
                 }
             }
-            if let Some(cycle) = walker.way_back(from, edge, budget)?
+            if let Some(cycle) = walker.way_back(from, edge, watch)?
                 && best.as_ref().is_none_or(|best| cycle.len() < best.len())
             {
                 // Two transactions are as short as a cycle can be.
@@ -179,7 +165,6 @@ struct Walker<'a> {
     components: &'a Components,
     /// The components without the first dependency of a cycle.
     order: &'a Components,
-    steps: u32,
 }
 
 /// A node, and whether the last dependency on the way to it was a read before an append. Only where those must be apart
@@ -188,22 +173,15 @@ type At = (u32, bool);
 
 impl Walker<'_> {
     /// A shortest way from the end of `first` back to `from`, as a cycle that begins with `from`.
-    fn way_back(
-        &mut self,
-        from: u32,
-        first: &Edge,
-        budget: &Budget<'_>,
-    ) -> Result<Option<Vec<u32>>, Expired> {
+    fn way_back(&self, from: u32, first: &Edge, watch: &mut Watch<'_>) -> Result<Option<Vec<u32>>, Cause> {
         let start: At = (first.to, self.apart);
         let mut came: FxHashMap<At, At> = FxHashMap::default();
         let mut queue = VecDeque::from([start]);
         came.insert(start, start);
         while let Some(at) = queue.pop_front() {
-            self.steps += 1;
-            if self.steps.is_multiple_of(STRIDE) && (budget.expired)() {
-                return Err(Expired);
-            }
-            for edge in self.graph.from(at.0) {
+            let edges = self.graph.from(at.0);
+            watch.visit(1 + edges.len())?;
+            for edge in edges {
                 let Some(next) = self.next(at, edge) else { continue };
                 if !self.order.may_lead(edge.to, from) {
                     continue;
@@ -281,7 +259,7 @@ impl Components {
 }
 
 /// Tarjan's algorithm with a stack of its own.
-fn components(graph: &Graph, kinds: Kinds) -> Components {
+fn components(graph: &Graph, kinds: Kinds, watch: &mut Watch<'_>) -> Result<Components, Cause> {
     const UNSEEN: u32 = u32::MAX;
     let nodes = graph.nodes() as usize;
     let mut order = vec![UNSEEN; nodes];
@@ -298,6 +276,7 @@ fn components(graph: &Graph, kinds: Kinds) -> Components {
         while let Some(&mut (node, ref mut edge)) = path.last_mut() {
             let at = node as usize;
             if *edge == 0 {
+                watch.visit(1 + graph.from(node).len())?;
                 order[at] = next;
                 low[at] = next;
                 next += 1;
@@ -342,5 +321,5 @@ fn components(graph: &Graph, kinds: Kinds) -> Components {
             }
         }
     }
-    Components { of, sizes }
+    Ok(Components { of, sizes })
 }

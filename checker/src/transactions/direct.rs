@@ -2,21 +2,32 @@
 
 use rustc_hash::FxHashMap;
 
-use super::anomaly::{Anomaly, Found, Proof};
+use super::anomaly::{Anomaly, Found};
 use super::explain::{element, list, name};
 use super::versions::{Place, Versions, Writers, reads};
+use super::watch::Watch;
 use super::{Element, Fate, Step, Transactions};
+use crate::verdict::Cause;
 
-/// The first occurrence of each kind of anomaly.
-pub(super) fn anomalies(transactions: &Transactions, writers: &Writers, versions: &Versions) -> Vec<Found> {
-    let mut found: FxHashMap<Anomaly, Found> = FxHashMap::default();
+/// The first occurrence of each kind of anomaly, as far as the budget reaches.
+pub(super) fn anomalies(
+    transactions: &Transactions,
+    (writers, versions): (&Writers, &Versions),
+    watch: &mut Watch<'_>,
+    found: &mut Vec<Found>,
+) -> Result<(), Cause> {
+    // There are so few kinds that looking through them costs less than a table.
     let mut note = |one: Option<Found>| {
-        if let Some(one) = one {
-            found.entry(one.anomaly).or_insert(one);
+        if let Some(one) = one
+            && found.iter().all(|known| known.anomaly != one.anomaly)
+        {
+            found.push(one);
         }
     };
+    watch.begin("the look at what was read")?;
     let mut marks = Marks::new(transactions);
     for (reader, key, seen) in reads(transactions) {
+        watch.visit(1 + seen.len())?;
         note(duplicate(transactions, (reader, key, seen), &mut marks));
         note(incompatible(transactions, versions, (reader, key, seen)));
         for &one in seen {
@@ -29,13 +40,16 @@ pub(super) fn anomalies(transactions: &Transactions, writers: &Writers, versions
             note(intermediate(transactions, writers, (reader, key), last));
         }
     }
+    watch.begin("the look at single transactions")?;
     let mut known = FxHashMap::default();
     for number in 0..transactions.list.len() as u32 {
+        watch.visit(1 + transactions.list[number as usize].steps.len())?;
         note(internal(transactions, number, &mut known));
         note(disordered(transactions, versions, number));
     }
-    note(lost_update(transactions));
-    found.into_values().collect()
+    watch.begin("the look for lost updates")?;
+    note(lost_update(transactions, watch)?);
+    Ok(())
 }
 
 /// What was noticed of each element on the way through the reads: a table, because there may be hundreds of millions of looks.
@@ -68,7 +82,7 @@ impl Marks {
 }
 
 fn words(anomaly: Anomaly, transactions: Vec<u32>, text: String) -> Option<Found> {
-    Some(Found { anomaly, transactions, proof: Proof::Words(text) })
+    Some(Found { anomaly, transactions, why: text })
 }
 
 fn duplicate(
@@ -216,9 +230,10 @@ fn disordered(transactions: &Transactions, versions: &Versions, number: u32) -> 
 }
 
 /// Two transactions that read a list in the same version and then appended to it.
-fn lost_update(transactions: &Transactions) -> Option<Found> {
+fn lost_update(transactions: &Transactions, watch: &mut Watch<'_>) -> Result<Option<Found>, Cause> {
     let mut updates: FxHashMap<(u32, usize, Option<Element>), u32> = FxHashMap::default();
     for (number, transaction) in transactions.list.iter().enumerate() {
+        watch.visit(1 + transaction.steps.len())?;
         if transaction.fate != Fate::Committed {
             continue;
         }
@@ -240,11 +255,11 @@ fn lost_update(transactions: &Transactions) -> Option<Found> {
                             name(transactions, key),
                             list(transactions, read)
                         );
-                        return words(Anomaly::LostUpdate, vec![other, number as u32], text);
+                        return Ok(words(Anomaly::LostUpdate, vec![other, number as u32], text));
                     }
                 }
             }
         }
     }
-    None
+    Ok(None)
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::anomaly::{Found, Proof};
+use super::anomaly::Found;
 use super::graph::{Graph, Kind};
 use super::{Element, Fate, Step, Transaction, Transactions};
 use crate::history::Value;
@@ -82,14 +82,11 @@ pub(super) fn evidence(transactions: &Transactions, found: &Found) -> Vec<Eviden
     named.collect()
 }
 
-/// Why the transactions prove the anomaly.
-pub(super) fn sentence(transactions: &Transactions, graph: &Graph, found: &Found) -> String {
-    let cycle = match &found.proof {
-        Proof::Words(words) => return words.clone(),
-        Proof::Cycle(cycle) => cycle,
-    };
+/// Why there is no order of the transactions `named`: a cycle of nodes, each of which depends on the one before, and the
+/// first on the last.
+pub(super) fn cycle(transactions: &Transactions, graph: &Graph, named: &[u32], cycle: &[u32]) -> String {
     let called = |node: u32| {
-        let position = found.transactions.iter().position(|&number| number == node);
+        let position = named.iter().position(|&number| number == node);
         format!("T{}", position.map_or(0, |position| position + 1))
     };
     let mut reasons = Vec::new();

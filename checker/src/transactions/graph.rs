@@ -6,7 +6,9 @@
 //! Invariant: every dependency holds in each order of the transactions that explains the reads.
 
 use super::versions::{Versions, Writers, reads};
+use super::watch::Watch;
 use super::{Fate, Step, Transactions};
+use crate::verdict::Cause;
 
 /// What a dependency follows from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,16 +62,26 @@ pub(super) struct Graph {
 }
 
 impl Graph {
-    pub(super) fn of(transactions: &Transactions, writers: &Writers, versions: &Versions) -> Self {
+    /// Fails where the budget ends.
+    pub(super) fn of(
+        transactions: &Transactions,
+        (writers, versions): (&Writers, &Versions),
+        watch: &mut Watch<'_>,
+    ) -> Result<Self, Cause> {
+        watch.begin("the collection of the dependencies")?;
         let count = transactions.list.len() as u32;
         let mut list = Vec::new();
         let mut unread = Unread::of(transactions, versions, &mut list);
         append_order(writers, versions, &mut unread, &mut list);
-        read_order(transactions, writers, versions, &mut unread, &mut list);
+        read_order(transactions, (writers, versions), &mut unread, &mut list, watch)?;
         process_order(transactions, versions, &mut list);
-        time_order(transactions, versions, &mut list);
+        watch.visit(list.len())?;
+        time_order(transactions, versions, &mut list, watch)?;
         list.retain(|(from, edge)| *from != edge.to);
         let nodes = (count as usize) + transactions.keys.len();
+        // The list and the table that is made of it exist at the same time.
+        let table = list.len() * size_of::<Edge>() + 2 * (nodes + 1) * size_of::<u32>();
+        watch.hold(list.len(), held(&list) + table)?;
         let mut starts = vec![0_u32; nodes + 1];
         for (from, _) in &list {
             starts[*from as usize + 1] += 1;
@@ -83,7 +95,7 @@ impl Graph {
             edges[next[from as usize] as usize] = edge;
             next[from as usize] += 1;
         }
-        Self { starts, edges, transactions: count }
+        Ok(Self { starts, edges, transactions: count })
     }
 
     /// The number of nodes.
@@ -100,19 +112,13 @@ impl Graph {
     pub(super) fn from(&self, node: u32) -> &[Edge] {
         &self.edges[self.starts[node as usize] as usize..self.starts[node as usize + 1] as usize]
     }
-
-    /// How many dependencies there are.
-    pub(super) fn edges(&self) -> usize {
-        self.edges.len()
-    }
-
-    /// What it holds, in bytes.
-    pub(super) fn bytes(&self) -> usize {
-        self.edges.len() * size_of::<Edge>() + self.starts.len() * size_of::<u32>()
-    }
 }
 
 type Edges = Vec<(u32, Edge)>;
+
+fn held(edges: &Edges) -> usize {
+    edges.len() * size_of::<(u32, Edge)>()
+}
 
 /// Whether the transaction is known to have taken effect.
 fn took_effect(transactions: &Transactions, versions: &Versions, number: u32) -> bool {
@@ -189,12 +195,13 @@ fn append_order(writers: &Writers, versions: &Versions, unread: &mut Unread, edg
 
 fn read_order(
     transactions: &Transactions,
-    writers: &Writers,
-    versions: &Versions,
+    (writers, versions): (&Writers, &Versions),
     unread: &mut Unread,
     edges: &mut Edges,
-) {
+    watch: &mut Watch<'_>,
+) -> Result<(), Cause> {
     for (reader, key, seen) in reads(transactions) {
+        watch.visit(1 + seen.len())?;
         if !versions.agrees(key, seen) {
             continue;
         }
@@ -212,6 +219,7 @@ fn read_order(
             None => {}
         }
     }
+    Ok(())
 }
 
 fn process_order(transactions: &Transactions, versions: &Versions, edges: &mut Edges) {
@@ -229,7 +237,12 @@ fn process_order(transactions: &Transactions, versions: &Versions, edges: &mut E
 
 /// The order of time, without what follows from the rest of it: an invocation comes behind the completions that no
 /// transaction between them has passed on.
-fn time_order(transactions: &Transactions, versions: &Versions, edges: &mut Edges) {
+fn time_order(
+    transactions: &Transactions,
+    versions: &Versions,
+    edges: &mut Edges,
+    watch: &mut Watch<'_>,
+) -> Result<(), Cause> {
     let mut events: Vec<(usize, u32)> = Vec::new();
     for (number, transaction) in transactions.list.iter().enumerate() {
         let number = number as u32;
@@ -245,7 +258,9 @@ fn time_order(transactions: &Transactions, versions: &Versions, edges: &mut Edge
     let mut latest: Vec<u32> = Vec::new();
     for (position, number) in events {
         let transaction = &transactions.list[number as usize];
+        watch.visit(1 + latest.len())?;
         if transaction.invoked == position {
+            watch.hold(edges.len(), held(edges))?;
             for &before in &latest {
                 edges.push((before, Edge { to: number, kind: Kind::Realtime, key: 0 }));
             }
@@ -254,4 +269,5 @@ fn time_order(transactions: &Transactions, versions: &Versions, edges: &mut Edge
             latest.push(number);
         }
     }
+    Ok(())
 }

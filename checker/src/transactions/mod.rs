@@ -5,8 +5,8 @@
 //! before somebody appended to it (rw). A history is serializable if these have no cycle, strictly so if the order of
 //! time adds none; which edges a cycle needs is the name of the anomaly.
 //! Invariants: an anomaly that is named is proved by the transactions that come with it. Without one of those that a level
-//! forbids, there is an order of the transactions that explains every read; where the search was cut short the answer
-//! is inconclusive. Nothing is concluded from a transaction of unknown outcome unless somebody saw what it appended.
+//! forbids, there is an order of the transactions that explains every read; where the budget ended first the answer
+//! is inconclusive, unless what was found by then is forbidden. Nothing is concluded from a transaction of unknown outcome unless somebody saw what it appended.
 //! References: Kingsbury and Alvaro, "Elle: Inferring Isolation Anomalies from Experimental Observations", VLDB 2020;
 //! Adya, "Weak Consistency: A Generalized Theory and Optimistic Implementations for Distributed Transactions", 1999.
 
@@ -20,14 +20,19 @@ mod read;
 #[cfg(test)]
 mod tests;
 mod versions;
+mod watch;
 
 pub use anomaly::Anomaly;
 pub use explain::describe;
 pub use level::Consistency;
 pub use read::{Reader, Recorded, looks_like, read, read_from};
 
+use std::collections::BTreeSet;
+
 use crate::history::{ProcessId, Value};
 use crate::verdict::{Budget, Cause, Counterexample, Coverage, Verdict};
+use anomaly::Found;
+use watch::Watch;
 
 /// What became of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,44 +95,64 @@ impl Transactions {
     fn key_of(&self, element: Element) -> u32 {
         self.elements[element.0 as usize].0
     }
+
+    /// About how many bytes they hold.
+    pub fn bytes(&self) -> usize {
+        let all = self.list.iter().map(Transaction::bytes).sum::<usize>();
+        all + self.elements.len() * size_of::<(u32, Value)>() + self.keys.len() * size_of::<Value>()
+    }
 }
 
-/// Judges the transactions at a level of consistency.
-pub fn check(transactions: &Transactions, level: Consistency, budget: &Budget<'_>) -> Verdict {
-    let writers = match versions::Writers::of(transactions) {
-        Ok(writers) => writers,
-        Err(reason) => return Verdict::Inconclusive(Cause::Evidence { reason }),
-    };
-    let versions = versions::Versions::of(transactions);
-    let mut found = direct::anomalies(transactions, &writers, &versions);
-    let graph = graph::Graph::of(transactions, &writers, &versions);
-    if graph.bytes() > budget.memory_bytes {
-        let reached = format!("{} dependencies do not fit", graph.edges());
-        return Verdict::Inconclusive(Cause::Memory { reached });
+impl Transaction {
+    fn bytes(&self) -> usize {
+        let seen = |step: &Step| match step {
+            Step::Read { seen: Some(seen), .. } => size_of_val::<[Element]>(seen),
+            Step::Read { seen: None, .. } | Step::Append(_) => 0,
+        };
+        size_of::<Self>() + self.steps.len() * size_of::<Step>() + self.steps.iter().map(seen).sum::<usize>()
     }
-    let search = cycles::search(&graph, level, budget);
-    found.extend(search.found);
+}
+
+/// Judges the transactions at a level of consistency. The memory of the budget is what the judgement may hold beside
+/// them.
+pub fn check(transactions: &Transactions, level: Consistency, budget: &Budget<'_>) -> Verdict {
+    let mut found = Vec::new();
+    let looked = look(transactions, level, &mut Watch::new(budget), &mut found);
     // The plainest first: what needs the fewest assumptions is the easiest to believe.
     found.sort_by_key(|found| found.anomaly);
-    let forbidden = found.iter().filter(|found| level.forbids(found.anomaly));
-    let names: std::collections::BTreeSet<Anomaly> = forbidden.clone().map(|found| found.anomaly).collect();
-    if let Some(first) = forbidden.into_iter().next() {
+    found.retain(|found| level.forbids(found.anomaly));
+    if let Some(first) = found.first() {
+        let names: BTreeSet<Anomaly> = found.iter().map(|found| found.anomaly).collect();
         let others: Vec<String> =
             names.iter().filter(|&&name| name != first.anomaly).map(Anomaly::to_string).collect();
         let also =
             if others.is_empty() { String::new() } else { format!(" (also found: {})", others.join(", ")) };
         return Verdict::Violated(Counterexample {
-            summary: format!("{}: {}{also}", first.anomaly, explain::sentence(transactions, &graph, first)),
+            summary: format!("{}: {}{also}", first.anomaly, first.why),
             evidence: explain::evidence(transactions, first),
         });
     }
-    if let Some(reached) = search.cut_short {
-        return Verdict::Inconclusive(Cause::Time { reached });
+    match looked {
+        Err(cause) => Verdict::Inconclusive(cause),
+        Ok(()) => Verdict::Holds(Coverage {
+            examined: transactions.list.iter().filter(|one| one.fate == Fate::Committed).count() as u64,
+            unit: "committed transactions".to_owned(),
+            power: None,
+        }),
     }
-    let examined = transactions.list.iter().filter(|transaction| transaction.fate == Fate::Committed).count();
-    Verdict::Holds(Coverage {
-        examined: examined as u64,
-        unit: "committed transactions".to_owned(),
-        power: None,
-    })
+}
+
+/// Looks for everything that the level forbids. What was found is in `found`, also where the budget ends first.
+fn look(
+    transactions: &Transactions,
+    level: Consistency,
+    watch: &mut Watch<'_>,
+    found: &mut Vec<Found>,
+) -> Result<(), Cause> {
+    watch.begin("the look at the order of the lists")?;
+    let writers = versions::Writers::of(transactions, watch)?;
+    let versions = versions::Versions::of(transactions, watch)?;
+    direct::anomalies(transactions, (&writers, &versions), watch, found)?;
+    let graph = graph::Graph::of(transactions, (&writers, &versions), watch)?;
+    cycles::search(transactions, &graph, level, watch, found)
 }

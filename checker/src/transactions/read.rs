@@ -11,9 +11,11 @@ use rustc_hash::FxHashMap;
 use super::{Element, Fate, Step, Transaction, Transactions};
 use crate::history::formats::edn::Edn;
 use crate::history::formats::entry::{Entry, Field, Place, Sink};
+use crate::history::formats::meter::Meter;
 use crate::history::formats::stream::Stream;
 use crate::history::formats::{Clock, FormatError, ReadError, pump};
 use crate::history::{ProcessId, Value};
+use crate::verdict::Budget;
 
 /// A history that was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,6 +64,10 @@ impl Sink for First {
             false => Ok(()),
         }
     }
+
+    fn held(&self) -> usize {
+        0
+    }
 }
 
 /// Reads a history that comes in pieces.
@@ -96,10 +102,11 @@ pub fn read(text: &[u8]) -> Result<Recorded, FormatError> {
     reader.finish()
 }
 
-/// Reads a history from where it is, and no more of it at once than is needed. Large ones are read by two threads.
-pub fn read_from(source: &mut (dyn Read + Send)) -> Result<Recorded, ReadError> {
+/// Reads a history from where it is, and no more of it at once than is needed. Large ones are read by two threads. Of the
+/// budget's memory is taken what is held of the history.
+pub fn read_from(source: &mut (dyn Read + Send), budget: &Budget<'_>) -> Result<Recorded, ReadError> {
     let mut reader = Reader::default();
-    pump(source, &mut reader.stream, &mut reader.builder)?;
+    pump(source, &mut reader.stream, &mut reader.builder, Meter::new(budget))?;
     Ok(reader.finish()?)
 }
 
@@ -126,6 +133,8 @@ struct Builder {
     entries: usize,
     latest: u64,
     clock: Option<Clock>,
+    /// What the transactions hold, in bytes.
+    transactions_bytes: usize,
 }
 
 impl Sink for Builder {
@@ -161,6 +170,13 @@ impl Sink for Builder {
             other => Err(format!("there is no :type :{other}")),
         }
     }
+
+    fn held(&self) -> usize {
+        // An element stands in its table, in the table of numbers or names, and in what was last read.
+        let element =
+            size_of::<(u32, Value)>() + size_of::<((u32, i64), Element)>() + size_of::<(i64, Element)>();
+        self.transactions_bytes + self.transactions.elements.len() * element
+    }
 }
 
 impl Builder {
@@ -172,14 +188,16 @@ impl Builder {
             ));
         }
         let steps = self.steps(entry, Fate::Unknown)?;
-        self.transactions.list.push(Transaction {
+        let transaction = Transaction {
             process,
             invoked: self.entries,
             completed: usize::MAX,
             times: (self.latest, None),
             fate: Fate::Unknown,
             steps,
-        });
+        };
+        self.transactions_bytes += transaction.bytes();
+        self.transactions.list.push(transaction);
         Ok(())
     }
 
@@ -190,7 +208,10 @@ impl Builder {
             if !same_shape(&self.transactions.list[at].steps, &steps) {
                 return Err("this completes other steps than were invoked".to_owned());
             }
-            self.transactions.list[at].steps = steps;
+            let transaction = &mut self.transactions.list[at];
+            self.transactions_bytes -= transaction.bytes();
+            transaction.steps = steps;
+            self.transactions_bytes += transaction.bytes();
         }
         let transaction = &mut self.transactions.list[at];
         (transaction.fate, transaction.completed) = (fate, self.entries);

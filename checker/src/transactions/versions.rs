@@ -1,6 +1,8 @@
 //! Who appended an element, and in which order the elements of a list stand.
 
+use super::watch::Watch;
 use super::{Element, Fate, Step, Transactions};
+use crate::verdict::Cause;
 
 /// Nobody.
 const NONE: u32 = u32::MAX;
@@ -27,11 +29,12 @@ pub(super) enum Place {
 pub(super) struct Writers(Vec<Writer>);
 
 impl Writers {
-    /// Fails where an element was appended twice, because then a list does not tell who wrote it.
-    pub(super) fn of(transactions: &Transactions) -> Result<Self, String> {
+    /// Fails where an element was appended twice, because then a list does not tell who wrote it, and where the budget ends.
+    pub(super) fn of(transactions: &Transactions, watch: &mut Watch<'_>) -> Result<Self, Cause> {
         let nobody = Writer { transaction: NONE, place: Place::Last };
         let mut writers = vec![nobody; transactions.elements.len()];
         for (number, transaction) in transactions.list.iter().enumerate() {
+            watch.visit(1 + transaction.steps.len())?;
             let mut later: Vec<u32> = Vec::new();
             for step in transaction.steps.iter().rev() {
                 let Step::Append(element) = step else { continue };
@@ -42,9 +45,9 @@ impl Writers {
                 if writer.transaction != NONE {
                     let (_, value) = &transactions.elements[element.0 as usize];
                     let key = super::explain::name(transactions, key);
-                    return Err(format!(
-                        "{value} is appended to {key} twice, so a list does not tell by whom"
-                    ));
+                    let reason =
+                        format!("{value} is appended to {key} twice, so a list does not tell by whom");
+                    return Err(Cause::Evidence { reason });
                 }
                 *writer = Writer { transaction: number as u32, place };
             }
@@ -69,10 +72,12 @@ pub(super) struct Versions {
 }
 
 impl Versions {
-    pub(super) fn of(transactions: &Transactions) -> Self {
+    /// Fails where the budget ends.
+    pub(super) fn of(transactions: &Transactions, watch: &mut Watch<'_>) -> Result<Self, Cause> {
         let mut longest = vec![(Vec::new(), NONE); transactions.keys.len()];
         let mut observed = vec![false; transactions.elements.len()];
         for (number, key, seen) in reads(transactions) {
+            watch.visit(1 + seen.len())?;
             for element in seen {
                 observed[element.0 as usize] = true;
             }
@@ -87,7 +92,7 @@ impl Versions {
                 places[element.0 as usize] = place as u32;
             }
         }
-        Self { longest, observed, places }
+        Ok(Self { longest, observed, places })
     }
 
     /// Where the element stands in the longest list that was read.

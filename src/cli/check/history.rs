@@ -19,11 +19,6 @@ use super::transactions;
 use crate::cli::Format as OutputFormat;
 use crate::exit::Exit;
 
-/// The longest time for one history.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
-/// The most memory that one search may hold, in bytes.
-pub(super) const MEMORY: usize = 1 << 30;
-
 /// A judged history, and how it was understood.
 pub(super) struct Judged {
     pub(super) file: String,
@@ -46,41 +41,69 @@ pub(super) struct Judged {
 
 /// Judges the histories and shows the results.
 pub(super) fn check_all(files: &[PathBuf], options: &Options, output: OutputFormat) -> Exit {
-    let mut exit = Exit::AsExpected;
+    let company = if files.len() > 1 { Company::Others } else { Company::Alone };
     let mut all = Vec::new();
+    let mut exits = Vec::new();
     for file in files {
-        match check(file, options) {
+        match check(file, options, company) {
             Ok(shown) => {
-                exit = exit.worst(shown.exit);
+                exits.push(shown.exit);
                 show::judged(&shown, output);
                 all.push(shown.value);
             }
             Err(problem) => {
                 eprintln!("error: {problem}");
-                exit = exit.worst(Exit::Usage);
+                exits.push(Exit::Usage);
             }
         }
     }
-    show::finished(all, output);
-    exit
+    show::finished(all, &exits, output);
+    exits.into_iter().fold(Exit::AsExpected, Exit::worst)
 }
 
-fn check(file: &Path, options: &Options) -> Result<Shown, String> {
+/// Whether the options that were typed are for one history or for several, to some of which they may mean nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Company {
+    /// This is the only one.
+    Alone,
+    /// It is one of those in a store, or of several that were named.
+    Others,
+}
+
+impl Company {
+    /// What to note of an option that means nothing for this history; an error if there is no other that it was typed for.
+    pub(super) fn left_out(self, name: &str, option: &str, why: &str) -> Result<String, String> {
+        match self {
+            Company::Alone => Err(format!("{name}: {option} is for {why}")),
+            Company::Others => Ok(format!("{option} was left out here: it is for {why}")),
+        }
+    }
+}
+
+fn check(file: &Path, options: &Options, company: Company) -> Result<Shown, String> {
     let begun = Instant::now();
+    let (timeout, memory_bytes) = (options.timeout(), options.memory());
+    // From here on: a text that takes too long to read is no better than a search that does.
+    let expired = || begun.elapsed() >= timeout;
+    let cost = Cost { begun, budget: Budget { expired: &expired, memory_bytes } };
     let input = Input::open(file)?;
     let name = input.name.clone();
     if options.is_transactions(|| checker::transactions::looks_like(&input.head)) {
-        return transactions::check(name, &mut input.into_text(), begun, options);
+        return transactions::check(name, &mut input.into_text(), (&cost, company), options);
     }
-    if options.consistency.is_some() {
-        return Err(format!("{name}: --consistency is for transactions (:txn), and this history has none"));
-    }
+    let why = "transactions (:txn), and this history has none";
+    let left_out = options.consistency.map(|_| company.left_out(&name, "--consistency", why)).transpose()?;
     let format = options
         .format(formats::detect(&input.head))
         .ok_or_else(|| format!("{name}:1:1: {}", input::strange(&input.head)))?;
     let reading = options.reading(format);
-    let mut recorded = formats::read_from(format, &mut input.into_text(), &reading)
-        .map_err(|error| unreadable(&name, &error))?;
+    let mut recorded = match formats::read_from(format, &mut input.into_text(), &reading, &cost.budget) {
+        Ok(recorded) => recorded,
+        Err(ReadError::Spent(cause)) => {
+            return Ok(show::unread(&name, show::PROPERTY, cause, &cost, options));
+        }
+        Err(error) => return Err(unreadable(&name, &error)),
+    };
     let specification = match options.specification() {
         Some(named) => named.fits(&recorded.functions).map(|()| named),
         None => Specification::detect(&recorded),
@@ -93,27 +116,41 @@ fn check(file: &Path, options: &Options) -> Result<Shown, String> {
         None => Value::Nil,
         Some(typed) => initial(typed, specification, &recorded, format)?,
     };
-    let terms = Terms { format, specification, reading, initial, begun };
-    judge(name, recorded, terms, options).map(|judged| show::operations(&judged))
+    let terms = Terms { format, specification, reading, initial, cost };
+    let mut judged = judge(name, recorded, terms, options)?;
+    judged.remarks.extend(left_out);
+    Ok(show::operations(&judged))
 }
 
-/// How a history is understood.
-struct Terms {
+/// What one history may cost: its text, and whatever is done with it.
+pub(super) struct Cost<'b> {
+    /// When it was opened.
+    pub(super) begun: Instant,
+    /// Counts from then on.
+    pub(super) budget: Budget<'b>,
+}
+
+/// How a history is understood, and what that may cost.
+struct Terms<'b> {
     format: Format,
     specification: Specification,
     reading: Reading,
     initial: Value,
-    begun: Instant,
+    cost: Cost<'b>,
 }
 
-fn judge(file: String, mut recorded: Recorded, terms: Terms, options: &Options) -> Result<Judged, String> {
-    let Terms { format, specification, reading, initial, begun } = terms;
+fn judge(
+    file: String,
+    mut recorded: Recorded,
+    terms: Terms<'_>,
+    options: &Options,
+) -> Result<Judged, String> {
+    let Terms { format, specification, reading, initial, cost: Cost { begun, budget } } = terms;
     let calls = recorded.recording.counts().all();
     let keys = recorded.recording.keys();
     let before = Before::put(&mut recorded, specification, &keys, &initial);
-    let timeout = options.timeout.unwrap_or(TIMEOUT);
-    let expired = || begun.elapsed() > timeout;
-    let budget = Budget { expired: &expired, memory_bytes: options.memory.unwrap_or(MEMORY) };
+    let memory_bytes = budget.memory_bytes.saturating_sub(recorded.recording.bytes());
+    let budget = Budget { memory_bytes, ..budget };
     let failed_cas = match reading.cas_failure {
         CasFailure::NothingHappened => FailedCas::Drop,
         CasFailure::Mismatch => FailedCas::Observe,
@@ -128,6 +165,7 @@ fn judge(file: String, mut recorded: Recorded, terms: Terms, options: &Options) 
         remarks
             .push(format!("line {line} is cut off and was left out: the recorder ended while it wrote it"));
     }
+    remarks.extend(options.advice(&verdict));
     let exit = match &verdict {
         Verdict::Violated(_) => {
             let known = specification.starts_empty()
@@ -188,7 +226,7 @@ fn judge(file: String, mut recorded: Recorded, terms: Terms, options: &Options) 
 pub(super) fn unreadable(name: &str, error: &ReadError) -> String {
     match error {
         ReadError::Format(error) => format!("{name}:{}:{}: {}", error.line, error.column, error.problem),
-        ReadError::Source(error) => format!("{name}: {error}"),
+        other => format!("{name}: {other}"),
     }
 }
 

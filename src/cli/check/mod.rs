@@ -70,10 +70,17 @@ impl Found {
 
 /// Why nothing can be judged in a directory.
 fn nothing_in(path: &Path) -> String {
+    let is_run = |directory: &PathBuf| directory.join("plan.json").is_file();
     let latest = path.join("latest");
-    let advice = match latest.join("plan.json").is_file() {
-        true => format!("; its latest run is {}", latest.display()),
-        false => "; and it holds no history.edn or history.txt of Jepsen, as a test directory or a store of them does".to_owned(),
+    let inner = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut suites: Vec<PathBuf> = inner.map(|suite| suite.join("latest")).filter(is_run).collect();
+    suites.sort();
+    let store = path.join("store");
+    let advice = match suites.first() {
+        _ if is_run(&latest) => format!("; its latest run is {}", latest.display()),
+        Some(run) => format!("; the runs of its suites lie below it, such as {}", run.display()),
+        None if store.is_dir() => format!("; the tests of Jepsen are judged with: raftcheck check {}", store.display()),
+        None => "; and it holds no history.edn or history.txt of Jepsen, as a test directory or a store of them does".to_owned(),
     };
     format!("{} is not a run directory: it has no plan.json{advice}", path.display())
 }

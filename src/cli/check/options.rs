@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use checker::history::formats::{CasFailure, Format, Keys, NilReads, Reading, Specification};
 use checker::transactions::Consistency;
+use checker::verdict::{Cause, Verdict};
 use clap::ValueEnum;
 
 use super::units;
@@ -96,12 +97,12 @@ pub(super) struct Options {
     /// What a failed CAS says [default: observe for raftcheck and porcupine-etcd, otherwise drop]
     #[arg(long, value_enum)]
     pub(super) failed_cas: Option<FailedCas>,
-    /// The longest time for one history [default: 60s]
+    /// The longest time for one history, its reading included [default: 60s]
     #[arg(long, value_name = "DURATION", value_parser = units::duration)]
-    pub(super) timeout: Option<Duration>,
-    /// The most memory that one search may hold [default: 1GiB]
+    timeout: Option<Duration>,
+    /// The most memory for one history and the search for an answer, about [default: 2GiB]
     #[arg(long, value_name = "SIZE", value_parser = units::bytes)]
-    pub(super) memory: Option<usize>,
+    memory: Option<usize>,
     #[command(flatten)]
     pub(super) showing: Showing,
 }
@@ -200,6 +201,30 @@ impl Options {
             (self.memory.is_some(), "--memory"),
         ];
         given.into_iter().find(|(given, _)| *given).map(|(_, name)| name)
+    }
+
+    /// The longest time for one history.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout.unwrap_or(Duration::from_secs(60))
+    }
+
+    /// The most memory for one history and its judgement, in bytes.
+    pub(super) fn memory(&self) -> usize {
+        self.memory.unwrap_or(2 << 30)
+    }
+
+    /// What would have decided a history that was not, where a budget was too small.
+    pub(super) fn advice(&self, verdict: &Verdict) -> Option<String> {
+        match verdict {
+            Verdict::Inconclusive(Cause::Time { .. }) => {
+                Some(format!("a --timeout of more than {:?} goes on longer", self.timeout()))
+            }
+            Verdict::Inconclusive(Cause::Memory { .. }) => {
+                let mib = self.memory() as f64 / f64::from(1 << 20);
+                Some(format!("a --memory of more than {mib:.1} MiB holds more"))
+            }
+            _ => None,
+        }
     }
 
     /// The format, if the text need not tell it: `detected` is what it looks like.

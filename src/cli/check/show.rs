@@ -4,16 +4,17 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 
 use checker::history::formats::{CasFailure, Clock, Format, Keys, NilReads};
-use checker::verdict::{Counterexample, Verdict, render};
+use checker::verdict::{Cause, Counterexample, Verdict, render};
 use serde_json::json;
 
-use super::history::Judged;
+use super::history::{Cost, Judged};
+use super::options::Options;
 use crate::cli::Format as OutputFormat;
 use crate::exit::Exit;
 use crate::report::Style;
 
 /// The name of the property in suites, here too.
-const PROPERTY: &str = "linearizable";
+pub(super) const PROPERTY: &str = "linearizable";
 
 /// A judged history in both forms.
 pub(super) struct Shown {
@@ -28,6 +29,30 @@ pub(super) struct Shown {
 /// A history of single operations.
 pub(super) fn operations(judged: &Judged) -> Shown {
     Shown { human: human(judged, style()), value: value(judged), exit: judged.exit }
+}
+
+/// A history of which the text could not be read within its budget.
+pub(super) fn unread(name: &str, property: &str, cause: Cause, cost: &Cost<'_>, options: &Options) -> Shown {
+    let verdict = Verdict::Inconclusive(cause);
+    let mut remarks: Vec<String> = options.advice(&verdict).into_iter().collect();
+    if options.showing.html.is_some() {
+        remarks.push("no page was written: the history was not read to its end".to_owned());
+    }
+    let mut human = format!("{}\n{}", style().bold(name), render(property, &verdict));
+    for remark in &remarks {
+        // Writing to a String cannot fail.
+        let _ = writeln!(human, "note: {remark}");
+    }
+    let exit = Exit::Inconclusive;
+    let value = json!({
+        "file": name,
+        "property": property,
+        "result": verdict,
+        "took_ms": cost.begun.elapsed().as_millis() as u64,
+        "remarks": remarks,
+        "exit": exit.code(),
+    });
+    Shown { human, value, exit }
 }
 
 /// How standard output is written to.
@@ -46,12 +71,34 @@ pub(super) fn judged(shown: &Shown, output: OutputFormat) {
     }
 }
 
-/// Shows all of them together, where that is asked for.
-pub(super) fn finished(all: Vec<serde_json::Value>, output: OutputFormat) {
-    if output == OutputFormat::Json {
-        let document = json!({ "format": 1, "histories": all });
-        print(&format!("{}\n", serde_json::to_string_pretty(&document).unwrap_or_default()));
+/// Shows all of them together, where that is asked for, and sums up several.
+pub(super) fn finished(all: Vec<serde_json::Value>, exits: &[Exit], output: OutputFormat) {
+    match output {
+        OutputFormat::Json => {
+            let document = json!({ "format": 1, "histories": all });
+            print(&format!("{}\n", serde_json::to_string_pretty(&document).unwrap_or_default()));
+        }
+        OutputFormat::Human if exits.len() > 1 => print(&summary(exits)),
+        OutputFormat::Human | OutputFormat::Jsonl => {}
     }
+}
+
+/// What became of several histories, in one line.
+fn summary(exits: &[Exit]) -> String {
+    let kinds = [
+        (Exit::Differs, "violated"),
+        (Exit::AsExpected, "without a violation"),
+        (Exit::Inconclusive, "inconclusive"),
+        (Exit::Vacuous, "that could not have shown anything"),
+        (Exit::Usage, "not judged"),
+    ];
+    let count = |kind: Exit| exits.iter().filter(|&&exit| exit == kind).count();
+    let parts: Vec<String> = kinds
+        .into_iter()
+        .filter(|&(kind, _)| count(kind) > 0)
+        .map(|(kind, what)| format!("{} {what}", count(kind)))
+        .collect();
+    format!("\n{} histories: {}\n", exits.len(), parts.join(", "))
 }
 
 /// A reader that has gone away is no failure.

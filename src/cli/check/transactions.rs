@@ -2,36 +2,39 @@
 
 use std::fmt::Write as _;
 use std::io::Read;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use checker::history::formats::Clock;
+use checker::history::formats::{Clock, ReadError};
 use checker::transactions::{self, Fate, Recorded};
 use checker::verdict::{Budget, Verdict};
 use serde_json::json;
 
-use super::history::{MEMORY, TIMEOUT, unreadable};
+use super::history::{Company, Cost, unreadable};
 use super::options::Options;
 use super::picture;
 use super::show::{self, Shown};
 use crate::exit::Exit;
 
-/// Judges the history in `text`, whose reading began at `begun`.
+/// Judges the history in `text`.
 pub(super) fn check(
     name: String,
     text: &mut (dyn Read + Send),
-    begun: Instant,
+    (cost, company): (&Cost<'_>, Company),
     options: &Options,
 ) -> Result<Shown, String> {
-    if let Some(option) = options.first_for_operations() {
-        return Err(format!("{name}: {option} is for single operations, and these are transactions"));
-    }
-    let recorded = transactions::read_from(text).map_err(|error| unreadable(&name, &error))?;
-    let timeout = options.timeout.unwrap_or(TIMEOUT);
-    let expired = || begun.elapsed() > timeout;
-    let budget = Budget { expired: &expired, memory_bytes: options.memory.unwrap_or(MEMORY) };
-    let verdict = transactions::check(&recorded.transactions, options.level(), &budget);
-    let mut shown = shown(&name, &recorded, &verdict, options, begun.elapsed());
+    let why = "single operations, and these are transactions";
+    let left_out = options.first_for_operations().map(|option| company.left_out(&name, option, why));
+    let left_out = left_out.transpose()?;
     let level = options.level().name();
+    let recorded = match transactions::read_from(text, &cost.budget) {
+        Ok(recorded) => recorded,
+        Err(ReadError::Spent(cause)) => return Ok(show::unread(&name, level, cause, cost, options)),
+        Err(error) => return Err(unreadable(&name, &error)),
+    };
+    let memory_bytes = cost.budget.memory_bytes.saturating_sub(recorded.transactions.bytes());
+    let budget = Budget { memory_bytes, ..cost.budget };
+    let verdict = transactions::check(&recorded.transactions, options.level(), &budget);
+    let mut shown = shown(&name, &recorded, (&verdict, left_out), options, cost.begun.elapsed());
     shown.human.push_str(&picture::of_transactions(
         &name,
         level,
@@ -43,17 +46,24 @@ pub(super) fn check(
     Ok(shown)
 }
 
-fn shown(name: &str, recorded: &Recorded, verdict: &Verdict, options: &Options, took: Duration) -> Shown {
+fn shown(
+    name: &str,
+    recorded: &Recorded,
+    (verdict, left_out): (&Verdict, Option<String>),
+    options: &Options,
+    took: Duration,
+) -> Shown {
     let all = &recorded.transactions;
     let count = |fate| all.list.iter().filter(|transaction| transaction.fate == fate).count();
     let (ok, failed, unknown) = (count(Fate::Committed), count(Fate::Aborted), count(Fate::Unknown));
     let level = options.level().name();
-    let mut remarks = Vec::new();
+    let mut remarks: Vec<String> = options.advice(verdict).into_iter().chain(left_out).collect();
     let exit = match verdict {
         Verdict::Violated(_) => Exit::Differs,
         Verdict::Inconclusive(_) => Exit::Inconclusive,
         Verdict::Holds(_) if ok == 0 => {
-            remarks.push("no transaction committed, so this history could not have shown anything");
+            remarks
+                .push("no transaction committed, so this history could not have shown anything".to_owned());
             Exit::Vacuous
         }
         Verdict::Holds(_) => Exit::AsExpected,

@@ -102,4 +102,7 @@ impl Place {
 pub(crate) trait Sink {
     /// Takes the entry at this place; or says what is wrong with it.
     fn take(&mut self, entry: &Entry<'_>, place: Place) -> Result<(), String>;
+
+    /// About how many bytes it holds of what it has taken.
+    fn held(&self) -> usize;
 }

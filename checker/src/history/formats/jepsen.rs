@@ -109,6 +109,10 @@ impl Sink for Builder<'_> {
             other => Err(format!("there is no :type :{other}")),
         }
     }
+
+    fn held(&self) -> usize {
+        self.recorder.held()
+    }
 }
 
 impl Builder<'_> {

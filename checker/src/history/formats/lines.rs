@@ -61,6 +61,11 @@ impl<'r> Log<'r> {
         }
     }
 
+    /// See [`Sink::held`].
+    pub(super) fn held(&self) -> usize {
+        self.builder.held()
+    }
+
     /// What was read.
     pub(super) fn finish(self) -> Recorded {
         self.builder.finish()

@@ -13,6 +13,7 @@ mod jepsen;
 mod json;
 mod line_feed;
 mod lines;
+pub(crate) mod meter;
 mod own;
 mod porcupine;
 mod pump;
@@ -29,6 +30,7 @@ pub use reader::{Reader, read, read_from};
 pub use specification::{Misfit, Specification};
 
 use super::{History, Recording, Value};
+use crate::verdict::Cause;
 use entry::Place;
 
 /// Which format.
@@ -169,6 +171,9 @@ pub enum ReadError {
     /// The text is no history.
     #[error("{0}")]
     Format(#[from] FormatError),
+    /// The budget was over before the text was.
+    #[error("the budget was over before the text was read")]
+    Spent(Cause),
 }
 
 /// Reads one value, written as EDN: `0`, `nil`, `"text"`, `[1 2]`.

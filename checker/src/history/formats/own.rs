@@ -55,6 +55,11 @@ impl Own {
         taken.map_err(|malformed| FormatError { line, column: 1, problem: malformed.problem.to_string() })
     }
 
+    /// About how many bytes are held of what was read.
+    pub(super) fn held(&self) -> usize {
+        self.recorder.held()
+    }
+
     /// What was read.
     pub(super) fn finish(self) -> Result<Recorded, FormatError> {
         let cut_off = match self.reader.finish().map_err(place)? {

@@ -10,6 +10,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::ReadError;
 use super::entry::Sink;
+use super::meter::Meter;
 use super::stream::{LONGEST, Stream};
 
 /// The bytes of a block. Its entries should stay in a cache.
@@ -29,6 +30,7 @@ struct Source<'s> {
 struct Merger<'s> {
     stream: &'s mut Stream,
     sink: &'s mut (dyn Sink + Send),
+    meter: Meter<'s>,
     /// The number of the block whose turn it is.
     turn: usize,
     /// Whether to stop, and why.
@@ -42,19 +44,21 @@ struct Shared<'s> {
     turned: Condvar,
 }
 
-/// Reads everything that there is, up to but without the end.
+/// Reads everything that there is, up to but without the end, as far as the budget reaches.
 pub(crate) fn pump(
     read: &mut (dyn Read + Send),
     stream: &mut Stream,
     sink: &mut (dyn Sink + Send),
+    mut meter: Meter<'_>,
 ) -> Result<(), ReadError> {
     let mut source = Source { read, rest: Vec::new(), number: 0, ended: false };
     let mut block = Vec::new();
     while !stream.is_plain() && source.fill(&mut block)? {
+        meter.take(block.len(), sink.held())?;
         stream.push(&block, sink)?;
     }
     if !source.ended {
-        let merger = Merger { stream: &mut *stream, sink: &mut *sink, turn: 0, stopped: None };
+        let merger = Merger { stream: &mut *stream, sink: &mut *sink, meter, turn: 0, stopped: None };
         source.number = 0;
         return together(source, merger);
     }
@@ -96,10 +100,12 @@ impl Shared<'_> {
             if merger.stopped.is_some() {
                 break;
             }
-            let Merger { stream, sink, turn, stopped } = &mut *merger;
-            match stream.merge(&block, parsed, *sink) {
+            let Merger { stream, sink, meter, turn, stopped } = &mut *merger;
+            let taken =
+                meter.take(block.len(), sink.held()).and_then(|()| Ok(stream.merge(&block, parsed, *sink)?));
+            match taken {
                 Ok(()) => *turn += 1,
-                Err(error) => *stopped = Some(Err(error.into())),
+                Err(error) => *stopped = Some(Err(error)),
             }
             drop(merger);
             self.turned.notify_all();

@@ -2,13 +2,16 @@
 
 use std::io::Read;
 
+use super::entry::Sink;
 use super::jepsen::Builder;
 use super::line_feed::LineFeed;
 use super::lines::{Log, Others};
+use super::meter::Meter;
 use super::own::Own;
 use super::pump::{pour, pump};
 use super::stream::Stream;
 use super::{Clock, Format, FormatError, ReadError, Reading, Recorded, porcupine};
+use crate::verdict::Budget;
 
 /// Reads a history that comes in pieces.
 pub struct Reader<'r> {
@@ -49,6 +52,14 @@ impl<'r> Reader<'r> {
         }
     }
 
+    fn held(&self) -> usize {
+        match &self.way {
+            Way::Entries(_, builder) => builder.held(),
+            Way::Lines(_, log) => log.held(),
+            Way::Own(_, own) => own.held(),
+        }
+    }
+
     /// The text is over.
     pub fn finish(self) -> Result<Recorded, FormatError> {
         match self.way {
@@ -83,17 +94,23 @@ pub fn read(format: Format, text: &[u8], reading: &Reading) -> Result<Recorded, 
     reader.finish()
 }
 
-/// Reads a history from where it is, and no more of it at once than is needed. Large ones are read by two threads.
+/// Reads a history from where it is, and no more of it at once than is needed. Large ones are read by two threads. Of the
+/// budget's memory is taken what is held of the history.
 pub fn read_from(
     format: Format,
     source: &mut (dyn Read + Send),
     reading: &Reading,
+    budget: &Budget<'_>,
 ) -> Result<Recorded, ReadError> {
     let mut reader = Reader::new(format, reading)?;
+    let mut meter = Meter::new(budget);
     if let Way::Entries(stream, builder) = &mut reader.way {
-        pump(source, stream, builder)?;
+        pump(source, stream, builder, meter)?;
     } else {
-        pour(source, |text| reader.push(text))?;
+        pour(source, |text| {
+            meter.take(text.len(), reader.held())?;
+            Ok::<(), ReadError>(reader.push(text)?)
+        })?;
     }
     Ok(reader.finish()?)
 }
