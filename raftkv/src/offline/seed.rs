@@ -67,13 +67,23 @@ pub fn seed_log(data_dir: &Path, seeds: &[Seed]) -> Result<String, EditError> {
         contents.hard_state = HardState { term, voted_for: None };
     }
     wal::rewrite(&dir.wal(), &contents)?;
-    let terms: Vec<String> = seeds.iter().map(|seed| seed.term.to_string()).collect();
     Ok(format!(
         "replaced {replaced} entries by {} (terms {}), the term is {}",
         seeds.len(),
-        terms.join(" "),
+        terms(seeds),
         contents.hard_state.term
     ))
+}
+
+/// The terms in one line; long rows of the same are counted.
+fn terms(seeds: &[Seed]) -> String {
+    /// A row of so many is still written out.
+    const WRITTEN_OUT: usize = 4;
+    let rows = seeds.chunk_by(|one, next| one.term == next.term).map(|row| match row.len() {
+        long if long > WRITTEN_OUT => format!("{} ({long} times)", row[0].term),
+        _ => row.iter().map(|seed| seed.term.to_string()).collect::<Vec<_>>().join(" "),
+    });
+    rows.collect::<Vec<_>>().join(" ")
 }
 
 /// What to do to the vote.
@@ -127,6 +137,11 @@ mod tests {
 
     fn seeds(text: &str) -> Vec<Seed> {
         text.split_whitespace().map(|word| word.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn long_rows_of_a_term_are_counted() {
+        assert_eq!(terms(&seeds("1 1 1 1 2 2 2 2 2 3")), "1 1 1 1 2 (5 times) 3");
     }
 
     #[test]
