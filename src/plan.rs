@@ -4,7 +4,11 @@
 //! the generator of seeds. Each purpose has a random stream of its own, so that a fault added to a suite never shifts
 //! what the clients ask for. The seed fixes the plan, not the scheduling of the kernel.
 
+use std::collections::BTreeSet;
+
+use cluster::bridge::ONLY_CUTS;
 use cluster::cluster::FailingDisk;
+use cluster::network::NetworkKind;
 use nemesis::schedule::{self, Mix, MixEntry, Planned};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
@@ -121,6 +125,24 @@ impl Plan {
         let lost = script.is_some_and(Script::loses_power).then(FailingDisk::default);
         let needed = uses.filter_map(|one| (nemesis::faults::find(&one.fault)?.needs)(&one.settings).disk);
         needed.chain(lost).reduce(FailingDisk::and)
+    }
+
+    /// Why the network of the suite cannot do what its faults need; `None` if it can.
+    pub fn network_lacks(&self) -> Option<String> {
+        if self.suite.system.network == NetworkKind::Switch {
+            return None;
+        }
+        let steps = self.suite.script.as_ref().map(Script::faults).unwrap_or_default();
+        let uses = self.suite.faults.iter().flat_map(|faults| &faults.mix).chain(steps);
+        let makes_lines_bad = |one: &&FaultUse| {
+            nemesis::faults::find(&one.fault).is_some_and(|kind| (kind.needs)(&one.settings).bad_lines)
+        };
+        let mut names: BTreeSet<&str> = uses.filter(makes_lines_bad).map(|one| one.fault.as_str()).collect();
+        if self.suite.script.as_ref().is_some_and(Script::loses_power) {
+            names.insert("power-failure");
+        }
+        let names: Vec<&str> = names.into_iter().collect();
+        (!names.is_empty()).then(|| format!("the suite injects {}, and {ONLY_CUTS}", names.join(", ")))
     }
 
     /// The command that draws and runs the same plan again.

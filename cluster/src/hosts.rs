@@ -1,6 +1,7 @@
-//! The hosts of a run: a network namespace per node, one for the switch's ports, and the sandbox's own for the clients.
+//! The hosts of a run: a network namespace per node, one for what connects them, and the sandbox's own for the clients.
 //!
-//! Invariant: no frame gets from one host to another except through the switch, and none is ever lost to ARP: every
+//! Invariant: no frame gets from one host to another except through what lies in the middle, the packet switch or a bridge of
+//! the kernel, which is told where the ends of the cables are. None is ever lost to ARP: every
 //! host knows every other's Ethernet address from the start. So a cut is silent, and healing it is immediate.
 //! Deliberately lacks IPv6, DNS, a gateway, and any way to the world outside.
 
@@ -11,7 +12,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::sched::{CloneFlags, setns, unshare};
 
-use crate::netlink::{Mac, Netlink, VethEnd, index_of};
+use crate::levers::Endpoint;
+use crate::netlink::route::{Mac, Route, VethEnd, index_of};
 use crate::switch::Port;
 use crate::system::NodeId;
 
@@ -40,6 +42,15 @@ pub(crate) fn port_of(mac: &[u8]) -> Option<usize> {
         [0x02, 0x77, 0, 0, 0xff, 0x01] => Some(0),
         [0x02, 0x77, 0, 0, high, low] => Some(usize::from(u16::from_be_bytes([*high, *low]))),
         _ => None,
+    }
+}
+
+/// The same of a host; of one that no cluster has, more than any number of ports.
+pub(crate) fn port_number(endpoint: Endpoint) -> usize {
+    match endpoint {
+        Endpoint::Clients => 0,
+        Endpoint::Node(node) if node.0 == 0 => usize::MAX,
+        Endpoint::Node(node) => usize::from(node.0),
     }
 }
 
@@ -93,36 +104,54 @@ fn on_thread<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result
 pub struct Hosts {
     nodes: Vec<Netns>,
     clients: Netns,
-    /// Held open only: it keeps the switch's ends of all links alive.
-    _switch: Netns,
+    /// Held open only: it keeps the other ends of all cables alive.
+    _middle: Netns,
+}
+
+/// The end of a host's cable that lies in the middle.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cable {
+    /// The interface, in the namespace in the middle.
+    pub(crate) index: u32,
+    /// The Ethernet address of the host.
+    pub(crate) mac: Mac,
 }
 
 impl Hosts {
     /// Makes the hosts of `nodes` nodes, and the ports that a switch has to connect: the clients' first, then the
     /// nodes' in order. The calling thread's network namespace becomes the clients' host.
     pub fn build(nodes: u16) -> io::Result<(Self, Vec<Port>)> {
+        Self::connected(nodes, |cables| cables.iter().map(|cable| Port::open(cable.index)).collect())
+    }
+
+    /// Makes the hosts of `nodes` nodes, connected by what `connect` makes of the cables' ends: the clients' first, then the
+    /// nodes' in order. It is called in the namespace of those ends, before the hosts use their own.
+    pub(crate) fn connected<T: Send>(
+        nodes: u16,
+        connect: impl FnOnce(&[Cable]) -> io::Result<T> + Send,
+    ) -> io::Result<(Self, T)> {
         if nodes == 0 || nodes > NODES_MAX {
             let message = format!("a cluster has 1 to {NODES_MAX} nodes, not {nodes}");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         let clients = Netns::current()?;
-        let switch = Netns::new()?;
+        let middle = Netns::new()?;
         let spaces = (0..nodes).map(|_| Netns::new()).collect::<io::Result<Vec<_>>>()?;
-        let ports = switch.run(|| {
+        let connection = middle.run(|| {
             disable_ipv6();
-            let mut netlink = Netlink::open()?;
-            let mut ports = vec![plug(&mut netlink, 0, CLIENTS_MAC, &clients)?];
+            let mut netlink = Route::open()?;
+            let mut cables = vec![plug(&mut netlink, 0, CLIENTS_MAC, &clients)?];
             for (id, space) in ids(nodes).zip(&spaces) {
-                ports.push(plug(&mut netlink, usize::from(id.0), node_mac(id), space)?);
+                cables.push(plug(&mut netlink, usize::from(id.0), node_mac(id), space)?);
             }
-            Ok(ports)
+            connect(&cables)
         })?;
-        let hosts = Self { nodes: spaces, clients, _switch: switch };
+        let hosts = Self { nodes: spaces, clients, _middle: middle };
         hosts.clients.run(|| configure_clients(nodes))?;
         for (id, space) in ids(nodes).zip(&hosts.nodes) {
             space.run(|| configure_node(id, nodes))?;
         }
-        Ok((hosts, ports))
+        Ok((hosts, connection))
     }
 
     /// The namespace of a node.
@@ -140,7 +169,7 @@ impl Drop for Hosts {
     /// The namespaces go with their last user; the clients' end lies in a namespace that stays, and would be in the
     /// way of the next cluster.
     fn drop(&mut self) {
-        let _ = self.clients.run(|| Netlink::open()?.delete_link(index_of(INTERFACE)?));
+        let _ = self.clients.run(|| Route::open()?.delete_link(index_of(INTERFACE)?));
     }
 }
 
@@ -148,19 +177,19 @@ fn ids(nodes: u16) -> impl Iterator<Item = NodeId> {
     (1..=nodes).map(NodeId)
 }
 
-/// Lays a cable from the switch (whose namespace this thread is in) to a host.
-fn plug(netlink: &mut Netlink, number: usize, mac: Mac, host: &Netns) -> io::Result<Port> {
+/// Lays a cable from the middle (whose namespace this thread is in) to a host.
+fn plug(netlink: &mut Route, number: usize, mac: Mac, host: &Netns) -> io::Result<Cable> {
     let name = format!("p{number}");
     let near = VethEnd { name: &name, mac: [0x02, 0x78, mac[2], mac[3], mac[4], mac[5]] };
     netlink.add_veth(&near, &VethEnd { name: INTERFACE, mac }, host.as_fd())?;
     let index = index_of(&name)?;
     netlink.set_up(index)?;
-    Port::open(index)
+    Ok(Cable { index, mac })
 }
 
 fn configure_clients(nodes: u16) -> io::Result<()> {
     disable_ipv6();
-    let mut netlink = Netlink::open()?;
+    let mut netlink = Route::open()?;
     netlink.set_up(LOOPBACK_INDEX)?;
     let index = index_of(INTERFACE)?;
     // The first address is the one that sockets get which do not ask for another.
@@ -175,7 +204,7 @@ fn configure_clients(nodes: u16) -> io::Result<()> {
 
 fn configure_node(own: NodeId, nodes: u16) -> io::Result<()> {
     disable_ipv6();
-    let mut netlink = Netlink::open()?;
+    let mut netlink = Route::open()?;
     netlink.set_up(LOOPBACK_INDEX)?;
     let index = index_of(INTERFACE)?;
     netlink.add_address(index, node_address(own), PREFIX)?;
@@ -188,7 +217,7 @@ fn configure_node(own: NodeId, nodes: u16) -> io::Result<()> {
     Ok(())
 }
 
-/// Spares the switch the neighbour discovery of IPv6, which it would drop. A kernel without IPv6, or a read-only
+/// Spares the network the neighbour discovery of IPv6, which it would drop. A kernel without IPv6, or a read-only
 /// `/proc/sys`, is no reason to fail.
 fn disable_ipv6() {
     for scope in ["all", "default"] {

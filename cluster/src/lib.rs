@@ -3,6 +3,7 @@
 //! Invariant: everything that this crate creates (process, namespace, interface, mount) lives inside the sandbox of
 //! the run and dies with it. Knows nothing of suites, faults or verdicts.
 
+pub mod bridge;
 pub mod client;
 pub mod clock;
 pub mod cluster;
@@ -15,6 +16,7 @@ pub mod limits;
 mod logs;
 pub mod messages;
 mod netlink;
+pub mod network;
 pub mod order;
 pub mod process;
 mod procfs;

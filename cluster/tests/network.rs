@@ -1,31 +1,25 @@
-//! The hosts and the switch, watched from sockets inside the hosts.
+//! What the switch does to frames beside cutting links (that: `links.rs`), watched from sockets inside the hosts.
 
 mod common;
+#[path = "common/network.rs"]
+mod hosts;
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use cluster::hosts::{CLIENTS, CONTROL, Hosts, node_address};
-use cluster::levers::{Connections, Endpoint, Link, LinkRule, LinkStats, Shaping};
-use cluster::switch::{Switch, SwitchTroubles};
+use cluster::hosts::node_address;
+use cluster::levers::{Connections, LinkRule, LinkStats, Shaping};
+use cluster::network::NetworkKind::Switch;
 use cluster::system::NodeId;
 
 use common::{Play, Scene};
+use hosts::{Network, arriving, network, node};
 
 fn main() -> ExitCode {
     common::main(&[
-        Scene { name: "every_host_reaches_every_other", play: Play::Inside(every_host_reaches_every_other) },
-        Scene { name: "a_cut_is_one_way_silent_and_counted", play: Play::Inside(a_cut_is_one_way) },
-        Scene {
-            name: "the_control_address_is_never_cut",
-            play: Play::Inside(the_control_address_is_never_cut),
-        },
-        Scene { name: "a_connection_outlives_a_cut", play: Play::Inside(a_connection_outlives_a_cut) },
-        Scene { name: "a_bulk_transfer_arrives_intact", play: Play::Inside(a_bulk_transfer_arrives_intact) },
-        Scene { name: "all_links_change_at_once", play: Play::Inside(all_links_change_at_once) },
         Scene { name: "a_late_line_is_late_and_keeps_order", play: Play::Inside(a_late_line_is_late) },
         Scene { name: "shares_of_frames_are_touched", play: Play::Inside(shares_of_frames_are_touched) },
         Scene {
@@ -39,44 +33,13 @@ fn main() -> ExitCode {
         },
         Scene { name: "old_connections_stall_and_new_ones_pass", play: Play::Inside(connections_stall) },
         Scene { name: "what_became_of_frames_is_captured", play: Play::Inside(captured) },
-        Scene { name: "networks_follow_one_another", play: Play::Inside(networks_follow_one_another) },
     ])
-}
-
-struct Network {
-    switch: Switch,
-    hosts: Hosts,
-}
-
-fn network(nodes: u16) -> Network {
-    let (hosts, ports) = Hosts::build(nodes).expect("hosts");
-    Network { switch: Switch::start(ports, 1).expect("a switch"), hosts }
-}
-
-impl Network {
-    /// A UDP socket on a node's host.
-    fn udp(&self, node: u16) -> UdpSocket {
-        let address = node_address(NodeId(node));
-        self.hosts.node(NodeId(node)).unwrap().run(|| UdpSocket::bind((address, 9000))).expect("a socket")
-    }
-
-    fn cut(&self, links: &[(Endpoint, Endpoint)], rule: LinkRule) -> Instant {
-        let rules: Vec<_> = links.iter().map(|(from, to)| (Link { from: *from, to: *to }, rule)).collect();
-        self.switch.set_links(&rules).expect("rules")
-    }
-}
-
-impl Network {
-    fn stats(&self, from: u16, to: u16) -> LinkStats {
-        self.switch.link(Link { from: node(from), to: node(to) }).1
-    }
 }
 
 /// A TCP connection from n1 to n2, which says one byte each way first.
 fn connection(network: &Network, listener: &TcpListener) -> (TcpStream, TcpStream) {
     let to = listener.local_addr().unwrap();
-    let mut near =
-        network.hosts.node(NodeId(1)).unwrap().run(|| TcpStream::connect(to)).expect("it connects");
+    let mut near = network.on(1, || TcpStream::connect(to));
     let (mut far, _) = listener.accept().unwrap();
     near.write_all(&[1]).unwrap();
     far.read_exact(&mut [0]).unwrap();
@@ -87,7 +50,7 @@ fn connection(network: &Network, listener: &TcpListener) -> (TcpStream, TcpStrea
 
 fn listener(network: &Network) -> TcpListener {
     let to = SocketAddr::from((node_address(NodeId(2)), 8000));
-    network.hosts.node(NodeId(2)).unwrap().run(|| TcpListener::bind(to)).expect("a listener")
+    network.on(2, || TcpListener::bind(to))
 }
 
 fn only_old(connections: Connections) -> LinkRule {
@@ -130,7 +93,7 @@ fn packets(file: &[u8]) -> Vec<(String, String, Vec<u8>)> {
 fn captured(directory: &Path) {
     let network = network(2);
     let file = directory.join("network.pcapng");
-    network.switch.capture(&file).unwrap();
+    network.links.capture(&file).unwrap();
     let (one, two) = (network.udp(1), network.udp(2));
     let to = two.local_addr().unwrap();
     let link = [(node(1), node(2))];
@@ -146,7 +109,7 @@ fn captured(directory: &Path) {
     common::eventually("it waits", || network.stats(1, 2).delayed > before);
     network.cut(&link, LinkRule::Pass);
     two.recv(&mut [0; 64]).unwrap();
-    network.switch.flush_capture().unwrap();
+    network.links.flush_capture().unwrap();
     let packets = packets(&std::fs::read(&file).unwrap());
     let seen = packets.iter().map(|(link, comment, bytes)| {
         let payload = String::from_utf8_lossy(&bytes[42..]).into_owned();
@@ -162,7 +125,7 @@ fn captured(directory: &Path) {
 const BOTH_WAYS: [(u16, u16); 2] = [(1, 2), (2, 1)];
 
 fn connections_are_reset(_: &Path) {
-    let network = network(2);
+    let network = network(Switch, 2);
     let listener = listener(&network);
     let (mut near, mut far) = connection(&network, &listener);
     let links = BOTH_WAYS.map(|(from, to)| (node(from), node(to)));
@@ -182,7 +145,7 @@ fn connections_are_reset(_: &Path) {
 }
 
 fn connections_stall(_: &Path) {
-    let network = network(2);
+    let network = network(Switch, 2);
     let listener = listener(&network);
     let (mut near, mut far) = connection(&network, &listener);
     let links = BOTH_WAYS.map(|(from, to)| (node(from), node(to)));
@@ -234,7 +197,7 @@ fn sent_and_received(
 }
 
 fn a_late_line_is_late(_: &Path) {
-    let network = network(2);
+    let network = network(Switch, 2);
     let (a, b) = (network.udp(1), network.udp(2));
     let late = Shaping { delay_us: 30_000, jitter_us: 10_000, ..Shaping::default() };
     network.cut(&[(node(1), node(2))], LinkRule::Shape(late));
@@ -253,7 +216,7 @@ fn a_late_line_is_late(_: &Path) {
 }
 
 fn shares_of_frames_are_touched(_: &Path) {
-    let network = network(2);
+    let network = network(Switch, 2);
     let (a, b) = (network.udp(1), network.udp(2));
     let bad = Shaping {
         loss_ppm: 200_000,
@@ -285,7 +248,7 @@ fn shares_of_frames_are_touched(_: &Path) {
 }
 
 fn a_slow_line_carries_what_it_says(_: &Path) {
-    let network = network(2);
+    let network = network(Switch, 2);
     let slow = Shaping { rate_kbit: 8_000, ..Shaping::default() };
     network.cut(&[(node(1), node(2))], LinkRule::Shape(slow));
     let address = SocketAddr::from((node_address(NodeId(2)), 9100));
@@ -307,7 +270,7 @@ fn a_slow_line_carries_what_it_says(_: &Path) {
 }
 
 fn healing_delivers_what_waits(_: &Path) {
-    let network = network(2);
+    let network = network(Switch, 2);
     let (a, b) = (network.udp(1), network.udp(2));
     let link = [(node(1), node(2))];
     network.cut(&link, LinkRule::Shape(Shaping { delay_us: 60_000_000, ..Shaping::default() }));
@@ -323,189 +286,4 @@ fn healing_delivers_what_waits(_: &Path) {
     network.cut(&link, LinkRule::Pass);
     assert_eq!(arriving(&a, &b, 3), 3, "those that waited when the line was cut are gone");
     assert_eq!(network.stats(1, 2).dropped, 5);
-}
-
-fn node(n: u16) -> Endpoint {
-    Endpoint::Node(NodeId(n))
-}
-
-fn all_links(nodes: u16) -> Vec<(Endpoint, Endpoint)> {
-    let ends: Vec<Endpoint> = std::iter::once(Endpoint::Clients).chain((1..=nodes).map(node)).collect();
-    let pairs = ends.iter().flat_map(|a| ends.iter().map(move |b| (*a, *b)));
-    pairs.filter(|(a, b)| a != b).collect()
-}
-
-/// How many of `count` datagrams arrive.
-fn arriving(from: &UdpSocket, to: &UdpSocket, count: u8) -> usize {
-    let target = to.local_addr().unwrap();
-    for number in 0..count {
-        from.send_to(&[number], target).expect("sending is not what fails");
-    }
-    to.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-    let mut buffer = [0; 8];
-    (0..count).take_while(|_| to.recv_from(&mut buffer).is_ok()).count()
-}
-
-fn every_host_reaches_every_other(_: &Path) {
-    let network = network(5);
-    let mut sockets = vec![UdpSocket::bind((CLIENTS, 9000)).unwrap()];
-    sockets.extend((1..=5).map(|n| network.udp(n)));
-    for (i, from) in sockets.iter().enumerate() {
-        for (j, to) in sockets.iter().enumerate().filter(|(j, _)| *j != i) {
-            assert_eq!(arriving(from, to, 20), 20, "from {i} to {j}");
-        }
-    }
-    assert_eq!(network.switch.troubles(), SwitchTroubles::default());
-}
-
-fn a_cut_is_one_way(_: &Path) {
-    let network = network(3);
-    let (a, b, c) = (network.udp(1), network.udp(2), network.udp(3));
-    network.cut(&[(node(1), node(2))], LinkRule::Drop);
-    assert_eq!(arriving(&a, &b, 50), 0);
-    assert_eq!(arriving(&b, &a, 50), 50);
-    assert_eq!(arriving(&a, &c, 50), 50);
-    assert_eq!(arriving(&c, &b, 50), 50);
-    let (rule, stats) = network.switch.link(Link { from: node(1), to: node(2) });
-    assert_eq!((rule, stats.passed, stats.dropped), (LinkRule::Drop, 0, 50));
-    network.cut(&[(node(1), node(2))], LinkRule::Pass);
-    // The very first datagram passes: nothing has to be learnt anew.
-    assert_eq!(arriving(&a, &b, 1), 1);
-    // A cut client link, in the direction to the client alone.
-    let client = UdpSocket::bind((CLIENTS, 9000)).unwrap();
-    network.cut(&[(node(1), Endpoint::Clients)], LinkRule::Drop);
-    assert_eq!(
-        (arriving(&client, &a, 50), arriving(&a, &client, 50), arriving(&b, &client, 50)),
-        (50, 0, 50)
-    );
-}
-
-fn the_control_address_is_never_cut(_: &Path) {
-    let network = network(2);
-    let (control, client) =
-        (UdpSocket::bind((CONTROL, 9000)).unwrap(), UdpSocket::bind((CLIENTS, 9000)).unwrap());
-    let node_socket = network.udp(1);
-    network.cut(&all_links(2), LinkRule::Drop);
-    assert_eq!((arriving(&control, &node_socket, 50), arriving(&node_socket, &control, 50)), (50, 50));
-    assert_eq!((arriving(&client, &node_socket, 50), arriving(&node_socket, &client, 50)), (0, 0));
-}
-
-fn a_connection_outlives_a_cut(_: &Path) {
-    let network = network(2);
-    let address = SocketAddr::new(IpAddr::V4(node_address(NodeId(1))), 7000);
-    let listener = network.hosts.node(NodeId(1)).unwrap().run(|| TcpListener::bind(address)).unwrap();
-    let mut near = network.hosts.node(NodeId(2)).unwrap().run(|| TcpStream::connect(address)).unwrap();
-    let (mut far, _) = listener.accept().unwrap();
-    let mut byte = [0];
-    near.write_all(b"a").unwrap();
-    far.read_exact(&mut byte).unwrap();
-    network.cut(&all_links(2), LinkRule::Drop);
-    near.write_all(b"b").unwrap();
-    far.set_read_timeout(Some(Duration::from_millis(700))).unwrap();
-    let error = far.read(&mut byte).expect_err("nothing passes");
-    assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
-    let healed = network.cut(&all_links(2), LinkRule::Pass);
-    far.set_read_timeout(None).unwrap();
-    far.read_exact(&mut byte).unwrap();
-    assert_eq!(byte, *b"b");
-    println!("    a TCP connection goes on {:?} after a cut of 0.7 s was healed", healed.elapsed());
-}
-
-fn a_bulk_transfer_arrives_intact(_: &Path) {
-    const BYTES: usize = 32 << 20;
-    let network = network(2);
-    let address = SocketAddr::new(IpAddr::V4(node_address(NodeId(1))), 7000);
-    let listener = network.hosts.node(NodeId(1)).unwrap().run(|| TcpListener::bind(address)).unwrap();
-    let sent: Vec<u8> = (0..BYTES as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    let started = Instant::now();
-    let received = std::thread::scope(|scope| {
-        let receiver = scope.spawn(|| {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut received = Vec::with_capacity(BYTES);
-            stream.read_to_end(&mut received).unwrap();
-            received
-        });
-        let mut stream = network.hosts.node(NodeId(2)).unwrap().run(|| TcpStream::connect(address)).unwrap();
-        stream.write_all(&sent).unwrap();
-        drop(stream);
-        receiver.join().unwrap()
-    });
-    let took = started.elapsed();
-    assert!(received == sent, "the bytes that arrived are not those that were sent");
-    let (_, stats) = network.switch.link(Link { from: node(2), to: node(1) });
-    // Frames larger than the MTU crossed in one piece, or there would be at least this many.
-    assert!(stats.passed < (BYTES / 1448) as u64, "{stats:?}");
-    let gigabits = BYTES as f64 * 8.0 / took.as_secs_f64() / 1e9;
-    println!(
-        "    {gigabits:.2} Gbit/s over one stream, {} frames, {:?}",
-        stats.passed,
-        network.switch.troubles()
-    );
-    // Frames of exactly the MTU, which no offload touches.
-    let (a, b) = (network.udp(1), network.udp(2));
-    a.send_to(&[7; 1472], b.local_addr().unwrap()).unwrap();
-    b.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
-    let mut buffer = [0; 2000];
-    assert_eq!(b.recv(&mut buffer).unwrap(), 1472);
-    assert!(buffer[..1472].iter().all(|byte| *byte == 7));
-}
-
-fn all_links_change_at_once(_: &Path) {
-    let network = network(5);
-    let links = all_links(5);
-    // Traffic in the background, so that the lock is contended as in a run.
-    let (a, b) = (network.udp(1), network.udp(2));
-    let target = b.local_addr().unwrap();
-    let busy = std::sync::atomic::AtomicBool::new(true);
-    let took = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while busy.load(std::sync::atomic::Ordering::Relaxed) {
-                let _ = a.send_to(&[0; 100], target);
-            }
-        });
-        let measure = |i: usize| {
-            let rule = if i.is_multiple_of(2) { LinkRule::Drop } else { LinkRule::Pass };
-            let started = Instant::now();
-            network.cut(&links, rule);
-            let took = started.elapsed();
-            let all =
-                links.iter().all(|(from, to)| network.switch.link(Link { from: *from, to: *to }).0 == rule);
-            assert!(all);
-            took
-        };
-        let mut took: Vec<Duration> = (0..1000).map(measure).collect();
-        busy.store(false, std::sync::atomic::Ordering::Relaxed);
-        took.sort();
-        took
-    });
-    println!(
-        "    30 links changed under load: p50 {:?}, p99 {:?}, max {:?}",
-        took[500], took[990], took[999]
-    );
-    // Nothing that an older rule let through arrives after the change: what is there now is all there will be.
-    network.cut(&links, LinkRule::Drop);
-    let before = network.switch.link(Link { from: node(1), to: node(2) }).1.passed;
-    assert_eq!(arriving(&a, &network.udp_on(2, 9001), 50), 0);
-    assert_eq!(network.switch.link(Link { from: node(1), to: node(2) }).1.passed, before);
-}
-
-impl Network {
-    fn udp_on(&self, node: u16, port: u16) -> UdpSocket {
-        let address = node_address(NodeId(node));
-        self.hosts.node(NodeId(node)).unwrap().run(|| UdpSocket::bind((address, port))).expect("a socket")
-    }
-}
-
-fn networks_follow_one_another(_: &Path) {
-    let mut took = Vec::new();
-    for _ in 0..5 {
-        let started = Instant::now();
-        let network = network(5);
-        took.push(started.elapsed());
-        let (a, b) = (network.udp(1), network.udp(5));
-        assert_eq!(arriving(&a, &b, 5), 5);
-    }
-    println!("    hosts and switch of 5 nodes made in {took:?}");
-    assert!(Hosts::build(0).is_err());
-    assert!(Hosts::build(255).is_err());
 }

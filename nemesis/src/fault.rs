@@ -49,6 +49,8 @@ pub struct Needs {
     pub order: Option<OrderKind>,
     /// Its nodes must know how to be started under other rules than the rest.
     pub starts: bool,
+    /// Its network must make lines bad, not only cut them: a bridge of the kernel does not.
+    pub bad_lines: bool,
     /// Its nodes must go by clocks of their own. Any system can; its nodes are then started so.
     pub clocks: bool,
 }

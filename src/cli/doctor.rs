@@ -10,6 +10,7 @@ use checker::params::Params;
 use cluster::clock::NodeClock;
 use cluster::cluster::{Clocks, Cluster, ClusterOptions, Medium};
 use cluster::levers::{Endpoint, Levers, Link, LinkRule, NodeSignal, ProcessState};
+use cluster::network::NetworkKind;
 use cluster::sandbox::{self, Entered};
 use cluster::system::{NodeId, System};
 use cluster::systems::{self, SystemOptions};
@@ -119,6 +120,8 @@ fn inside() -> Exit {
     let entered = Ok(format!("entered in {:.1?}", begun.elapsed()));
     report(&Finding::new("sandbox (user, net, mount, pid namespaces)", true, entered));
     report(&Finding::new("disks that fail (FUSE in memory)", false, failing_disk()));
+    let bridge = cluster::bridge::trial().map(|trial| trial.to_string());
+    report(&Finding::new("network of the kernel (bridge, nftables)", false, bridge));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(cluster_trial(&report)),
@@ -138,6 +141,7 @@ async fn cluster_trial(report: &dyn Fn(&Finding)) -> Result<(), String> {
         system: bundled()?,
         nodes: 3,
         spares: 0,
+        network: NetworkKind::Switch,
         rules: Vec::new(),
         run_dir: directory.path().to_owned(),
         medium: Medium::Memory,

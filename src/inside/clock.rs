@@ -16,7 +16,7 @@ impl Clock {
     /// Starts it.
     pub(super) fn start() -> Self {
         let unix_ns = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
-        Self { started: Started { clock_origin: raw(), unix_ns }, origin: Instant::now() }
+        Self { started: Started { clock_origin: raw_now(), unix_ns }, origin: Instant::now() }
     }
 
     /// Nanoseconds since the start.
@@ -40,7 +40,8 @@ impl Clock {
     }
 }
 
-fn raw() -> u64 {
+/// `CLOCK_MONOTONIC_RAW` in nanoseconds: nobody changes it, and every process of the host reads the same.
+pub(crate) fn raw_now() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: clock_gettime writes one timespec to a valid place; this clock exists on every Linux.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_RAW, &mut time) };

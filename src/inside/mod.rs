@@ -19,6 +19,7 @@ use std::time::Duration;
 use cluster::clock::NodeClock;
 use cluster::cluster::{Clocks, Cluster, ClusterOptions, Medium};
 use cluster::levers::Levers;
+use cluster::network::NetworkKind;
 use cluster::sandbox::{self, Entered};
 use cluster::system::{NodeId, System};
 use tokio::signal::unix::{SignalKind, signal};
@@ -34,6 +35,7 @@ use crate::recorder::{HistoryFile, LineFile};
 use crate::rundir::{EndRecord, RunDir, RunRecord};
 use crate::suite::{DataPlace, FaultUse, SCRIPTED, Suite};
 use clock::Clock;
+pub(crate) use clock::raw_now;
 use scripted::Scripted;
 use stage::Stage;
 use tail::Tail;
@@ -126,11 +128,16 @@ async fn run(args: &Args, outside: u32) -> Result<(), String> {
         output::event(&RunEvent::Unavailable { message });
         return Ok(());
     }
+    if let Some(message) = network_unavailable(&plan) {
+        output::event(&RunEvent::Unavailable { message });
+        return Ok(());
+    }
     let system = system(&plan.suite)?;
     let options = ClusterOptions {
         system,
         nodes: plan.suite.system.nodes,
         spares: plan.suite.system.spares,
+        network: plan.suite.system.network,
         rules: Vec::new(),
         run_dir: dir.path().to_owned(),
         medium: match (disk, plan.suite.system.data) {
@@ -322,6 +329,14 @@ fn forward_exits(
             }
         }
     });
+}
+
+/// Why this run cannot have the network that it asks for, if it cannot.
+fn network_unavailable(plan: &Plan) -> Option<String> {
+    plan.network_lacks().or_else(|| match plan.suite.system.network {
+        NetworkKind::Switch => None,
+        NetworkKind::Kernel => cluster::bridge::trial().err(),
+    })
 }
 
 /// Which clocks the nodes of a suite go by: their own only where a fault moves them, because those cost something.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use checker::params::Params;
+use cluster::network::NetworkKind;
 use cluster::systems::SystemOptions;
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +77,9 @@ pub struct SystemUse {
     pub spares: u16,
     /// Where the nodes keep their data.
     pub data: DataPlace,
+    /// What connects the nodes and the clients.
+    #[serde(default)]
+    pub network: NetworkKind,
     /// Protocol rules; `None` for a system without any.
     pub rules: Option<RuleUse>,
     /// The system's own settings.

@@ -205,6 +205,11 @@ fn system(system: &SystemEntry) -> Value {
     data["description"] = Value::from("Where the nodes keep their data.");
     data["default"] = Value::from("disk");
     properties.insert("data".to_owned(), data);
+    let mut network = words(["switch", "kernel"].into_iter());
+    network["description"] =
+        Value::from("What connects the nodes and the clients; `kernel` only cuts links.");
+    network["default"] = Value::from("switch");
+    properties.insert("network".to_owned(), network);
     if let Some(book) = &system.rules {
         properties.insert("rules".to_owned(), rules(book));
     }

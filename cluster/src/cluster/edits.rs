@@ -27,7 +27,7 @@ impl Cluster {
         let disk = node.disk.as_ref().ok_or_else(|| no_disk(id))?;
         if let DiskEdit::PowerFailure { .. } = edit {
             // The memory of its kernel is gone as well: what sockets had not sent yet never arrives.
-            self.switch.lost_power(id);
+            self.network.lost_power(id)?;
         }
         disk.edit(edit, seed).map_err(|error| match error {
             EditError::Nothing(why) => LeverError::WrongState(why),

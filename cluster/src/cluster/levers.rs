@@ -24,11 +24,11 @@ impl Levers for Cluster {
     }
 
     fn set_links(&self, rules: &[(Link, LinkRule)]) -> Result<Instant, LeverError> {
-        self.switch.set_links(rules)
+        self.network.set_links(rules)
     }
 
     fn link(&self, link: Link) -> (LinkRule, LinkStats) {
-        self.switch.link(link)
+        self.network.link(link)
     }
 
     fn process(&self, node: NodeId) -> ProcessState {

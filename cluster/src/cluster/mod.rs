@@ -1,4 +1,4 @@
-//! A running cluster: hosts, switch and node processes, and the levers on them.
+//! A running cluster: hosts, network and node processes, and the levers on them.
 //!
 //! Invariant: a host has at most one process, and every process that ends is reported once, with the lever that was
 //! asked to end it, if one was. Dropping a cluster removes all of it. Deliberately knows nothing of what its nodes do:
@@ -28,8 +28,9 @@ use crate::disk::{Disk, DiskTrouble, Metadata};
 use crate::hosts::Hosts;
 use crate::levers::{LeverError, NodeSignal};
 use crate::limits::Limits;
+use crate::network::{Network, NetworkKind};
 use crate::start::StartAs;
-use crate::switch::{Switch, SwitchTroubles};
+use crate::switch::SwitchTroubles;
 use crate::system::{Direct, NodeId, NodeSpec, System, View};
 use node::{Hosting, Node};
 
@@ -98,6 +99,8 @@ pub struct ClusterOptions {
     pub spares: u16,
     /// Rules of single nodes, from their first start on, behind those of the system.
     pub rules: Vec<(NodeId, Vec<(String, String)>)>,
+    /// What connects the hosts.
+    pub network: NetworkKind,
     /// The directory of the run. `nodes/` is made in it.
     pub run_dir: PathBuf,
     /// What the data directories lie on.
@@ -113,7 +116,7 @@ pub struct ClusterOptions {
 /// Why there is no cluster.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The hosts, the switch or a directory could not be made.
+    /// The hosts, their network or a directory could not be made.
     #[error("cannot prepare the cluster: {0}: {1}")]
     Prepare(String, #[source] std::io::Error),
     /// A node's program could not be started.
@@ -161,7 +164,7 @@ pub struct Cluster {
     reaper: JoinHandle<()>,
     historian: Option<JoinHandle<()>>,
     nodes: Arc<[Node]>,
-    switch: Switch,
+    network: Network,
     hosts: Hosts,
     members: Vec<(NodeId, IpAddr)>,
     exits: Reporter,
@@ -208,8 +211,8 @@ impl Cluster {
             move |error| StartError::Prepare(what, error)
         };
         let count = options.nodes.saturating_add(options.spares);
-        let (hosts, ports) = Hosts::build(count).map_err(failed("the nodes' hosts"))?;
-        let switch = Switch::start(ports, options.seed).map_err(failed("the switch"))?;
+        let (hosts, network) = Network::build(options.network, count, options.seed)
+            .map_err(failed("the nodes' hosts and their network"))?;
         let all = hosts.members();
         let members = all[..usize::from(options.nodes).min(all.len())].to_vec();
         fs::create_dir_all(&options.run_dir).map_err(failed("the run directory"))?;
@@ -228,7 +231,7 @@ impl Cluster {
         let historian = remembers.then(|| tokio::spawn(remember_disks(Arc::clone(&nodes))));
         let exits = Reporter { sender: exits, stopping: Arc::default() };
         let system = Arc::clone(&options.system);
-        Ok(Self { system, reaper, historian, nodes, switch, hosts, members, exits })
+        Ok(Self { system, reaper, historian, nodes, network, hosts, members, exits })
     }
 
     /// All members of the initial cluster with their addresses.
@@ -265,9 +268,9 @@ impl Cluster {
         Some(view)
     }
 
-    /// What the switch could not do so far; all zero in a sound run.
+    /// What the network could not do so far; all zero in a sound run.
     pub fn troubles(&self) -> SwitchTroubles {
-        self.switch.troubles()
+        self.network.troubles()
     }
 
     /// The last lines that a node printed.
@@ -277,7 +280,7 @@ impl Cluster {
 
     /// Writes all frames between the hosts to this file from now on, but for those of the harness itself.
     pub fn capture(&self, path: &Path) -> std::io::Result<()> {
-        self.switch.capture(path)
+        self.network.capture(path)
     }
 
     /// Ends all nodes: SIGTERM, and SIGKILL for those that still exist after `grace`. None of it is reported.
@@ -305,7 +308,7 @@ impl Cluster {
         for process in &running {
             let _ = tokio::time::timeout(SETTLE_LIMIT, process.exited()).await;
         }
-        if let Err(error) = self.switch.flush_capture() {
+        if let Err(error) = self.network.flush_capture() {
             tracing::warn!("the last packets are missing in the capture: {error}");
         }
     }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use rand::Rng;
 
-use crate::hosts::{CONTROL, port_of};
+use crate::hosts::{CONTROL, port_number, port_of};
 use crate::levers::{Connections, Endpoint, LeverError, Link, LinkRule, LinkStats, Shaping};
 use crate::system::NodeId;
 
@@ -212,15 +212,6 @@ impl Matrix {
 
     fn cell(&mut self, from: usize, to: usize) -> Option<&mut Cell> {
         (from < self.ports && to < self.ports).then(|| &mut self.cells[from * self.ports + to])
-    }
-}
-
-fn port_number(endpoint: Endpoint) -> usize {
-    match endpoint {
-        Endpoint::Clients => CLIENTS_PORT,
-        // Node 0 does not exist; no number of ports reaches this.
-        Endpoint::Node(node) if node.0 == 0 => usize::MAX,
-        Endpoint::Node(node) => usize::from(node.0),
     }
 }
 

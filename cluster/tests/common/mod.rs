@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use cluster::client::Client;
 use cluster::cluster::{Clocks, Cluster, ClusterOptions, Medium};
+use cluster::network::NetworkKind;
 use cluster::sandbox::{self, Entered};
 use cluster::system::{
     BoxFuture, Capabilities, FileEdit, NodeCommand, NodeId, NodeSpec, System, Unavailable, View,
@@ -266,6 +267,7 @@ pub(crate) fn scripts(script: &'static str, nodes: u16, directory: &Path) -> Clu
         system: Arc::new(Script(script)),
         nodes,
         spares: 0,
+        network: NetworkKind::Switch,
         rules: Vec::new(),
         run_dir: directory.join("run"),
         medium: Medium::Disk,

@@ -22,7 +22,7 @@ use cluster::system::BoxFuture;
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
-use crate::fault::{Choice, Fault, FaultKind, Injection};
+use crate::fault::{Choice, Fault, FaultKind, Injection, Needs};
 use crate::lines::{Among, lines, shape_lines};
 use crate::moves::list;
 use crate::picture::Picture;
@@ -45,7 +45,7 @@ pub(crate) const KIND: FaultKind = FaultKind {
         Among::SETTING,
         FOR,
     ],
-    needs: Selector::needs,
+    needs,
     build,
 };
 
@@ -53,6 +53,10 @@ struct Connections {
     selector: Selector,
     among: Among,
     how: Vec<Old>,
+}
+
+fn needs(params: &Params) -> Needs {
+    Needs { bad_lines: true, ..Selector::needs(params) }
 }
 
 fn build(params: &Params, nodes: usize) -> Result<Box<dyn Fault>, String> {

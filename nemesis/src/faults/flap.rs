@@ -15,7 +15,7 @@ use cluster::levers::{Levers, LinkRule, Shaping};
 use cluster::system::BoxFuture;
 use rand::Rng;
 
-use crate::fault::{Choice, Fault, FaultKind, Injection};
+use crate::fault::{Choice, Fault, FaultKind, Injection, Needs};
 use crate::lines::{Among, lines, shape_lines};
 use crate::moves::list;
 use crate::picture::Picture;
@@ -44,7 +44,7 @@ pub(crate) const KIND: FaultKind = FaultKind {
         Among::SETTING,
         FOR,
     ],
-    needs: Selector::needs,
+    needs,
     build,
 };
 
@@ -52,6 +52,10 @@ struct Flap {
     selector: Selector,
     among: Among,
     shape: Shaping,
+}
+
+fn needs(params: &Params) -> Needs {
+    Needs { bad_lines: true, ..Selector::needs(params) }
 }
 
 fn build(params: &Params, nodes: usize) -> Result<Box<dyn Fault>, String> {

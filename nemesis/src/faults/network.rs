@@ -122,7 +122,7 @@ struct Network {
 }
 
 fn needs(params: &Params) -> Needs {
-    Selector::needs(params)
+    Needs { bad_lines: true, ..Selector::needs(params) }
 }
 
 fn build(params: &Params, nodes: usize) -> Result<Box<dyn Fault>, String> {

@@ -79,7 +79,9 @@ struct PowerFailure {
 fn needs(params: &Params) -> Needs {
     let strict = settings::text(params, "directories") == Ok("strict");
     let metadata = if strict { Metadata::Strict } else { Metadata::Journal };
-    Needs { disk: Some(FailingDisk { metadata, ..FailingDisk::default() }), ..Selector::needs(params) }
+    let disk = Some(FailingDisk { metadata, ..FailingDisk::default() });
+    // Its kernel's queues go too, which the switch sees to.
+    Needs { disk, bad_lines: true, ..Selector::needs(params) }
 }
 
 fn build(params: &Params, nodes: usize) -> Result<Box<dyn Fault>, String> {

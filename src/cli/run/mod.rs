@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use cluster::network::NetworkKind;
+
 use super::Output;
 use crate::exit::Exit;
 use crate::inside;
@@ -46,11 +48,33 @@ pub(super) struct Args {
     /// Read the suites, say which runs they ask for or what is wrong with them, and start nothing
     #[arg(long, conflicts_with_all = ["keep_running", "seed", "runs", "jobs"])]
     dry_run: bool,
+    /// What connects nodes and clients, in the place of what the suites say: the packet switch, which does everything to
+    /// frames, or a bridge of the kernel, which only cuts links
+    #[arg(long, value_name = "KIND")]
+    net: Option<Net>,
     /// Leave the nodes running at the end, until Ctrl-C
     #[arg(long)]
     keep_running: bool,
     #[command(flatten)]
     output: Output,
+}
+
+/// What connects nodes and clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Net {
+    /// The packet switch
+    Switch,
+    /// A bridge of the kernel
+    Kernel,
+}
+
+impl From<Net> for NetworkKind {
+    fn from(net: Net) -> Self {
+        match net {
+            Net::Switch => NetworkKind::Switch,
+            Net::Kernel => NetworkKind::Kernel,
+        }
+    }
 }
 
 /// A suite that was read, or a cell of one, with the text that it was read from.
@@ -79,7 +103,7 @@ pub(super) fn main(args: &Args) -> Exit {
         Err(exit) => return exit,
     };
     let loaded = match cells::choose(loaded, &args.cell) {
-        Ok(loaded) => loaded,
+        Ok(loaded) => connected_by(args.net, loaded),
         Err(message) => return usage(&message),
     };
     if args.dry_run {
@@ -127,6 +151,14 @@ fn dry(loaded: &[Loaded]) -> Exit {
         }
     }
     Exit::AsExpected
+}
+
+/// The suites with this network, if one was asked for.
+fn connected_by(net: Option<Net>, mut loaded: Vec<Loaded>) -> Vec<Loaded> {
+    if let Some(net) = net {
+        loaded.iter_mut().for_each(|one| one.suite.system.network = net.into());
+    }
+    loaded
 }
 
 /// A seed for those who do not ask for one. Short, because people type it again.
@@ -288,7 +320,12 @@ fn one(
     reporter: &dyn Reporter,
 ) -> Result<Judged, String> {
     let cell = job.loaded.suite.cell.as_ref().map_or_else(String::new, |cell| format!(" --cell {cell}"));
-    let command = format!("raftcheck run {}{cell}", job.loaded.file);
+    let net = match args.net {
+        None => "",
+        Some(Net::Switch) => " --net switch",
+        Some(Net::Kernel) => " --net kernel",
+    };
+    let command = format!("raftcheck run {}{cell}{net}", job.loaded.file);
     let plan = Plan::draw(job.loaded.suite.clone(), &command, &args.set, job.seed)
         .map_err(|error| format!("{}: {error}", job.loaded.file))?;
     let session = Session {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use cluster::network::NetworkKind;
+
 use super::super::diagnostics::{Diagnostic, Diagnostics, Place};
 use super::super::fields::{Fields, scalar};
 use super::super::model::{DataPlace, RuleUse, SystemUse};
@@ -59,6 +61,7 @@ pub(super) fn read<'v>(
     let spares = spares(&mut fields, system.nodes, out);
     system.spares = spares.unwrap_or(0);
     let data = data(&mut fields, out);
+    let network = network(&mut fields, out);
     let rules = rules(&mut fields, system.entry, sets, out);
     let Some(known) = system.entry else { return system };
     let read = settings::read(known.entry.settings, &mut fields, &system.scope(), out);
@@ -66,9 +69,10 @@ pub(super) fn read<'v>(
     let (Some(read), Some(nodes), Some(data), Some(rules)) = (read, system.nodes, data, rules) else {
         return system;
     };
-    let Some(spares) = spares else { return system };
+    let (Some(spares), Some(network)) = (spares, network) else { return system };
     let name = known.entry.name.to_owned();
-    let value = SystemUse { system: name, nodes, spares, data, rules, settings: read.params.clone() };
+    let settings = read.params.clone();
+    let value = SystemUse { system: name, nodes, spares, data, network, rules, settings };
     match (known.build)(&value.options()) {
         Ok(_) => system.value = Some(value),
         Err(why) => out.push(misfit(&why, &read, &entry.key_place)),
@@ -118,6 +122,15 @@ fn data(fields: &mut Fields<'_>, out: &mut Diagnostics) -> Option<DataPlace> {
     settings::word(&entry.value, text, &["disk", "memory"], "data", out).map(|word| match word {
         "memory" => DataPlace::Memory,
         _ => DataPlace::Disk,
+    })
+}
+
+fn network(fields: &mut Fields<'_>, out: &mut Diagnostics) -> Option<NetworkKind> {
+    let Some(entry) = fields.take("network") else { return Some(NetworkKind::Switch) };
+    let text = &scalar(&entry.value, "`switch` or `kernel`", out)?.text;
+    settings::word(&entry.value, text, &["switch", "kernel"], "network", out).map(|word| match word {
+        "kernel" => NetworkKind::Kernel,
+        _ => NetworkKind::Switch,
     })
 }
 
