@@ -1,4 +1,4 @@
-//! What the sandbox and the switch cost, measured in a process of its own: a sandbox is entered once.
+//! What the mechanisms inside a sandbox cost, measured in a process of its own: a sandbox is entered once.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use cluster::sandbox::{self, Entered};
 use cluster::switch::Switch;
 use cluster::system::NodeId;
 
-use super::{CLOCK, CUT, PATCH, SANDBOX, SYNC, Sample};
+use super::{CLOCK, CUT, PATCH, SANDBOX, SYNC, Sample, network, victim};
 use crate::exit::Exit;
 use crate::session;
 
@@ -49,9 +49,11 @@ pub(super) fn inside() -> Exit {
             return Exit::Unavailable;
         }
     }
-    let figures = switch_figures(begun).map(|mut samples| {
+    let figures = switch_figures(begun).and_then(|mut samples| {
         samples.extend(clock_figures());
-        samples
+        samples.extend(network::figures()?);
+        samples.extend(seen_clock()?);
+        Ok(samples)
     });
     match figures {
         Ok(samples) => {
@@ -101,6 +103,15 @@ fn clock_figures() -> Vec<Sample> {
     let reading = cluster::clock::reading_cost_ns().ok().map(|(plain, moved)| sample(CLOCK, moved - plain));
     let patch = NodeClock::trial().ok().map(|trial| sample(PATCH, trial.patch.as_secs_f64() * 1e6));
     reading.into_iter().chain(patch).collect()
+}
+
+/// None where this host has no moved clocks.
+fn seen_clock() -> Result<Vec<Sample>, String> {
+    if NodeClock::trial().is_err() {
+        return Ok(Vec::new());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| error.to_string())?.block_on(victim::figures())
 }
 
 fn all_links() -> Vec<Link> {

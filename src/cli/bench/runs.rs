@@ -96,13 +96,14 @@ fn first_leader(dir: &RunDir, started: &Started) -> Result<u64, String> {
 }
 
 /// A run and its directory, which goes with this value.
-struct Measured {
-    judged: Judged,
-    dir: RunDir,
-    _out: TempDir,
+pub(super) struct Measured {
+    pub(super) judged: Judged,
+    pub(super) dir: RunDir,
+    pub(super) _out: TempDir,
 }
 
-fn run(text: &str) -> Result<Measured, String> {
+/// Makes a run of this suite, which must come out as expected.
+pub(super) fn run(text: &str) -> Result<Measured, String> {
     let out = tempfile::Builder::new()
         .prefix("raftcheck-bench-")
         .tempdir_in(".")
