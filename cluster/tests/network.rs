@@ -91,7 +91,7 @@ fn packets(file: &[u8]) -> Vec<(String, String, Vec<u8>)> {
 }
 
 fn captured(directory: &Path) {
-    let network = network(2);
+    let network = network(Switch, 2);
     let file = directory.join("network.pcapng");
     network.links.capture(&file).unwrap();
     let (one, two) = (network.udp(1), network.udp(2));
