@@ -24,6 +24,8 @@ const STEP_NS: i64 = 1_000_000_000;
 const CHANGE_NS: i128 = STEP_NS as i128 / 2;
 /// How long the victim may take to say something.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two changes.
+const APART: Duration = Duration::from_millis(30);
 const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The victim: prints a line when it begins and at each change, with the raw time at which it saw it. It never ends by itself.
@@ -77,6 +79,8 @@ async fn changes(clock: &NodeClock, said: &Path) -> Result<Vec<f64>, String> {
     line(said, 0).await?;
     let mut found = Vec::new();
     for change in 1..=CHANGES {
+        // A clock changes again only after a tick of its coarse twin, and what is measured is one change.
+        tokio::time::sleep(APART).await;
         let asked = raw_now();
         clock.set(ClockFamily::Wall, &later).map_err(|error| error.to_string())?;
         let seen = line(said, change).await?;
