@@ -330,9 +330,8 @@ fn stores_keep_what_they_said(directory: &Path) {
     }
     let etcd = registry().iter().find(|kind| kind.name == "etcd").unwrap();
     let mut systems = vec![(etcd.build)(&SystemOptions::default()).unwrap()];
-    match std::env::var_os("RAFTCHECK_PROGRAM") {
-        Some(program) => systems.push(Arc::new(RaftKv::new(program.into(), Vec::new()))),
-        None => println!("    NOT TESTED: RAFTCHECK_PROGRAM names no executable with the subcommand `node`"),
+    if let Some(program) = common::bundled_node() {
+        systems.push(Arc::new(RaftKv::new(program, Vec::new())));
     }
     for system in systems {
         match system.probe() {

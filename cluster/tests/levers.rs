@@ -1,7 +1,7 @@
 //! The levers on real nodes of the bundled store, and what the nodes then say and do.
 //!
-//! Started with `RAFTCHECK_PROGRAM`, an executable with the subcommands `node` and `node-edit`; without it nothing is tested,
-//! and that is said.
+//! `RAFTCHECK_PROGRAM` may name an executable with the subcommands `node` and `node-edit`; `cargo test --workspace` builds one.
+//! Without it nothing is tested, and that is said.
 
 mod common;
 
@@ -46,13 +46,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A cluster of three that elects nobody by itself, with a spare host. `None` if there is no program for it.
 async fn manual(directory: &Path, rules: &[(&str, &str)]) -> Option<(Arc<Cluster>, Exits)> {
-    let Some(program) = std::env::var_os("RAFTCHECK_PROGRAM") else {
-        println!("    NOT TESTED: RAFTCHECK_PROGRAM names no executable with the subcommand `node`");
-        return None;
-    };
+    let program = common::bundled_node()?;
     let rules = [("election_timer", "manual"), ("pre_vote", "off")].iter().chain(rules);
     let rules = rules.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let system = Arc::new(RaftKv::new(program.into(), rules));
+    let system = Arc::new(RaftKv::new(program, rules));
     let options = ClusterOptions { system, spares: 1, medium: Medium::Memory, ..scripts("", 3, directory) };
     Some(start(options).await)
 }

@@ -304,15 +304,9 @@ fn etcd_serves_through_a_partition(directory: &Path) {
     serves_through_a_partition(system, directory);
 }
 
-/// The bundled store is built by another package, which runs this scene with the path of its executable.
 fn raftkv_serves_through_a_partition(directory: &Path) {
-    match std::env::var_os("RAFTCHECK_PROGRAM") {
-        Some(program) => {
-            serves_through_a_partition(Arc::new(RaftKv::new(program.into(), Vec::new())), directory)
-        }
-        None => {
-            println!("NOT TESTED: RAFTCHECK_PROGRAM does not name an executable with the subcommand `node`")
-        }
+    if let Some(program) = common::bundled_node() {
+        serves_through_a_partition(Arc::new(RaftKv::new(program, Vec::new())), directory);
     }
 }
 

@@ -1,5 +1,5 @@
-//! The two commands of the bundled node in one small program, `node` and `node-edit`, for the tests that start real nodes:
-//! `RAFTCHECK_PROGRAM=target/debug/examples/commands cargo test -p cluster`.
+//! The two commands of the bundled node in one small program, `node` and `node-edit`, for the tests of other packages that
+//! start real nodes. `cargo test --workspace` builds it before they run.
 
 use std::process::ExitCode;
 

@@ -23,6 +23,9 @@ use cluster::system::{
 /// The user that stands for all ordinary ones.
 const NOBODY: u32 = 65534;
 
+/// The variable that names an executable with the subcommands `node` and `node-edit`.
+const BUNDLED: &str = "RAFTCHECK_PROGRAM";
+
 /// One test.
 pub(crate) struct Scene {
     /// Its name.
@@ -45,6 +48,7 @@ pub(crate) enum Play {
 /// What an outside scene starts its actors with.
 pub(crate) struct Stage {
     program: PathBuf,
+    bundled: Option<PathBuf>,
     user: Option<u32>,
     /// A directory that the actor's user can write to; its name is unique on this host.
     pub(crate) directory: PathBuf,
@@ -57,6 +61,9 @@ impl Stage {
         command.arg("--play").arg(name).arg(&self.directory);
         if let Some(user) = self.user {
             command.uid(user).gid(user);
+        }
+        if let Some(bundled) = &self.bundled {
+            command.env(BUNDLED, bundled);
         }
         command
     }
@@ -117,6 +124,27 @@ fn run(scenes: &[&Scene]) -> ExitCode {
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// The example `commands` of the bundled store, which `cargo test --workspace` builds before any test starts. `None` if
+/// the environment names another program, or if only this package was built.
+fn built_beside_the_tests() -> Option<PathBuf> {
+    if std::env::var_os(BUNDLED).is_some() {
+        return None;
+    }
+    let tests = std::env::current_exe().expect("the current executable");
+    let built = tests.parent()?.parent()?.join("examples/commands");
+    built.is_file().then_some(built)
+}
+
+/// The bundled store, for the scenes with real nodes of it; without it they say that nothing is tested.
+#[allow(dead_code, reason = "not every test program starts nodes")]
+pub(crate) fn bundled_node() -> Option<PathBuf> {
+    let named = std::env::var_os(BUNDLED).map(PathBuf::from);
+    if named.is_none() {
+        println!("    NOT TESTED: {BUNDLED} names no executable with the subcommand `node`");
+    }
+    named
+}
+
 fn play_once(scene: &Scene, user: Option<u32>) -> bool {
     let directory =
         tempfile::Builder::new().prefix("raftcheck-scene-").tempdir().expect("a temporary directory");
@@ -128,7 +156,12 @@ fn play_once(scene: &Scene, user: Option<u32>) -> bool {
     let stage_directory = directory.path().join("stage");
     std::fs::create_dir(&stage_directory).expect("a directory");
     chown(&stage_directory, user, user).expect("chown");
-    let stage = Stage { program, user, directory: stage_directory };
+    let bundled = built_beside_the_tests().map(|built| {
+        let copy = directory.path().join("node");
+        std::fs::copy(built, &copy).expect("a copy of the bundled node");
+        copy
+    });
+    let stage = Stage { program, bundled, user, directory: stage_directory };
     match scene.play {
         Play::Outside(play) => std::panic::catch_unwind(|| play(&stage)).is_ok(),
         _ => stage.actor(scene.name).status().expect("the actor starts").success(),
