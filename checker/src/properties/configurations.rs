@@ -1,7 +1,7 @@
 //! The configurations that a node had, rebuilt from its trace, and whether a set of nodes is a majority of one.
 //!
-//! Invariant: what a node started with is known only as the set of all who count; where it had a joint configuration before,
-//! that one is kept, and otherwise the set is taken for a plain one.
+//! Invariant: a node starts again with the latest configuration of what its disk kept, which may be an older one than it had
+//! before. Where in the log that stands is known only if it is the one that it had.
 
 use crate::trace::{ConfigState, Node, Trace, What};
 
@@ -30,6 +30,16 @@ impl Configuration {
         all.sort_unstable();
         all.dedup();
         all
+    }
+
+    /// Whether the same nodes count in each part, wherever in the log they are written.
+    fn same_sets(&self, other: &Configuration) -> bool {
+        let set = |nodes: &[Node]| {
+            let mut nodes = nodes.to_vec();
+            nodes.sort_unstable();
+            nodes
+        };
+        set(&self.members) == set(&other.members) && set(&self.outgoing) == set(&other.outgoing)
     }
 
     /// "n1, n2, n3", "n1, n2 and before n3, n4".
@@ -61,10 +71,9 @@ impl Configurations {
                 if members.is_empty() {
                     return;
                 }
-                let found = Configuration { index: 0, members, outgoing: Vec::new() };
-                let same =
-                    self.latest.as_ref().is_some_and(|(known, _)| known.everybody() == found.everybody());
-                if !same {
+                let outgoing = trace.list(boot.outgoing).to_vec();
+                let found = Configuration { index: 0, members, outgoing };
+                if !self.latest.as_ref().is_some_and(|(known, _)| known.same_sets(&found)) {
                     self.latest = Some((found, position));
                     self.committed = None;
                 }

@@ -136,8 +136,10 @@ pub struct Boot {
     pub last_term: u64,
     /// The last entry that its snapshot covers.
     pub snapshot_index: u64,
-    /// Everybody who counts in its configuration.
+    /// Who counts in its configuration.
     pub members: Span,
+    /// Who counts too, as the old part of a joint configuration.
+    pub outgoing: Span,
 }
 
 /// The commit index rose.

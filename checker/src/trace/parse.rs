@@ -105,6 +105,7 @@ impl TraceBuilder {
                 last_term: line.last_term,
                 snapshot_index: line.snapshot_index,
                 members: self.list(&line.members),
+                outgoing: self.list(&line.outgoing),
             }),
             "role" => match line.role.as_deref() {
                 Some("follower") => What::Role(Role::Follower, Span::default()),

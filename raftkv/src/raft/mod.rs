@@ -239,7 +239,8 @@ impl Raft {
             last_index: self.log.last_index(),
             last_term: self.log.last_term(),
             snapshot_index: self.snapshots.index(),
-            members: self.configuration().all_voters(),
+            members: self.configuration().voters().to_vec(),
+            outgoing: self.configuration().outgoing().to_vec(),
             rules: self.rules.clone(),
         };
         Event { term: self.term, kind: EventKind::Boot(Box::new(boot)) }

@@ -86,8 +86,10 @@ pub struct Boot {
     pub last_term: u64,
     /// The index of the snapshot, 0 without one.
     pub snapshot_index: u64,
-    /// The members of the cluster.
+    /// Who counts in the latest configuration of its log.
     pub members: Vec<NodeId>,
+    /// Who counts too, if that is a joint one.
+    pub outgoing: Vec<NodeId>,
     /// The rules in force.
     pub rules: Rules,
 }
@@ -330,13 +332,16 @@ fn write_boot(f: &mut fmt::Formatter<'_>, boot: &Boot) -> fmt::Result {
     }
     write!(
         f,
-        ",\"last_index\":{},\"last_term\":{},\"snapshot_index\":{},\"members\":{},\"rules\":{}",
+        ",\"last_index\":{},\"last_term\":{},\"snapshot_index\":{},\"members\":{}",
         boot.last_index,
         boot.last_term,
         boot.snapshot_index,
-        Nodes(&boot.members),
-        boot.rules.to_json()
-    )
+        Nodes(&boot.members)
+    )?;
+    if !boot.outgoing.is_empty() {
+        write!(f, ",\"outgoing\":{}", Nodes(&boot.outgoing))?;
+    }
+    write!(f, ",\"rules\":{}", boot.rules.to_json())
 }
 
 struct Nodes<'a>(&'a [NodeId]);
@@ -377,8 +382,10 @@ mod tests {
             last_term: 3,
             snapshot_index: 0,
             members: vec![NodeId(1), NodeId(2)],
+            outgoing: Vec::new(),
             rules: Rules::default(),
         };
+        let in_a_change = Boot { outgoing: vec![NodeId(1)], ..boot.clone() };
         let commit = |acks| EventKind::Commit(Commit { index: 4, entry_term: 2, acks });
         let plain = Configuration::new(vec![NodeId(1), NodeId(2)]);
         let joint = Configuration::new(vec![NodeId(1)]).with_learner(NodeId(3)).with_witness(NodeId(2));
@@ -392,6 +399,20 @@ mod tests {
                 EventKind::Boot(Box::new(boot)),
                 "boot",
                 &["boot", "voted_for", "last_index", "last_term", "snapshot_index", "members", "rules"],
+            ),
+            (
+                EventKind::Boot(Box::new(in_a_change)),
+                "boot",
+                &[
+                    "boot",
+                    "voted_for",
+                    "last_index",
+                    "last_term",
+                    "snapshot_index",
+                    "members",
+                    "outgoing",
+                    "rules",
+                ],
             ),
             (EventKind::Role(Role::Leader, vec![NodeId(1)]), "role", &["role", "votes"]),
             (EventKind::Role(Role::Follower, vec![]), "role", &["role"]),

@@ -175,6 +175,17 @@ fn neighbours_in_the_log_share_a_node() {
                 n1 2 config index=1 members=n1,n2,n3,n4 state=rollback
                 n1 2 config index=2 members=n1,n2,n3 state=append";
     assert_holds(&on_trace("quorum-overlap", back));
+    // The first node of the new configuration lost it with its power, and started with the joint one again.
+    let started = |outgoing: &str| {
+        format!(
+            "n1 1 config index=2 members=n3,n4,n5 outgoing=n1,n2,n3 state=append
+             n1 1 config index=3 members=n3,n4,n5 state=append
+             n1 1 boot boot=2 last_index=2 last_term=1 members=n3,n4,n5{outgoing}
+             n1 2 config index=4 members=n4,n5,n6 state=append"
+        )
+    };
+    assert_holds(&on_trace("quorum-overlap", &started(" outgoing=n1,n2,n3").replace("n4,n5,n6", "n3,n4,n5")));
+    assert_violated(&on_trace("quorum-overlap", &started("").replace("n4,n5,n6", "n1,n2,n6")), "n3, n4");
 }
 
 #[test]
