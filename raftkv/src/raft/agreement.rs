@@ -29,8 +29,8 @@ pub(super) struct Agreement {
     /// On a leader: what it has asked about, and the answers.
     asked: Option<(u64, u64)>,
     answers: BTreeMap<NodeId, u64>,
-    /// On a follower: what its leader asked about before this node was there.
-    open: Option<StateHash>,
+    /// On a follower: what was asked about, and by whom, before this node was there. Only the latest counts to the leader.
+    open: Option<(NodeId, StateHash)>,
 }
 
 impl Agreement {
@@ -110,20 +110,32 @@ impl Raft {
         if self.admit_request(now, question.term) == Admission::Stale || self.leading.is_some() {
             return;
         }
-        let earlier = self.agreement.open.take().filter(|open| open.index < question.index);
-        for question in earlier.iter().chain([question]) {
-            let Some(own) = self.agreement.own_at(question.index) else {
-                self.agreement.open = Some(question.clone());
-                continue;
-            };
-            self.trace(EventKind::State(question.index, own));
-            if question.is_agreed && own != question.hash {
-                self.stop_because_different(question.index, own, question.hash);
-                return;
-            }
-            let reply = StateHashReply { term: self.term, index: question.index, hash: own };
-            self.send_in_term(from, Message::StateHashReply(reply));
+        // The earlier one may have become answerable since the last step.
+        self.answer_about_state();
+        self.agreement.open = Some((from, question.clone()));
+        self.answer_about_state();
+    }
+
+    /// On a follower: answers what its leader asked about as soon as this node has applied that. A leader whose log grows
+    /// always asks about what its followers have yet to apply, and soon asks about something else.
+    pub(super) fn answer_about_state(&mut self) {
+        let asked = self.agreement.open.take();
+        let Some((from, question)) =
+            asked.filter(|asked| asked.1.term == self.term && self.leading.is_none())
+        else {
+            return;
+        };
+        let Some(own) = self.agreement.own_at(question.index) else {
+            self.agreement.open = Some((from, question));
+            return;
+        };
+        self.trace(EventKind::State(question.index, own));
+        if question.is_agreed && own != question.hash {
+            self.stop_because_different(question.index, own, question.hash);
+            return;
         }
+        let reply = StateHashReply { term: self.term, index: question.index, hash: own };
+        self.send_in_term(from, Message::StateHashReply(reply));
     }
 
     pub(super) fn on_state_hash_reply(&mut self, now: Micros, from: NodeId, reply: &StateHashReply) {

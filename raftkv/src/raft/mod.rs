@@ -282,6 +282,7 @@ impl Raft {
             }
         }
         self.run_timers(now);
+        self.answer_about_state();
         self.finish(now)
     }
 
