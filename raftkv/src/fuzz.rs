@@ -166,8 +166,7 @@ pub fn peer_frame(bytes: &[u8]) {
     let whole;
     let mut stream = payload;
     if how % 2 == 1 {
-        let (len, crc) = (payload.len() as u32, crc32fast::hash(payload));
-        whole = [&len.to_le_bytes()[..], &crc.to_le_bytes(), payload].concat();
+        whole = [&codec::header(payload)[..], payload].concat();
         stream = &whole;
     }
     let _ = codec::decode::<Hello>(stream, HELLO_MAX);
