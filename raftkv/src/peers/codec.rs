@@ -149,7 +149,10 @@ mod tests {
             // At once: a receiver that waited for the rest of a longer frame would swallow all that follows.
             assert_eq!(decode::<Message>(&damaged, FRAME_MAX), Err(FrameError::Checksum), "bit {bit}");
         }
-        assert_eq!(decode::<Message>(&bytes, 3), Err(FrameError::Length { len: bytes.len() - HEADER, max: 3 }));
+        assert_eq!(
+            decode::<Message>(&bytes, 3),
+            Err(FrameError::Length { len: bytes.len() - HEADER, max: 3 })
+        );
     }
 
     #[test]
