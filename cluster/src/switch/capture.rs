@@ -232,7 +232,7 @@ mod tests {
         let mut blocks = Vec::new();
         while !file.is_empty() {
             let length = number(&file[4..]) as usize;
-            assert!(length % 4 == 0 && number(&file[length - 4..]) as usize == length);
+            assert!(length.is_multiple_of(4) && number(&file[length - 4..]) as usize == length);
             blocks.push((number(file), &file[8..length - 4]));
             file = &file[length..];
         }
