@@ -36,6 +36,8 @@ const OBSERVE_TIMEOUT: Duration = Duration::from_millis(300);
 const VIEW_FRESH: Duration = Duration::from_millis(500);
 /// How often progress is reported.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+/// How long the report of an end may take.
+const LAST_EXITS: Duration = Duration::from_secs(2);
 
 /// What can happen in a run.
 pub(super) enum Incoming {
@@ -88,6 +90,8 @@ pub(super) struct State {
     asked: BTreeMap<NodeId, Instant>,
     phases: Vec<PhaseRecord>,
     unexpected_exits: Vec<ExitRecord>,
+    /// How many ends of processes were reported.
+    exits: usize,
     recovered_after: Option<Nanos>,
     open_calls: usize,
     last_completion: Nanos,
@@ -99,6 +103,7 @@ impl Timeline {
     /// Runs until the director stops it. An error is one of the harness; what was recorded until then is on the disk.
     pub(super) async fn run(mut self) -> (Record, Result<(), String>) {
         let result = self.play().await;
+        self.note_last_exits().await;
         let flushed = self.history.flush().map_err(|error| error.to_string());
         let faults = self.faults.flush();
         let story = self.scripted.as_mut().map_or(Ok(()), Scripted::flush);
@@ -402,7 +407,20 @@ impl Timeline {
         }
     }
 
+    /// Waits for the reports of all processes that have ended: a step may have seen it a moment before its end was reported.
+    async fn note_last_exits(&mut self) {
+        let limit = Instant::now() + LAST_EXITS;
+        while self.state.exits < self.cluster.ended() {
+            match tokio::time::timeout_at(limit.into(), self.incoming.recv()).await {
+                Ok(Some(Incoming::Exited(exited))) => self.note_exit(self.clock.now(), exited),
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => return,
+            }
+        }
+    }
+
     fn note_exit(&mut self, now: Nanos, exited: NodeExited) {
+        self.state.exits += 1;
         // A lever notes on the process what it asks of it. That a fault holds the node is no excuse: a node that cannot
         // start again at the end of one has ended by itself.
         // A node whose disk failed, because a fault wanted so, does right to stop; one that could open nothing more may.

@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::mount::{MntFlags, umount2};
@@ -175,6 +175,8 @@ pub struct Cluster {
 struct Reporter {
     sender: mpsc::UnboundedSender<NodeExited>,
     stopping: Arc<AtomicBool>,
+    /// How many processes were started.
+    started: Arc<AtomicUsize>,
 }
 
 /// How long the kernel may take to show a state that a signal asked for. A thread that waits for a disk keeps it.
@@ -229,7 +231,7 @@ impl Cluster {
         let reaper = tokio::spawn(reap_orphans(Arc::clone(&nodes), children));
         let remembers = matches!(options.medium, Medium::Failing(FailingDisk { past: Past::Remembered, .. }));
         let historian = remembers.then(|| tokio::spawn(remember_disks(Arc::clone(&nodes))));
-        let exits = Reporter { sender: exits, stopping: Arc::default() };
+        let exits = Reporter { sender: exits, stopping: Arc::default(), started: Arc::default() };
         let system = Arc::clone(&options.system);
         Ok(Self { system, reaper, historian, nodes, network, hosts, members, exits })
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use crate::levers::LeverError;
+use crate::levers::{LeverError, ProcessState};
 use crate::order::FailpointAction;
 use crate::process::NodeProcess;
 use crate::start::{StartAs, StartOutcome};
@@ -37,6 +37,7 @@ impl Cluster {
         if how.failpoints.iter().any(|failpoint| failpoint.action == FailpointAction::Crash) {
             process.may_crash();
         }
+        self.exits.started.fetch_add(1, Ordering::SeqCst);
         let errors = node.disk_errors();
         let watched = (Arc::clone(&self.nodes), host);
         tokio::spawn(report_exit(watched, errors, Arc::clone(&process), self.exits.clone()));
@@ -136,6 +137,13 @@ impl Cluster {
             return Err(LeverError::WrongState(message));
         }
         Ok(())
+    }
+
+    /// How many processes of nodes have ended so far. Each is reported, but maybe a moment later.
+    pub fn ended(&self) -> usize {
+        let lives =
+            |node: &&Node| node.running().is_some_and(|process| process.state() != ProcessState::Down);
+        self.exits.started.load(Ordering::SeqCst).saturating_sub(self.nodes.iter().filter(lives).count())
     }
 
     async fn start_down(&self, node: &Node, how: &StartAs) -> Result<(), LeverError> {
