@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use cluster::levers::{LeverError, Levers, ProcessState};
 use cluster::limits::{LimitState, Limits};
-use cluster::system::NodeId;
+use cluster::system::{BoxFuture, NodeId};
+use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::fault::{Injection, Installed};
+use crate::fault::{Choice, Fault, Injection, Installed};
 use crate::moves::list;
-use crate::target::Effect;
+use crate::picture::Picture;
+use crate::select::Selector;
+use crate::target::{Effect, Target};
 
 /// Nodes under limits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,8 +39,34 @@ impl Limited {
     }
 }
 
+/// The fault that puts the nodes that it selects under limits.
+pub(crate) struct Limiting {
+    /// Which nodes.
+    pub(crate) selector: Selector,
+    /// Which limits.
+    pub(crate) limits: Limits,
+}
+
+impl Fault for Limiting {
+    fn choose(&self, picture: &Picture, rng: &mut dyn Rng) -> Choice {
+        match self.selector.select(picture, rng) {
+            Ok(nodes) => Choice::Target(Target::Limited(Limited { nodes, limits: self.limits })),
+            Err(why) => Choice::Skipped(why),
+        }
+    }
+
+    fn inject<'a>(&'a self, target: &'a Target, levers: &'a dyn Levers) -> BoxFuture<'a, Injection> {
+        Box::pin(async move {
+            match target {
+                Target::Limited(limited) => install(limited, levers),
+                other => Injection::Skipped(format!("{} has no limits", other.describe())),
+            }
+        })
+    }
+}
+
 /// Puts the nodes under their limits.
-pub(crate) fn install(limited: &Limited, levers: &dyn Levers) -> Injection {
+fn install(limited: &Limited, levers: &dyn Levers) -> Injection {
     let (mut effective, mut proofs) = (None, Vec::new());
     for (done, node) in limited.nodes.iter().enumerate() {
         match levers.set_limits(*node, limited.limits) {

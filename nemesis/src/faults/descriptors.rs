@@ -14,17 +14,12 @@
 //! that was refused.
 
 use checker::params::{Kind, Params, Setting};
-use cluster::levers::Levers;
 use cluster::limits::Limits;
-use cluster::system::BoxFuture;
-use rand::Rng;
 
-use crate::fault::{Choice, Fault, FaultKind, Injection};
-use crate::limited::{Limited, install};
-use crate::picture::Picture;
+use crate::fault::{Fault, FaultKind};
+use crate::limited::Limiting;
 use crate::select::Selector;
 use crate::settings::{self, FOR, TARGET};
-use crate::target::Target;
 
 pub(crate) const KIND: FaultKind = FaultKind {
     name: "descriptors",
@@ -44,31 +39,8 @@ pub(crate) const KIND: FaultKind = FaultKind {
     build,
 };
 
-struct Descriptors {
-    selector: Selector,
-    limits: Limits,
-}
-
 fn build(params: &Params, nodes: usize) -> Result<Box<dyn Fault>, String> {
     let spare = u32::try_from(settings::count(params, "spare")?).map_err(|_| "`spare` is too large")?;
     let limits = Limits { descriptors: Some(spare), ..Limits::default() };
-    Ok(Box::new(Descriptors { selector: Selector::read(params, nodes)?, limits }))
-}
-
-impl Fault for Descriptors {
-    fn choose(&self, picture: &Picture, rng: &mut dyn Rng) -> Choice {
-        match self.selector.select(picture, rng) {
-            Ok(nodes) => Choice::Target(Target::Limited(Limited { nodes, limits: self.limits })),
-            Err(why) => Choice::Skipped(why),
-        }
-    }
-
-    fn inject<'a>(&'a self, target: &'a Target, levers: &'a dyn Levers) -> BoxFuture<'a, Injection> {
-        Box::pin(async move {
-            match target {
-                Target::Limited(limited) => install(limited, levers),
-                other => Injection::Skipped(format!("{} has no limits", other.describe())),
-            }
-        })
-    }
+    Ok(Box::new(Limiting { selector: Selector::read(params, nodes)?, limits }))
 }

@@ -15,17 +15,12 @@
 //! The reader sees how often and for how long the node stood still, and how much of the processor it used in the time that it had.
 
 use checker::params::{Kind, Params, Setting};
-use cluster::levers::Levers;
 use cluster::limits::{Duty, Limits};
-use cluster::system::BoxFuture;
-use rand::Rng;
 
-use crate::fault::{Choice, Fault, FaultKind, Injection};
-use crate::limited::{Limited, install};
-use crate::picture::Picture;
+use crate::fault::{Fault, FaultKind};
+use crate::limited::Limiting;
 use crate::select::Selector;
 use crate::settings::{self, FOR, TARGET};
-use crate::target::Target;
 
 /// The shortest turn that a machine under load can be expected to keep.
 const TURN_US_MIN: u64 = 1_000;
@@ -55,11 +50,6 @@ pub(crate) const KIND: FaultKind = FaultKind {
     build,
 };
 
-struct Starve {
-    selector: Selector,
-    limits: Limits,
-}
-
 fn build(params: &Params, nodes: usize) -> Result<Box<dyn Fault>, String> {
     let share = u64::from(settings::ppm(params, "share")?);
     let period = settings::duration(params, "period")?.as_micros();
@@ -75,23 +65,5 @@ fn build(params: &Params, nodes: usize) -> Result<Box<dyn Fault>, String> {
     };
     let duty = Duty { run_us: turn(run).ok_or_else(short)?, stop_us: turn(period - run).ok_or_else(short)? };
     let limits = Limits { duty: Some(duty), ..Limits::default() };
-    Ok(Box::new(Starve { selector: Selector::read(params, nodes)?, limits }))
-}
-
-impl Fault for Starve {
-    fn choose(&self, picture: &Picture, rng: &mut dyn Rng) -> Choice {
-        match self.selector.select(picture, rng) {
-            Ok(nodes) => Choice::Target(Target::Limited(Limited { nodes, limits: self.limits })),
-            Err(why) => Choice::Skipped(why),
-        }
-    }
-
-    fn inject<'a>(&'a self, target: &'a Target, levers: &'a dyn Levers) -> BoxFuture<'a, Injection> {
-        Box::pin(async move {
-            match target {
-                Target::Limited(limited) => install(limited, levers),
-                other => Injection::Skipped(format!("{} has no limits", other.describe())),
-            }
-        })
-    }
+    Ok(Box::new(Limiting { selector: Selector::read(params, nodes)?, limits }))
 }
