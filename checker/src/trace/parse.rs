@@ -49,6 +49,26 @@ impl TraceBuilder {
         source: &str,
         lines: impl IntoIterator<Item = L>,
     ) -> Result<(), TraceError> {
+        self.read_lines(source, None, lines)
+    }
+
+    /// Reads the file of a host on which other nodes may run a second time. What such a twin tells is not of the node whose
+    /// name it bears: two processes that share a name do not share a memory. It is told of as "n2 on n4".
+    pub fn read_of_host<L: AsRef<[u8]>>(
+        &mut self,
+        source: &str,
+        host: &str,
+        lines: impl IntoIterator<Item = L>,
+    ) -> Result<(), TraceError> {
+        self.read_lines(source, Some(host), lines)
+    }
+
+    fn read_lines<L: AsRef<[u8]>>(
+        &mut self,
+        source: &str,
+        host: Option<&str>,
+        lines: impl IntoIterator<Item = L>,
+    ) -> Result<(), TraceError> {
         let mut held: Option<TraceError> = None;
         let mut latest = 0;
         for (at, line) in lines.into_iter().enumerate() {
@@ -74,7 +94,7 @@ impl TraceBuilder {
             let Some(parsed) = parsed else { continue };
             // Within a file the order of lines is the truth, even if the clock disagrees.
             latest = parsed.t.max(latest);
-            self.push(latest, &parsed);
+            self.push(latest, &parsed, host);
         }
         if let Some(error) = held {
             self.trace.torn.push(Torn { source: error.source_name, line: error.line });
@@ -89,8 +109,11 @@ impl TraceBuilder {
         self.trace
     }
 
-    fn push(&mut self, time: u64, line: &Line<'_>) {
-        let node = self.node(&line.n);
+    fn push(&mut self, time: u64, line: &Line<'_>, host: Option<&str>) {
+        let node = match host.filter(|host| line.n != *host) {
+            None => self.node(&line.n),
+            Some(host) => self.node(&format!("{} on {host}", line.n)),
+        };
         let what = self.what(line);
         let time = time.saturating_sub(self.origin);
         self.trace.events.push(Event { time, node, term: line.term, what });
@@ -308,6 +331,20 @@ mod tests {
         builder.read("b", [line(15, "n2"), line(40, "n2")]).unwrap();
         let order: Vec<u64> = builder.finish().events.iter().map(|e| e.term).collect();
         assert_eq!(order, [10, 15, 30, 20, 40]);
+    }
+
+    /// Two processes under one name: what one of them does must not be held against the other.
+    #[test]
+    fn what_a_twin_tells_is_its_own() {
+        let mut builder = TraceBuilder::new(0);
+        let vote = |n: &str| format!(r#"{{"t":10,"n":"{n}","term":4,"ev":"vote","to":"n2"}}"#);
+        builder.read_of_host("the trace of n2", "n2", [vote("n2")]).unwrap();
+        builder.read_of_host("the trace of n4", "n4", [vote("n2"), vote("n4")]).unwrap();
+        let trace = builder.finish();
+        let who: Vec<&str> = trace.events.iter().map(|event| trace.name(event.node)).collect();
+        assert_eq!(who, ["n2", "n2 on n4", "n4"]);
+        // Whom it votes for is the name.
+        assert!(trace.events.iter().all(|event| event.what == What::Vote(Node(0))));
     }
 
     #[test]
