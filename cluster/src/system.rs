@@ -128,6 +128,8 @@ pub struct Capabilities {
     pub write_modes: bool,
     /// Whether a node can be started with rules and failpoints of its own, and without the announcement of its first start.
     pub starts: bool,
+    /// Whether its nodes tell who the members are, and one that was removed may come back with what it knows.
+    pub returns: bool,
 }
 
 /// How a client of one node turns to it.

@@ -224,6 +224,7 @@ impl System for Sleeper {
             orders: &[],
             write_modes: false,
             starts: false,
+            returns: false,
         }
     }
 
@@ -262,6 +263,7 @@ impl System for Script {
             orders: &[],
             write_modes: false,
             starts: false,
+            returns: false,
         }
     }
 

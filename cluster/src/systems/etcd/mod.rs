@@ -108,6 +108,7 @@ impl System for Etcd {
             orders: &[OrderKind::Transfer, OrderKind::Members],
             write_modes: false,
             starts: false,
+            returns: false,
         }
     }
 

@@ -89,6 +89,7 @@ impl System for RaftKv {
             orders: orders::ORDERS,
             write_modes: true,
             starts: true,
+            returns: true,
         }
     }
 
