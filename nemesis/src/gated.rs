@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use cluster::levers::{LeverError, Levers, ProcessState};
-use cluster::messages::{MessageOrder, MessagePick, MessageRule};
+use cluster::messages::{MessageAction, MessageOrder, MessagePick, MessageRule};
 use cluster::order::Order;
 use cluster::system::NodeId;
 use serde::{Deserialize, Serialize};
@@ -88,9 +88,13 @@ pub(crate) async fn undo(gated: &Gated, levers: &dyn Levers) -> Result<Undone, S
         return Err(failed.join("; "));
     }
     let filter = &gated.rule.filter;
-    let effect = match touched {
-        0 => Effect::None(format!("no message matched {filter}, as far as its nodes tell")),
-        count => Effect::Seen(format!("{count} messages ({filter})")),
+    let effect = match (touched, gated.rule.count) {
+        // A rule that is over is forgotten, and its count with it.
+        (0, Some(count)) => Effect::None(format!(
+            "nobody tells: no rule for {filter} is left, so that it was done {count} times, or its nodes were started again"
+        )),
+        (0, None) => Effect::None(format!("no message matched {filter}, as far as its nodes tell")),
+        (count, _) => Effect::Seen(format!("{count} messages ({filter})")),
     };
     Ok(Undone { effect: Some(effect), ..Undone::new(done.join(", ")) })
 }
@@ -105,7 +109,11 @@ async fn done_by(gated: &Gated, node: NodeId, levers: &dyn Levers) -> u64 {
 async fn release(gated: &Gated, node: NodeId, levers: &dyn Levers) -> Result<(), LeverError> {
     let filter = gated.rule.filter.clone();
     let pick = MessagePick { filter: filter.clone(), count: None };
-    for order in [MessageOrder::Disarm { filter: Some(filter) }, MessageOrder::Release(pick)] {
+    let last = match gated.rule.action {
+        MessageAction::Record => MessageOrder::Replay(pick),
+        _ => MessageOrder::Release(pick),
+    };
+    for order in [MessageOrder::Disarm { filter: Some(filter) }, last] {
         match levers.order(node, Order::Messages(order)).await {
             // Nothing of it is left: it was undone before, or the node was started again.
             Ok(_) | Err(LeverError::WrongState(_)) => {}
