@@ -49,8 +49,12 @@ pub struct Needs {
     pub order: Option<OrderKind>,
     /// Its nodes must know how to be started under other rules than the rest.
     pub starts: bool,
+    /// Its nodes must tell who the members are, and one that was removed must be free to come back with what it knows.
+    pub returns: bool,
     /// Its network must make lines bad, not only cut them: a bridge of the kernel does not.
     pub bad_lines: bool,
+    /// The cluster must have a spare host.
+    pub spare: bool,
     /// Its nodes must go by clocks of their own. Any system can; its nodes are then started so.
     pub clocks: bool,
 }
@@ -95,6 +99,28 @@ pub struct Installed {
 }
 
 impl Needs {
+    /// What it takes, in words, for people who choose a fault; empty if nothing.
+    pub fn in_words(&self) -> Vec<&'static str> {
+        let Needs { edits, roles, disk, order, starts, returns, bad_lines, spare, clocks } = self;
+        let told = order.map(|order| match order {
+            OrderKind::Members => "a system whose members raftcheck can change",
+            OrderKind::Messages => "a system with a gate for the messages of its peers",
+            _ => "a system whose nodes can be told to do it",
+        });
+        let needs = [
+            edits.then_some("a system whose stopped nodes raftcheck can edit"),
+            told,
+            starts.then_some("a system whose nodes can be started under rules of their own"),
+            returns.then_some("a system that takes a removed member back"),
+            disk.map(|_| "`/dev/fuse`, for disks in memory"),
+            bad_lines.then_some("the packet switch (`network: switch`, the default)"),
+            clocks.then_some("ptrace and seccomp on x86_64, for clocks of the nodes' own"),
+            spare.then_some("a spare host (`spares: 1` in `system`)"),
+            roles.then_some("a system that tells which node leads"),
+        ];
+        needs.into_iter().flatten().collect()
+    }
+
     /// What this system lacks, in words; empty if nothing.
     pub fn missing(&self, capabilities: &Capabilities) -> Vec<String> {
         let mut missing = Vec::new();
@@ -107,6 +133,9 @@ impl Needs {
         if self.starts && !capabilities.starts {
             missing.push("its nodes cannot be started under rules of their own".to_owned());
         }
+        if self.returns && !capabilities.returns {
+            missing.push("a member that was removed cannot come back with what it knows".to_owned());
+        }
         if let Some(order) = self.order.filter(|order| !capabilities.orders.contains(order)) {
             missing.push(format!("its nodes cannot be told to {order}"));
         }
@@ -115,6 +144,15 @@ impl Needs {
 }
 
 impl FaultKind {
+    /// The reference page without its last paragraph, and that one: what shows that the fault took effect.
+    pub fn page_and_proof(&self) -> (String, String) {
+        let page = self.page();
+        match page.rfind("\n\nThe reader sees") {
+            Some(at) => (page[..=at].to_owned(), page[at + 2..].to_owned()),
+            None => (page, String::new()),
+        }
+    }
+
     /// The reference page: the head of the implementing file, as Markdown.
     pub fn page(&self) -> String {
         self.source

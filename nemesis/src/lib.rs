@@ -10,8 +10,10 @@
 //!
 //! Adding a fault: one file in `faults/` and one line in [`faults::registry`].
 
+pub mod armed;
 pub mod baseline;
 pub mod claims;
+pub mod damage;
 pub mod fault;
 pub mod faults;
 pub mod gated;
@@ -27,6 +29,7 @@ pub mod settings;
 pub mod shape;
 pub mod stream;
 pub mod target;
+pub mod twins;
 
 mod clocks;
 mod disk_faults;

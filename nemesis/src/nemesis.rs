@@ -77,6 +77,8 @@ struct Book {
     slots: BTreeMap<FaultId, Slot>,
     /// Ended faults whose injection was never confirmed: something of theirs may still come true late.
     unconfirmed: Vec<Target>,
+    /// The nodes that the fault was done to that ended last.
+    healed: Vec<NodeId>,
 }
 
 #[derive(Default)]
@@ -121,7 +123,10 @@ impl Nemesis {
     fn with(levers: Arc<dyn Levers>, ledger: Ledger) -> Result<Self, NemesisError> {
         let slot = |entry: &Entry| Slot { before: before(&entry.target, levers.as_ref()), ..Slot::default() };
         let slots = ledger.active().iter().map(|entry| (entry.id, slot(entry))).collect();
-        Ok(Self { levers, book: Mutex::new(Book { ledger, slots, unconfirmed: Vec::new() }) })
+        Ok(Self {
+            levers,
+            book: Mutex::new(Book { ledger, slots, unconfirmed: Vec::new(), healed: Vec::new() }),
+        })
     }
 
     /// The faults that are active, oldest first.
@@ -132,6 +137,11 @@ impl Nemesis {
     /// What the active faults hold, for a [`crate::picture::Picture`].
     pub fn claims(&self) -> Claims {
         self.book().all_claims()
+    }
+
+    /// The nodes that the fault was done to that ended last, for a [`crate::picture::Picture`].
+    pub fn healed(&self) -> Vec<NodeId> {
+        self.book().healed.clone()
     }
 
     /// Writes a fault to the ledger. From now on it counts as active, and [`Nemesis::inject`] may follow.
@@ -184,6 +194,10 @@ impl Nemesis {
             Err(why) => Err(NemesisError::Stuck(id, why)),
             Ok(undone) => {
                 let mut book = self.book();
+                let touched = target.touched();
+                if !touched.is_empty() {
+                    book.healed = touched;
+                }
                 if certainty == Certainty::Unconfirmed {
                     book.unconfirmed.push(target);
                 }

@@ -15,6 +15,10 @@ use crate::claims::Claims;
 pub struct Picture {
     /// All nodes, in the order of their ids.
     pub nodes: Vec<NodePicture>,
+    /// The spare hosts on which nothing runs.
+    pub spares: Vec<NodeId>,
+    /// The nodes that the fault was done to that ended last.
+    pub healed: Vec<NodeId>,
     /// What the active faults hold.
     pub active: Claims,
     /// The greatest age at which a view still counts.
@@ -42,7 +46,14 @@ impl Picture {
     ) -> Self {
         let nodes = levers.nodes().into_iter();
         let nodes = nodes.map(|id| NodePicture { id, process: levers.process(id), view: seen(id) });
-        Self { nodes: nodes.collect(), active, fresh }
+        let (spares, healed) = (Self::free_spares(levers), Vec::new());
+        Self { nodes: nodes.collect(), spares, healed, active, fresh }
+    }
+
+    /// The spare hosts on which nothing runs at this moment.
+    pub fn free_spares(levers: &dyn Levers) -> Vec<NodeId> {
+        let spares = levers.spares().into_iter();
+        spares.filter(|host| levers.process(*host) == ProcessState::Down).collect()
     }
 
     /// The names of all nodes.
@@ -111,7 +122,13 @@ mod tests {
     }
 
     fn picture(nodes: Vec<NodePicture>) -> Picture {
-        Picture { nodes, active: Claims::default(), fresh: Duration::from_secs(1) }
+        Picture {
+            nodes,
+            spares: Vec::new(),
+            healed: Vec::new(),
+            active: Claims::default(),
+            fresh: Duration::from_secs(1),
+        }
     }
 
     #[test]

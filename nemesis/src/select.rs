@@ -28,6 +28,8 @@ pub enum Selector {
     Minority,
     /// Every node.
     All,
+    /// The node that another fault has let go last.
+    Healed,
     /// This one.
     Named(NodeId),
 }
@@ -64,6 +66,7 @@ impl Selector {
             )),
             "minority" => Ok(Selector::Minority),
             "all" => Ok(Selector::All),
+            "healed" => Ok(Selector::Healed),
             name => node_named(name, nodes).map(Selector::Named),
         }
     }
@@ -92,6 +95,14 @@ impl Selector {
                 one_of(&eligible, rng).ok_or_else(|| format!("no node is free: {}", picture.obstacles()))
             }
             Selector::Named(id) => free(picture, id),
+            Selector::Healed => {
+                let free: Vec<NodeId> =
+                    picture.healed.iter().copied().filter(|id| eligible.contains(id)).collect();
+                one_of(&free, rng).ok_or_else(|| match picture.healed.is_empty() {
+                    true => "no fault has let a node go yet".to_owned(),
+                    false => format!("what was let go last is not free: {}", picture.obstacles()),
+                })
+            }
             Selector::Majority => some(majority(picture.nodes.len()), eligible, picture, rng),
             Selector::Minority => some(minority(picture.nodes.len()), eligible, picture, rng),
             Selector::All => some(picture.nodes.len(), eligible, picture, rng),
@@ -147,7 +158,7 @@ pub(crate) fn node_named(name: &str, nodes: usize) -> Result<NodeId, String> {
     // The name is compared with its own rendering so that `n01` and `n+1` are no second names of n1.
     let node = number.map(NodeId).filter(|node| node.to_string() == name);
     node.filter(|node| (1..=nodes).contains(&usize::from(node.0))).ok_or_else(|| {
-        format!("there is no node `{name}`; a target is `leader`, `follower`, `any`, `majority`, `minority`, `all`, or one of n1 to n{nodes}")
+        format!("there is no node `{name}`; a target is `leader`, `follower`, `any`, `majority`, `minority`, `all`, `healed`, or one of n1 to n{nodes}")
     })
 }
 

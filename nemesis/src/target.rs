@@ -3,21 +3,25 @@
 //! One variant per family of levers, not per fault: many faults take nodes down, and all of them are undone alike.
 //! Undoing is idempotent: it moves towards the baseline from whatever state it finds, and twice is the same as once.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use cluster::clock::{ClockFamily, ClockSetting};
 use cluster::disk::{DiskEdit, DiskStats, DiskTrouble, Survival, Wait};
-use cluster::levers::{LeverError, Levers, Link, LinkRule, LinkStats, NodeSignal, ProcessState};
+use cluster::levers::{Endpoint, LeverError, Levers, Link, LinkRule, LinkStats, NodeSignal, ProcessState};
 use cluster::order::Order;
 use cluster::system::{BoxFuture, FileEdit, NodeId};
 use serde::{Deserialize, Serialize};
 
+use crate::armed::{self, Armed};
 use crate::clocks;
+use crate::damage::Damaged;
 use crate::gated::{self, Gated};
 use crate::limited::{self, Limited};
 use crate::members::{self, Removed};
 use crate::moves::{list, together};
 use crate::restarts::{self, Reconfigured, Rolled};
+use crate::twins::{self, Twinned};
 
 /// What a fault is done to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +53,12 @@ pub enum Target {
     Removed(Removed),
     /// Nodes that may use less of the machine. The limits may end a node.
     Limited(Limited),
+    /// Nodes that kill themselves at a failpoint.
+    Armed(Armed),
+    /// A node that runs a second time.
+    Twinned(Twinned),
+    /// Nodes that are killed and whose stored data is then damaged.
+    Damaged(Damaged),
 }
 
 /// Links and the rules that a fault puts on them.
@@ -159,7 +169,25 @@ impl Target {
             Target::Rolled(rolled) => &rolled.nodes,
             Target::Reconfigured(reconfigured) => &reconfigured.nodes,
             Target::Limited(limited) => &limited.nodes,
+            Target::Armed(armed) => &armed.nodes,
+            Target::Twinned(twinned) => &twinned.parties,
+            Target::Damaged(damaged) => &damaged.nodes,
         }
+    }
+
+    /// The nodes that it is done to, in the eyes of the others: those of its processes, or those that lose the most links.
+    pub(crate) fn touched(&self) -> Vec<NodeId> {
+        let Target::Links(cut) = self else { return self.processes().to_vec() };
+        let mut links: BTreeMap<NodeId, usize> = BTreeMap::new();
+        for (link, _) in &cut.rules {
+            for end in [link.from, link.to] {
+                if let Endpoint::Node(node) = end {
+                    *links.entry(node).or_default() += 1;
+                }
+            }
+        }
+        let most = links.values().copied().max().unwrap_or(0);
+        links.into_iter().filter(|(_, count)| *count == most).map(|(node, _)| node).collect()
     }
 
     /// One line for the status and the report.
@@ -186,6 +214,9 @@ impl Target {
             }
             Target::Removed(removed) => format!("{} no member", removed.node),
             Target::Limited(limited) => limited.describe(),
+            Target::Armed(armed) => armed.describe(),
+            Target::Twinned(twinned) => twinned.describe(),
+            Target::Damaged(damaged) => damaged.describe(),
         }
     }
 }
@@ -216,6 +247,12 @@ pub fn undo<'a>(target: &'a Target, levers: &'a dyn Levers) -> BoxFuture<'a, Res
                 limited::lift(&limited.nodes, levers)?;
                 bring_back(&limited.nodes, AfterExit::Start, levers).await
             }
+            Target::Armed(armed) => {
+                armed::disarm(armed, levers).await?;
+                bring_back(&armed.nodes, AfterExit::Start, levers).await
+            }
+            Target::Twinned(twinned) => twins::end(twinned, levers).await,
+            Target::Damaged(damaged) => bring_back(&damaged.nodes, AfterExit::Start, levers).await,
         }
     })
 }
@@ -255,6 +292,10 @@ pub fn effect(target: &Target, before: &Before, levers: &dyn Levers) -> Effect {
         Target::Reconfigured(reconfigured) => still_in(&reconfigured.nodes, ProcessState::Running, levers),
         Target::Removed(_) => Effect::Seen("committed when it was installed".to_owned()),
         Target::Limited(limited) => limited::effect(limited, levers),
+        Target::Armed(armed) => armed::effect(armed, levers),
+        // Whether it runs is asked when it is ended.
+        Target::Twinned(_) => Effect::Seen("it was started".to_owned()),
+        Target::Damaged(damaged) => still_in(&damaged.nodes, ProcessState::Down, levers),
     }
 }
 
@@ -361,7 +402,10 @@ fn frames(target: &Target, levers: &dyn Levers) -> Vec<LinkStats> {
         | Target::Rolled(_)
         | Target::Reconfigured(_)
         | Target::Removed(_)
-        | Target::Limited(_) => Vec::new(),
+        | Target::Limited(_)
+        | Target::Armed(_)
+        | Target::Twinned(_)
+        | Target::Damaged(_) => Vec::new(),
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use cluster::levers::Levers;
+use cluster::system::NodeId;
 use nemesis::baseline::Difference;
 use nemesis::claims::{Claims, FaultId};
 use nemesis::fault::{Choice, Fault, Injection};
@@ -141,6 +142,11 @@ impl Faults {
     /// What the active faults hold.
     pub(super) fn claims(&self) -> Claims {
         self.nemesis.claims()
+    }
+
+    /// The nodes that the fault was done to that ended last.
+    pub(super) fn let_go(&self) -> Vec<NodeId> {
+        self.nemesis.healed()
     }
 
     /// The faults in force as short texts.

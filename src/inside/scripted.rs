@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use checker::history::{Event, EventBody, Outcome, ProcessId};
 use cluster::client::{Client, Completion};
 use cluster::cluster::Cluster;
+use cluster::levers::Levers;
 use cluster::system::{Direct, NodeId, ReadMode, WriteMode};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -120,7 +121,7 @@ impl Timeline {
             Todo::Take { ticket, deed } => {
                 let picture = self.picture_with_spares();
                 let Some(scripted) = &mut self.scripted else { return Ok(()) };
-                scripted.excused.extend(excused(&deed));
+                scripted.excused.extend(excused(&deed, &self.cluster.spares()));
                 let (stage, sender) = (scripted.stage.clone(), self.sender.clone());
                 tokio::spawn(async move {
                     let (taken, events) = stage.take(ticket, deed, picture).await;
@@ -214,8 +215,10 @@ impl Timeline {
 }
 
 /// Nodes that may end by themselves behind this.
-fn excused(deed: &Deed) -> Vec<NodeId> {
+fn excused(deed: &Deed, spares: &[NodeId]) -> Vec<NodeId> {
     match deed {
+        // A twin that ends when it finds itself does right.
+        Deed::Fault { used, .. } if used.fault == "twin" => spares.to_vec(),
         Deed::Start { nodes, .. } | Deed::Edit { nodes, .. } | Deed::PowerLoss { nodes } => nodes.clone(),
         other => other.dooms(),
     }

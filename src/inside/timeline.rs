@@ -382,7 +382,9 @@ impl Timeline {
             process: self.cluster.process(id),
             view: self.state.views.get(&id).map(|(view, asked)| (view.clone(), asked.elapsed())),
         });
-        Picture { nodes: nodes.collect(), active: self.faults.claims(), fresh: VIEW_FRESH }
+        let spares = Picture::free_spares(self.cluster.as_ref());
+        let (active, healed) = (self.faults.claims(), self.faults.let_go());
+        Picture { nodes: nodes.collect(), spares, healed, active, fresh: VIEW_FRESH }
     }
 
     fn leader(&self) -> Option<String> {
@@ -425,7 +427,10 @@ impl Timeline {
         // start again at the end of one has ended by itself.
         // A node whose disk failed, because a fault wanted so, does right to stop; one that could open nothing more may.
         // A step may have wanted it so.
-        let excused = self.scripted.as_ref().is_some_and(|scripted| scripted.excuses(exited.node));
+        let scripted = self.scripted.as_ref().is_some_and(|scripted| scripted.excuses(exited.node));
+        // Without steps, only a twin runs on a spare host, and one that ends when it finds itself does right.
+        let twin = self.scripted.is_none() && self.cluster.spares().contains(&exited.node);
+        let excused = scripted || twin;
         let provoked = exited.disk_errors > 0 || exited.limits.descriptors.is_some();
         if exited.asked.is_none() && !provoked && !excused {
             let (node, status) = (exited.node.to_string(), exited.status.to_string());

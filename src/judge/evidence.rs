@@ -149,14 +149,19 @@ fn read_traces(dir: &RunDir, recorded: &mut Recorded) {
             return;
         }
     };
-    let spares = spares(dir);
+    let hosts = spares(dir);
+    let twins = recorded.faults.lines.iter().any(|line| line.fault == TWIN);
     let mut without = Vec::new();
     let count = nodes.len();
     for (node, directory) in nodes {
-        match read_trace(&mut builder, &node, &trace_file(&directory)) {
+        // A choreography that starts a twin tells of two processes under one name, and wants them judged as that node.
+        let host = twins.then_some(node.as_str());
+        match read_trace(&mut builder, &node, host, &trace_file(&directory)) {
             Ok(Found::Trace) => {}
-            // A spare host that no step started had no process that could have told anything.
-            Ok(Found::Nothing) if spares.contains(&node) && !directory.join("stderr.log").exists() => {}
+            // A spare host that nobody started had no process that could have told anything, and a twin that found the data
+            // locked ended before it had anything to tell.
+            Ok(Found::Nothing)
+                if hosts.contains(&node) && (twins || !directory.join("stderr.log").exists()) => {}
             Ok(Found::Nothing) => without.push(node),
             Err(error) => recorded.trace_damage = Some(error),
         }
@@ -167,6 +172,9 @@ fn read_traces(dir: &RunDir, recorded: &mut Recorded) {
     }
     recorded.trace = builder.finish();
 }
+
+/// The fault that starts nodes a second time, on spare hosts.
+const TWIN: &str = "twin";
 
 /// The hosts of the run that were no members at first.
 fn spares(dir: &RunDir) -> BTreeSet<String> {
@@ -181,11 +189,21 @@ enum Found {
     Nothing,
 }
 
-fn read_trace(builder: &mut TraceBuilder, node: &str, path: &Path) -> Result<Found, String> {
+fn read_trace(
+    builder: &mut TraceBuilder,
+    node: &str,
+    host: Option<&str>,
+    path: &Path,
+) -> Result<Found, String> {
     let Some(mut lines) = Lines::open(path).map_err(|error| error.to_string())? else {
         return Ok(Found::Nothing);
     };
-    builder.read(&format!("the trace of {node}"), lines.by_ref()).map_err(|error| error.to_string())?;
+    let source = format!("the trace of {node}");
+    let read = match host {
+        Some(host) => builder.read_of_host(&source, host, lines.by_ref()),
+        None => builder.read(&source, lines.by_ref()),
+    };
+    read.map_err(|error| error.to_string())?;
     lines.finish().map(|()| Found::Trace)
 }
 

@@ -25,6 +25,8 @@ mod tests;
 
 use std::path::Path;
 
+use checker::params::{Params, Setting};
+
 pub use claim::{Behaviour, Claim, Degrades, Factor, Liveness, NodeEvent, Part, Progress, When};
 pub use diagnostics::{Colour, Diagnostic, Located, Origin, Place, Problems};
 pub use model::{
@@ -102,6 +104,11 @@ pub fn duration_text(ns: u64) -> String {
 /// A duration such as `300ms` in nanoseconds, or what is wrong with it.
 pub(crate) fn duration_ns(text: &str) -> Result<u64, String> {
     scalars::duration(text).map_err(|error| error.why)
+}
+
+/// The defaults of those settings that have one.
+pub(crate) fn defaults(settings: &[Setting]) -> Params {
+    settings::defaults(settings)
 }
 
 /// The verbs of steps, each with a sentence.

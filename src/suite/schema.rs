@@ -198,7 +198,8 @@ fn system(system: &SystemEntry) -> Value {
     nodes["default"] = Value::from(decode::NODES);
     properties.insert("nodes".to_owned(), nodes);
     let mut spares = count(0, decode::NODES_MAX - 1);
-    spares["description"] = Value::from("How many hosts beside them, for nodes that steps add.");
+    spares["description"] =
+        Value::from("How many hosts beside them, for nodes that steps add and for twins.");
     spares["default"] = Value::from(0);
     properties.insert("spares".to_owned(), spares);
     let mut data = words(["disk", "memory"].into_iter());

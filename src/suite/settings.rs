@@ -29,7 +29,8 @@ pub(super) struct Read {
 }
 
 /// All selectors apart from nodes' names.
-pub(super) const SELECTORS: [&str; 6] = ["leader", "follower", "any", "majority", "minority", "all"];
+pub(super) const SELECTORS: [&str; 7] =
+    ["leader", "follower", "any", "majority", "minority", "all", "healed"];
 
 /// Reads these settings from the fields; `None` if one of them is wrong or missing.
 pub(super) fn read(
@@ -59,6 +60,16 @@ pub(super) fn read(
         }
     }
     (out.len() == before).then_some(read)
+}
+
+/// The defaults of those settings that have one.
+pub(super) fn defaults(settings: &[Setting]) -> Params {
+    let (scope, mut out) = (Scope::default(), Diagnostics::default());
+    let default = |setting: &Setting| {
+        let node = tree::parse(setting.default?, &mut out)?;
+        Some((setting.name.to_owned(), param(&node, setting.kind, setting.name, &scope, &mut out)?))
+    };
+    Params(settings.iter().filter_map(default).collect())
 }
 
 /// A default is text of a suite file as well, so it goes the same way; what is wrong with it shows at the entry.

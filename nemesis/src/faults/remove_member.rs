@@ -39,7 +39,7 @@ struct RemoveMember {
 
 fn needs(params: &Params) -> Needs {
     let _ = params;
-    Needs { order: Some(OrderKind::Members), roles: true, ..Needs::default() }
+    Needs { order: Some(OrderKind::Members), roles: true, returns: true, ..Needs::default() }
 }
 
 fn build(params: &Params, nodes: usize) -> Result<Box<dyn Fault>, String> {

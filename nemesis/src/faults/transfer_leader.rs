@@ -48,7 +48,9 @@ fn needs(params: &Params) -> Needs {
 fn build(params: &Params, nodes: usize) -> Result<Box<dyn Fault>, String> {
     let selector = Selector::read(params, nodes)?;
     match selector {
-        Selector::Follower | Selector::Any | Selector::Named(_) => Ok(Box::new(TransferLeader { selector })),
+        Selector::Follower | Selector::Any | Selector::Healed | Selector::Named(_) => {
+            Ok(Box::new(TransferLeader { selector }))
+        }
         Selector::Leader | Selector::Majority | Selector::Minority | Selector::All => {
             Err("`target` is the one node that is to lead next: `follower`, `any`, or a name such as `n2`"
                 .to_owned())

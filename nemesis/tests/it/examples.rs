@@ -46,7 +46,9 @@ fn names_are_unique_and_in_kebab_case_and_pages_are_complete() {
     for kind in registry() {
         assert!(kebab(kind.name) && kind.settings.iter().all(|setting| kebab(setting.name)), "{}", kind.name);
         assert!(kind.summary.ends_with('.'), "{}", kind.name);
-        assert!(kind.page().contains("The reader sees"), "{} does not say what the reader sees", kind.name);
+        let (page, proof) = kind.page_and_proof();
+        assert!(proof.starts_with("The reader sees") && !proof.trim_end().contains("\n\n"), "{proof}");
+        assert!(page.contains("```yaml") && !page.contains("The reader sees"), "{}", kind.name);
         let settings: BTreeSet<&str> = kind.settings.iter().map(|setting| setting.name).collect();
         assert_eq!(settings.len(), kind.settings.len(), "{} has a setting twice", kind.name);
     }
@@ -76,6 +78,11 @@ fn settings_that_cannot_work_are_refused_with_the_reason() {
         ("disk-error: { share: 0% }", 3, "nothing would fail"),
         ("disk-slow: { sync: 0ms }", 3, "nothing would be slow"),
         ("disk-slow: { sync: 61s }", 3, "`sync` is longer than 1m"),
+        ("messages: { target: all, direction: outgoing }", 3, "`direction: outgoing` is of one node"),
+        ("disk-flip: { share: 0% }", 3, "nothing would be stored wrong"),
+        ("twin: { target: all }", 3, "`target` is one node"),
+        ("data-damage: { how: swap }", 1, "needs 2 nodes"),
+        ("data-damage: { how: restore, age: 61s }", 3, "`age` is at most 1m"),
         ("starve: { share: 0% }", 3, "would run for 0 us"),
         ("starve: { share: 100% }", 3, "stand still for 0 us"),
         ("starve: { share: 50%, period: 61s }", 3, "`period` is at most 1m"),
@@ -133,4 +140,11 @@ fn needs_follow_from_the_settings() {
         (kind.needs)(&params).clocks
     };
     assert!(clocks("clock: {}") && !clocks("pause: {}"));
+    let words = |entry: &str| {
+        let (kind, params) = read(entry);
+        (kind.needs)(&params).in_words().join(", ")
+    };
+    assert_eq!(words("pause: {}"), "");
+    assert_eq!(words("twin: { target: any }"), "a spare host (`spares: 1` in `system`)");
+    assert!(words("flap: { target: leader }").contains("switch") && words("flap: {}").contains("switch"));
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cluster::disk::{DiskEdit, Survival};
+use cluster::edit::DataEdit;
 use cluster::levers::{Connections, Endpoint, LeverError, Link, LinkRule, ProcessState};
 use cluster::messages::{
     MessageAction, MessageFilter, MessageKind, MessageOrder, MessagePick, MessageRule, MessageState,
@@ -22,20 +23,20 @@ use nemesis::target::{Effect, Target};
 use crate::model::Model;
 use crate::params::fault;
 
-const ONE: FaultId = FaultId(1);
+pub(crate) const ONE: FaultId = FaultId(1);
 
-fn nemesis(nodes: u16) -> (Arc<Model>, Nemesis) {
+pub(crate) fn nemesis(nodes: u16) -> (Arc<Model>, Nemesis) {
     let model = Arc::new(Model::new(nodes));
     let nemesis = Nemesis::new(model.clone(), Box::new(std::io::sink())).expect("a sink takes everything");
     (model, nemesis)
 }
 
-fn choose(entry: &str, model: &Model, active: Claims, seed: u64) -> Choice {
+pub(crate) fn choose(entry: &str, model: &Model, active: Claims, seed: u64) -> Choice {
     let nodes = model.state().processes.len();
     fault(entry, nodes).choose(&model.picture(active), &mut stream(seed, "target"))
 }
 
-fn target(entry: &str, model: &Model) -> Target {
+pub(crate) fn target(entry: &str, model: &Model) -> Target {
     match choose(entry, model, Claims::default(), 7) {
         Choice::Target(target) => target,
         Choice::Skipped(why) => panic!("{entry} was skipped: {why}"),
@@ -43,20 +44,20 @@ fn target(entry: &str, model: &Model) -> Target {
 }
 
 /// Installs a fault as number 1 on an unharmed cluster.
-async fn install(entry: &str, model: &Model, nemesis: &Nemesis) -> Injection {
+pub(crate) async fn install(entry: &str, model: &Model, nemesis: &Nemesis) -> Injection {
     nemesis.begin(ONE, "under test", target(entry, model)).expect("nothing else is active");
     let nodes = model.state().processes.len();
     nemesis.inject(ONE, fault(entry, nodes).as_ref()).await.expect("it has begun")
 }
 
-fn proof(injection: Injection) -> String {
+pub(crate) fn proof(injection: Injection) -> String {
     match injection {
         Injection::Installed(installed) => installed.proof,
         other => panic!("{other:?}"),
     }
 }
 
-fn seen(ended: &Ended) -> &str {
+pub(crate) fn seen(ended: &Ended) -> &str {
     match &ended.effect {
         Effect::Seen(what) => what,
         Effect::None(why) => panic!("no effect: {why}"),
@@ -541,6 +542,72 @@ async fn limits_go_up_and_down_and_a_node_that_ended_of_them_is_started() {
     let ended = nemesis.undo(ONE).await.expect("undone");
     let why = "n3 could have opened 7 descriptors more at the end".to_owned();
     assert_eq!(ended.effect, Effect::None(why));
+}
+
+#[tokio::test]
+async fn a_twin_runs_on_the_spare_host_and_leaves_nothing() {
+    let (model, nemesis) = nemesis(3);
+    let entry = "twin: { target: n2, data: copy }";
+    let without = choose(entry, &model, Claims::default(), 7);
+    assert_eq!(without, Choice::Skipped("no spare host is free".to_owned()));
+    model.state().spares.insert(NodeId(4), None);
+    let proof = proof(install(entry, &model, &nemesis).await);
+    assert_eq!(proof, "n2: copied as twin; n4 answers as n2");
+    assert_eq!(model.state().spares[&NodeId(4)], Some(NodeId(2)));
+    assert_eq!(model.out(), 0);
+    let ended = nemesis.undo(ONE).await.expect("undone");
+    assert_eq!((seen(&ended), ended.undone.done.as_str()), ("n4 ran as n2 until the end", "n4 ended"));
+    let name = || "twin".to_owned();
+    let edits = [
+        (NodeId(2), DataEdit::Save { name: name() }),
+        (NodeId(4), DataEdit::Restore { name: name(), of: Some(NodeId(2)) }),
+        (NodeId(4), DataEdit::Wipe),
+    ];
+    let state = model.state();
+    assert_eq!((state.spares[&NodeId(4)], state.data_edits.as_slice()), (None, edits.as_slice()));
+}
+
+#[tokio::test]
+async fn a_twin_that_ends_at_once_is_installed_and_a_copy_that_failed_is_indeterminate() {
+    let (model, nemesis) = nemesis(3);
+    model.state().spares.insert(NodeId(4), None);
+    model.state().locked.insert(NodeId(2));
+    let refused = proof(install("twin: { target: n2 }", &model, &nemesis).await);
+    assert_eq!(refused, "n4, started as n2, ended at once (exit status: 65): n2 is running already");
+    let ended = nemesis.undo(ONE).await.expect("undone");
+    assert_eq!(seen(&ended), "n4 had ended by itself");
+    model.state().unreadable.insert(NodeId(2));
+    let failed = install("twin: { target: n2, data: copy }", &model, &nemesis).await;
+    assert!(
+        matches!(&failed, Injection::Indeterminate(why) if why.contains("n2 was killed, but")),
+        "{failed:?}"
+    );
+    assert!(nemesis.heal().await.differences.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn stored_data_is_damaged_while_its_node_is_down() {
+    let edit = |entry: &'static str| async move {
+        let (model, nemesis) = nemesis(5);
+        let began = tokio::time::Instant::now();
+        let proof = proof(install(entry, &model, &nemesis).await);
+        assert!(!proof.is_empty() && model.out() > 0, "{proof}");
+        let took = began.elapsed().as_millis();
+        nemesis.undo(ONE).await.expect("undone");
+        assert_eq!(model.out(), 0);
+        let edits = model.state().data_edits.clone();
+        (edits, took)
+    };
+    let (flipped, _) = edit("data-damage: { target: n2, file: \"wal/*\", bits: 3 }").await;
+    assert!(
+        matches!(&flipped[..], [(NodeId(2), DataEdit::FlipBits { file, bits: 3, .. })] if file == "wal/*")
+    );
+    let (restored, took) = edit("data-damage: { target: n2, how: restore, age: 2s }").await;
+    let name = || "earlier".to_owned();
+    let (save, restore) = (DataEdit::Save { name: name() }, DataEdit::Restore { name: name(), of: None });
+    assert_eq!((restored, took), (vec![(NodeId(2), save), (NodeId(2), restore)], 2000));
+    let (swapped, _) = edit("data-damage: { target: n2, how: swap }").await;
+    assert!(matches!(&swapped[..], [(NodeId(2), DataEdit::Swap { with })] if *with != NodeId(2)));
 }
 
 #[test]

@@ -7,5 +7,6 @@ mod faults;
 mod model;
 mod overlap;
 mod params;
+mod points;
 mod schedule;
 mod shapes;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use cluster::clock::{ClockFamily, ClockSetting, ClockShift, ClockState, TRUE_SPEED_PPM};
 use cluster::disk::{DiskEdit, DiskState, DiskTrouble};
+use cluster::edit::DataEdit;
 use cluster::levers::{LeverError, Levers, Link, LinkRule, LinkStats, NodeSignal, ProcessState};
 use cluster::limits::{LimitState, Limits};
 use cluster::messages::MessageState;
@@ -42,6 +43,12 @@ pub(crate) struct State {
     pub(crate) messages: BTreeMap<NodeId, MessageState>,
     /// The rules that nodes were started under, if they were started under their own.
     pub(crate) own_rules: BTreeMap<NodeId, Vec<(String, String)>>,
+    /// Spare hosts, and whose twin runs there, if one does.
+    pub(crate) spares: BTreeMap<NodeId, Option<NodeId>>,
+    /// Nodes whose twins end at once.
+    pub(crate) locked: BTreeSet<NodeId>,
+    /// The edits of data done so far.
+    pub(crate) data_edits: Vec<(NodeId, DataEdit)>,
     /// Nodes that were removed from the members.
     pub(crate) removed: BTreeSet<NodeId>,
     /// Whether changes of members are never committed.
@@ -101,7 +108,10 @@ impl Model {
     pub(crate) fn picture(&self, active: Claims) -> Picture {
         Picture::take(self, active, Duration::from_secs(1), |id| {
             let role = if id == NodeId(1) { Role::Leader } else { Role::Follower };
-            Some((View { role: Some(role), term: Some(1), ..View::default() }, Duration::ZERO))
+            Some((
+                View { role: Some(role), term: Some(1), commit_index: Some(20), ..View::default() },
+                Duration::ZERO,
+            ))
         })
     }
 
@@ -133,7 +143,45 @@ impl State {
         }
     }
 
+    fn process(&self, node: NodeId) -> ProcessState {
+        match self.spares.get(&node) {
+            Some(Some(_)) => ProcessState::Running,
+            Some(None) => ProcessState::Down,
+            None => self.processes.get(&node).copied().unwrap_or(ProcessState::Down),
+        }
+    }
+
+    fn start_as(&mut self, node: NodeId, how: StartAs) -> Result<StartOutcome, LeverError> {
+        let (Some(twin), Some(runs)) = (how.twin, self.spares.get_mut(&node)) else {
+            self.start(node)?;
+            self.own_rules.insert(node, how.rules.unwrap_or_default());
+            return Ok(StartOutcome::Answers);
+        };
+        if self.locked.contains(&twin.of) {
+            let said = "n2 is running already".to_owned();
+            return Ok(StartOutcome::Refused { code: Some(65), status: "exit status: 65".to_owned(), said });
+        }
+        *runs = Some(twin.of);
+        Ok(StartOutcome::Answers)
+    }
+
+    fn edit_data(&mut self, node: NodeId, edit: DataEdit) -> Result<String, LeverError> {
+        if self.process(node) != ProcessState::Down {
+            return Err(LeverError::WrongState(format!("{node} is not down")));
+        }
+        if self.unreadable.contains(&node) {
+            return Err(LeverError::Failed("no such file".to_owned()));
+        }
+        let proof = edit.to_string();
+        self.data_edits.push((node, edit));
+        Ok(proof)
+    }
+
     fn signal(&mut self, node: NodeId, signal: NodeSignal) -> Result<(), LeverError> {
+        if let Some(runs) = self.spares.get_mut(&node) {
+            let was = runs.take();
+            return was.map(|_| ()).ok_or_else(|| LeverError::WrongState(format!("{node} is down")));
+        }
         let stubborn = self.stubborn.contains(&node);
         let Some(process) = self.processes.get_mut(&node) else {
             return Err(LeverError::Unsupported(format!("there is no {node}")));
@@ -244,7 +292,7 @@ impl Levers for Model {
     }
 
     fn process(&self, node: NodeId) -> ProcessState {
-        self.state().processes.get(&node).copied().unwrap_or(ProcessState::Down)
+        self.state().process(node)
     }
 
     fn signal(&self, node: NodeId, signal: NodeSignal) -> BoxFuture<'_, Result<(), LeverError>> {
@@ -270,13 +318,15 @@ impl Levers for Model {
         how: StartAs,
         _patience: Duration,
     ) -> BoxFuture<'_, Result<StartOutcome, LeverError>> {
-        Box::pin(async move {
-            self.state().perform(|state| {
-                state.start(node)?;
-                state.own_rules.insert(node, how.rules.unwrap_or_default());
-                Ok(StartOutcome::Answers)
-            })
-        })
+        Box::pin(async move { self.state().perform(|state| state.start_as(node, how)) })
+    }
+
+    fn spares(&self) -> Vec<NodeId> {
+        self.state().spares.keys().copied().collect()
+    }
+
+    fn edit_data(&self, node: NodeId, edit: DataEdit) -> BoxFuture<'_, Result<String, LeverError>> {
+        Box::pin(async move { self.state().perform(|state| state.edit_data(node, edit)) })
     }
 
     fn look(&self, node: NodeId, _timeout: Duration) -> BoxFuture<'_, Option<View>> {

@@ -133,6 +133,10 @@ fn fault(
             out.push(Diagnostic::new(named.place.clone(), message).label(lack));
         }
     }
+    if (found.needs)(&read.params).spare && system.value.as_ref().is_some_and(|value| value.spares == 0) {
+        let message = format!("`{}` needs a host that no node lives on", named.name);
+        out.push(Diagnostic::new(named.place.clone(), message).label("say `spares: 1` in `system`"));
+    }
     if let Some(Err(why)) = system.nodes.map(|nodes| (found.build)(&read.params, usize::from(nodes))) {
         out.push(misfit(&why, &read, named.place));
     }
