@@ -55,6 +55,24 @@ fn every_list_has_entries_and_every_entry_a_page() {
     typed(&["list", "fautls"]).exits(USAGE).complains("faults");
 }
 
+/// `UPDATE=1` rewrites the page.
+#[test]
+fn the_reference_of_the_faults_is_what_the_program_says() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/faults-reference.md");
+    let said = typed(&["list", "faults", "--markdown"]).exits(0).stdout;
+    for fault in names("faults") {
+        assert!(said.contains(&format!("\n## {fault}\n")), "{fault} is missing");
+    }
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(path, said).unwrap();
+    } else {
+        let page = std::fs::read_to_string(path).unwrap();
+        let advice = "docs/faults-reference.md is out of date: run `UPDATE=1 cargo test --workspace --test cli reference_of_the_faults`";
+        assert!(page == said, "{advice}");
+    }
+    typed(&["list", "rules", "--markdown"]).exits(USAGE).complains("--markdown is for the faults");
+}
+
 #[test]
 fn the_example_on_a_page_is_accepted_in_a_suite() {
     for fault in names("faults") {
@@ -63,7 +81,8 @@ fn the_example_on_a_page_is_accepted_in_a_suite() {
         assert!(!example.is_empty(), "{page}");
         let mix: String = example.iter().map(|line| format!("    {line}\n")).collect();
         let place = Place::new();
-        let text = format!("{}faults:\n  every: 1s..2s\n  mix:\n{mix}expect: safe\n", head(5));
+        let head = head(5).replace("nodes: 5", "nodes: 5, spares: 1");
+        let text = format!("{head}faults:\n  every: 1s..2s\n  mix:\n{mix}expect: safe\n");
         // An unknown rule is the only mistake left, so nothing is started.
         let done = finish(&mut place.command(&text, &["--set", "no_such_rule=1"])).exits(USAGE);
         assert!(done.stderr.contains("1 error, nothing was run"), "{fault}: {done}");

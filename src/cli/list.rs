@@ -11,6 +11,8 @@ use crate::report::Style;
 use crate::script::expr::Function;
 use crate::suite::{self, Entry, Vocabulary};
 
+use super::reference;
+
 /// The arguments of `raftcheck list`.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
@@ -19,6 +21,9 @@ pub(super) struct Args {
     topic: Option<Topic>,
     /// One entry, in full
     name: Option<String>,
+    /// With `faults`: the whole reference as a Markdown page
+    #[arg(long, conflicts_with = "name")]
+    markdown: bool,
 }
 
 /// What can be listed.
@@ -56,7 +61,12 @@ struct Item {
 /// Lists.
 pub(super) fn main(args: &Args) -> Exit {
     let vocabulary = &suite::vocabulary();
+    if args.markdown && args.topic != Some(Topic::Faults) {
+        eprintln!("error: --markdown is for the faults: raftcheck list faults --markdown");
+        return Exit::Usage;
+    }
     let text = match (args.topic, &args.name) {
+        _ if args.markdown => reference::faults(),
         (None, _) => TOPICS.iter().map(|topic| overview(*topic, vocabulary)).collect::<Vec<_>>().join("\n"),
         (Some(topic), None) => overview(topic, vocabulary),
         (Some(topic), Some(name)) => match page(topic, name, vocabulary) {
@@ -174,12 +184,12 @@ fn entry(entry: &Entry) -> Item {
     Item { name: entry.name.to_owned(), summary: entry.summary.to_owned(), page }
 }
 
-fn default(setting: &Setting) -> String {
+pub(super) fn default(setting: &Setting) -> String {
     setting.default.map_or_else(|| ", must be given".to_owned(), |default| format!(", default {default}"))
 }
 
 /// What may stand behind a setting's key.
-fn form(kind: Kind) -> String {
+pub(super) fn form(kind: Kind) -> String {
     match kind {
         Kind::Duration => "a duration (250ms)".to_owned(),
         Kind::DurationRange => "a duration or a range (2s..8s)".to_owned(),
@@ -191,7 +201,7 @@ fn form(kind: Kind) -> String {
         Kind::Word(words) => words.join(" | "),
         Kind::List(kind) => format!("a list of: {}", form(*kind)),
         Kind::Weights(words) => format!("weights of {}", words.join(", ")),
-        Kind::Target => "leader | follower | any | majority | minority | all | a node".to_owned(),
+        Kind::Target => "leader | follower | any | majority | minority | all | healed | a node".to_owned(),
         Kind::Groups => "groups of nodes ([[n1, n2], [n3]])".to_owned(),
     }
 }

@@ -9,6 +9,7 @@ mod doctor;
 mod generate;
 mod list;
 mod model;
+mod reference;
 mod run;
 mod selftest;
 
