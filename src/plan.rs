@@ -48,6 +48,20 @@ pub struct Plan {
     pub faults: Vec<Planned>,
     /// Seeds of the random streams.
     pub streams: Streams,
+    /// Whether the packets on the network are written down.
+    #[serde(default)]
+    pub packets: Packets,
+}
+
+/// Whether the packets on the network are written down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Packets {
+    /// No.
+    #[default]
+    Forgotten,
+    /// To `network.pcapng` in the run directory.
+    Captured,
 }
 
 /// One seed per purpose.
@@ -88,6 +102,7 @@ impl Plan {
             suite,
             faults,
             streams,
+            packets: Packets::default(),
         })
     }
 

@@ -30,7 +30,7 @@ use crate::director::script::LastClient;
 use crate::director::{Background, Director, End};
 use crate::events::{Phase, RunEvent};
 use crate::exit::Exit;
-use crate::plan::Plan;
+use crate::plan::{Packets, Plan};
 use crate::recorder::{HistoryFile, LineFile};
 use crate::rundir::{EndRecord, RunDir, RunRecord};
 use crate::suite::{DataPlace, FaultUse, SCRIPTED, Suite};
@@ -150,6 +150,10 @@ async fn run(args: &Args, outside: u32) -> Result<(), String> {
         ready_timeout: READY_TIMEOUT,
     };
     let (cluster, exits) = Cluster::start(options).await.map_err(|error| error.to_string())?;
+    if plan.packets == Packets::Captured {
+        let file = dir.path().join("network.pcapng");
+        cluster.capture(&file).map_err(|error| format!("cannot write {}: {error}", file.display()))?;
+    }
     forward_exits(exits, sender.clone());
 
     let timeline = timeline(&plan, &dir, cluster.clone(), clock, incoming, sender)?;

@@ -16,7 +16,7 @@ use crate::exit::Exit;
 use crate::inside;
 use crate::interrupt;
 use crate::judge::{Control, Judged};
-use crate::plan::Plan;
+use crate::plan::{Packets, Plan};
 use crate::report::{self, Reporter, Style};
 use crate::session::{After, Session};
 use crate::suite::{self, Colour, Suite};
@@ -52,6 +52,9 @@ pub(super) struct Args {
     /// frames, or a bridge of the kernel, which only cuts links
     #[arg(long, value_name = "KIND")]
     net: Option<Net>,
+    /// Write every packet between nodes and clients, and what became of it, to network.pcapng in the run directory
+    #[arg(long)]
+    pcap: bool,
     /// Leave the nodes running at the end, until Ctrl-C
     #[arg(long)]
     keep_running: bool,
@@ -108,6 +111,13 @@ pub(super) fn main(args: &Args) -> Exit {
     };
     if args.dry_run {
         return dry(&loaded);
+    }
+    let captureless = |one: &&Loaded| one.suite.system.network == NetworkKind::Kernel;
+    if let Some(one) = loaded.iter().find(captureless).filter(|_| args.pcap) {
+        return usage(&format!(
+            "{}: the kernel's network captures no packets: run it with --net switch, or without --pcap",
+            one.file
+        ));
     }
     if args.keep_running && (loaded.len() > 1 || args.runs > 1) {
         return usage("--keep-running leaves one cluster running: give it one suite or cell, and one run");
@@ -325,9 +335,13 @@ fn one(
         Some(Net::Switch) => " --net switch",
         Some(Net::Kernel) => " --net kernel",
     };
-    let command = format!("raftcheck run {}{cell}{net}", job.loaded.file);
-    let plan = Plan::draw(job.loaded.suite.clone(), &command, &args.set, job.seed)
+    let pcap = if args.pcap { " --pcap" } else { "" };
+    let command = format!("raftcheck run {}{cell}{net}{pcap}", job.loaded.file);
+    let mut plan = Plan::draw(job.loaded.suite.clone(), &command, &args.set, job.seed)
         .map_err(|error| format!("{}: {error}", job.loaded.file))?;
+    if args.pcap {
+        plan.packets = Packets::Captured;
+    }
     let session = Session {
         plan: &plan,
         suite_text: &job.loaded.text,
