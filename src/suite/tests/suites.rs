@@ -1,5 +1,6 @@
 //! The suites of this repository and the examples of the registries, against the real vocabulary.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -61,6 +62,8 @@ fn every_example_is_read_and_its_own() {
     }
     let head = format!("{head}workload: {{ kind: register }}\n");
     for fault in &words.faults {
+        // A twin needs a host.
+        let head = head.replace("use: raftkv", "use: raftkv, spares: 1");
         let example = fault.entry.example.lines().map(|line| format!("    {line}\n")).collect::<String>();
         let suite = accept(&format!("{head}faults:\n  every: 3s\n  mix:\n{example}"));
         assert!(
@@ -98,6 +101,62 @@ fn defaults_and_listed_values_are_accepted() {
              faults: {{ every: 3s, mix: [{}] }}\n",
             fault.entry.name
         );
-        accept(&source);
+        accept(&source.replace("use: raftkv", "use: raftkv, spares: 1"));
     }
+}
+
+/// A fault that no suite uses is one that nobody sees at work.
+#[test]
+fn every_fault_is_used_by_a_suite_and_those_for_any_process_by_one_of_etcd() {
+    let mut found = Vec::new();
+    for folder in ["suites", "suites/broken", "suites/reads", "suites/etcd"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let files = fs::read_dir(&folder).expect("the suites can be listed");
+        found.extend(files.map(|file| file.expect("a suite").path()).filter(|path| is_suite(path)));
+    }
+    let (mut used, mut of_etcd) = (BTreeSet::new(), BTreeSet::new());
+    for path in found {
+        let suite = accept(&fs::read_to_string(&path).expect("a suite can be read"));
+        let faults = suite.faults.iter().flat_map(|plan| plan.mix.iter().map(|entry| entry.fault.clone()));
+        match suite.system.system.as_str() {
+            "etcd" => of_etcd.extend(faults),
+            _ => used.extend(faults),
+        }
+    }
+    let words = vocabulary();
+    let etcd = words.systems.iter().find(|system| system.entry.name == "etcd").expect("etcd");
+    // Those that break what any Raft relies on tell nothing about etcd.
+    let unsafe_by_nature = ["disk-error", "disk-full", "disk-flip", "disk-damage", "data-damage", "twin"];
+    for kind in nemesis::faults::registry() {
+        assert!(used.contains(kind.name), "no suite uses {}", kind.name);
+        let fits = (kind.needs)(&crate::suite::defaults(kind.settings)).missing(&etcd.capabilities);
+        if fits.is_empty() && !unsafe_by_nature.contains(&kind.name) {
+            assert!(of_etcd.contains(kind.name), "no suite of etcd uses {}", kind.name);
+        }
+    }
+}
+
+#[test]
+fn the_places_of_crash_at_are_those_of_the_bundled_node() {
+    let words = vocabulary();
+    let raftkv = words.systems.iter().find(|system| system.entry.name == "raftkv").expect("raftkv");
+    assert_eq!(nemesis::faults::POINTS, raftkv.failpoints);
+}
+
+#[test]
+fn a_fault_that_needs_a_spare_host_says_so_once() {
+    let text = |spares: &str| {
+        format!(
+            "version: 1\nname: x\nduration: 30s\nsystem: {{ use: raftkv{spares} }}\nworkload: {{ kind: set }}\n\
+             faults: {{ every: 3s, mix: [twin] }}\n"
+        )
+    };
+    let refused = |spares: &str| {
+        let text = text(spares);
+        let refused = read("suite.yaml", text.as_bytes(), &[], &vocabulary());
+        refused.expect_err("no spare host").to_string()
+    };
+    assert!(refused("").contains("say `spares: 1` in `system`"), "{}", refused(""));
+    assert!(!refused(", spares: many").contains("a host that no node lives on"));
+    accept(&text(", spares: 1"));
 }
