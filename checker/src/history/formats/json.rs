@@ -67,6 +67,10 @@ fn object(text: &[u8], start: usize, more: More) -> Result<Option<(serde_json::V
             let message = error.to_string();
             let message = message.rfind(" at line ").map_or(message.as_str(), |at| &message[..at]);
             let at = start + offset_of(rest, &error);
+            // A number that is already too large may have more digits, and the error is behind the last of them.
+            if more == More::Comes && at + 1 >= text.len() {
+                return Ok(None);
+            }
             Err(FormatError::at(text, at, format!("no JSON: {message}")))
         }
     }
