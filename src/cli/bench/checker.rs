@@ -5,17 +5,18 @@
 //! it stands the textbook search ([`greedy`](super::greedy)), once, with ten seconds and 1 GiB.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ::checker::generate::{BARS, Bar};
-use ::checker::history::{History, Key};
+use ::checker::history::History;
 use ::checker::linearizability::{FailedCas, check};
 use ::checker::verdict::{Budget, Verdict};
 use nix::sys::resource::{UsageWho, getrusage};
 use serde::{Deserialize, Serialize};
 
-use super::{greedy, large};
+use super::{greedy, large, recorded};
 use crate::exit::Exit;
 use crate::session;
 
@@ -32,17 +33,20 @@ pub(super) struct Args {
     /// temporary files
     #[arg(long)]
     large: bool,
+    /// Measure these histories instead, without their reading
+    #[arg(value_name = "FILE", conflicts_with = "large")]
+    files: Vec<PathBuf>,
     /// Judge this case, by number, in this process
     #[arg(long, hide = true)]
     case: Option<usize>,
 }
 
 /// Most time and memory that one judgement may take.
-const TIME: Duration = Duration::from_secs(60);
-const MEMORY_BYTES: usize = 2 << 30;
+pub(super) const TIME: Duration = Duration::from_secs(60);
+pub(super) const MEMORY_BYTES: usize = 2 << 30;
 /// ... and the textbook search.
-const GREEDY_TIME: Duration = Duration::from_secs(10);
-const GREEDY_MEMORY_BYTES: usize = 1 << 30;
+pub(super) const GREEDY_TIME: Duration = Duration::from_secs(10);
+pub(super) const GREEDY_MEMORY_BYTES: usize = 1 << 30;
 
 /// What the process of one case found.
 #[derive(Debug, Serialize, Deserialize)]
@@ -69,6 +73,9 @@ pub(super) fn main(args: &Args) -> Exit {
             }
             None => Exit::Usage,
         };
+    }
+    if !args.files.is_empty() {
+        return recorded::main(&args.files, args.repeat, args.json);
     }
     if args.large {
         return large::main(args.repeat, args.json);
@@ -141,21 +148,8 @@ fn measure(case: &Bar, repeat: u32) -> Measured {
     }
 }
 
-/// The time of the textbook search, key by key; `None` if it gave up.
 fn textbook(history: &History) -> Option<f64> {
-    let operations = history.operations().ok()?;
-    let begun = Instant::now();
-    let mut keys: std::collections::BTreeMap<&Key, Vec<_>> = std::collections::BTreeMap::new();
-    for operation in operations {
-        keys.entry(operation.op.key()).or_default().push(operation);
-    }
-    for operations in keys.values() {
-        let left = GREEDY_TIME.checked_sub(begun.elapsed())?;
-        if greedy::search(operations, left, GREEDY_MEMORY_BYTES) == greedy::Ended::GaveUp {
-            return None;
-        }
-    }
-    Some(begun.elapsed().as_secs_f64() * 1e3)
+    greedy::of_keys(history.operations().ok()?.into_iter(), GREEDY_TIME, GREEDY_MEMORY_BYTES)
 }
 
 fn row(found: &Measured) -> String {

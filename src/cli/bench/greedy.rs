@@ -6,14 +6,14 @@
 //! refused CAS is an observation.
 //! References: Wing & Gong 1993; Lowe, Testing for Linearizability, 2017, section 2, which Porcupine follows.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
-use checker::history::{Op, Operation, Reply, Value};
+use checker::history::{Key, Op, Operation, Reply, Value};
 
 /// How a comparison ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
+enum Ended {
     /// It decided.
     Decided,
     /// It took more than it was given.
@@ -91,8 +91,28 @@ impl List {
     }
 }
 
+/// The time in milliseconds that the search takes, key by key; `None` if it gave up.
+pub(super) fn of_keys<'h>(
+    operations: impl Iterator<Item = Operation<'h>>,
+    time: Duration,
+    memory_bytes: usize,
+) -> Option<f64> {
+    let mut keys: BTreeMap<&Key, Vec<_>> = BTreeMap::new();
+    for operation in operations {
+        keys.entry(operation.op.key()).or_default().push(operation);
+    }
+    let begun = Instant::now();
+    for operations in keys.values() {
+        let left = time.checked_sub(begun.elapsed())?;
+        if search(operations, left, memory_bytes) == Ended::GaveUp {
+            return None;
+        }
+    }
+    Some(begun.elapsed().as_secs_f64() * 1e3)
+}
+
 /// Searches until it has an answer or the time or the memory is up.
-pub(super) fn search(operations: &[Operation<'_>], time: Duration, memory_bytes: usize) -> Ended {
+fn search(operations: &[Operation<'_>], time: Duration, memory_bytes: usize) -> Ended {
     let begun = Instant::now();
     let known: Vec<&Operation<'_>> = operations
         .iter()

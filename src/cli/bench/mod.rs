@@ -5,6 +5,7 @@ mod greedy;
 mod large;
 mod mechanisms;
 mod network;
+mod recorded;
 mod runs;
 mod victim;
 mod writes;

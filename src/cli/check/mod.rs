@@ -13,6 +13,8 @@ mod units;
 
 use std::path::{Path, PathBuf};
 
+use checker::history::formats::{Format, Reading};
+
 use super::Output;
 use crate::exit::Exit;
 use crate::judge;
@@ -31,6 +33,11 @@ pub(super) struct Args {
     options: Options,
     #[command(flatten)]
     output: Output,
+}
+
+/// How a history of this format is understood where nothing was typed.
+pub(super) fn usual_reading(format: Format) -> Reading {
+    Options::default().reading(format)
 }
 
 /// What the paths lead to.

@@ -73,7 +73,7 @@ pub(super) enum Answer {
 }
 
 /// The options for history files.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "For history files")]
 pub(super) struct Options {
     /// What wrote the file [default: auto]
