@@ -57,28 +57,44 @@ impl Raft {
             ApplyAt::Commit => self.commit,
             ApplyAt::Append => self.log.last_index(),
         };
-        let entries = self.log.range(self.applied + 1, last).to_vec();
+        let keeping = self.keeping();
+        let entries = self.log.range(self.applied + 1, last);
         if let Some(last) = entries.last() {
             self.applied = last.index;
             if let Some(leading) = &mut self.leading {
-                leading.committed(&entries);
-            }
-            if self.keeping() == Keeping::Everything {
-                self.snapshots.applied(&entries);
-                self.trace_entries(EventKind::Apply, &entries);
-                if self.out.apply.is_empty() {
-                    self.out.apply = entries;
-                } else {
-                    self.out.apply.extend(entries);
-                }
+                leading.committed(entries, self.term);
             }
         }
         self.out.commit = self.commit;
-        if self.keeping() != Keeping::Everything {
+        if keeping != Keeping::Everything {
             return;
         }
+        self.hand_out_applied();
         self.acknowledge_early();
         self.answer_open();
+    }
+
+    /// Hands the state machine what it lacks: the entries that were just applied, and on a node that was a witness until now all
+    /// those that it did without. A witness never compacts its log, so they are there.
+    fn hand_out_applied(&mut self) {
+        let entries = self.log.range(self.handed_out + 1, self.applied).to_vec();
+        let Some(last) = entries.last() else { return };
+        if let Some(gap) = entries.iter().find(|entry| entry.is_digest()) {
+            self.out.halt = Some(format!(
+                "this node was a witness and has kept no more than a hash of entry {}: it cannot bring its state up to date. \
+                 Remove it from the cluster and add a new member under another id",
+                gap.index
+            ));
+            return;
+        }
+        self.handed_out = last.index;
+        self.snapshots.applied(&entries);
+        self.trace_entries(EventKind::Apply, &entries);
+        if self.out.apply.is_empty() {
+            self.out.apply = entries;
+        } else {
+            self.out.apply.extend(entries);
+        }
     }
 
     /// Answers writes that are not committed, as far as the rules want it.

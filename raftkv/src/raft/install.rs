@@ -323,7 +323,7 @@ impl Raft {
             self.replace_log(last);
         }
         self.configurations_replaced(last.index, meta.configuration.clone());
-        (self.commit, self.applied) = (last.index, last.index);
+        (self.commit, self.applied, self.handed_out) = (last.index, last.index, last.index);
         self.trace(EventKind::Snapshot(SnapshotState::Installed, last));
         self.out.restore = Some(meta.id);
         self.snapshots.installed(meta);

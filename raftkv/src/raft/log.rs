@@ -141,6 +141,11 @@ impl Entry {
         }
     }
 
+    /// Whether its command is gone and only its hash is left.
+    pub(super) fn is_digest(&self) -> bool {
+        matches!(self.payload, Payload::Digest(_))
+    }
+
     /// The same entry without the command in it, if it has one; its hash stays.
     pub(super) fn digest(&self) -> Self {
         let payload = match &self.payload {

@@ -134,6 +134,8 @@ pub struct Raft {
     applied: u64,
     snapshots: Snapshots,
     chunk_bytes: usize,
+    /// The last entry that the state machine was handed. A witness hands it none, and so falls behind `applied`.
+    handed_out: u64,
 
     patience: Patience,
     random: Random,
@@ -200,6 +202,7 @@ impl Raft {
             applied: last.index,
             snapshots: Snapshots::recovered(config.snapshot),
             chunk_bytes: config.chunk_bytes.max(1),
+            handed_out: last.index,
             patience,
             random,
             election_due,

@@ -109,9 +109,10 @@ impl Leading {
         self.progress.iter().map(status).collect()
     }
 
-    /// These entries were handed out to be applied.
-    pub(super) fn committed(&mut self, entries: &[Entry]) {
-        let bytes = entries.iter().map(Entry::size_bytes).sum();
+    /// These entries were handed out to be applied. Those of earlier terms were not counted.
+    pub(super) fn committed(&mut self, entries: &[Entry], term: u64) {
+        let own = entries.iter().filter(|entry| entry.term == term);
+        let bytes = own.map(Entry::size_bytes).sum();
         self.uncommitted_bytes = self.uncommitted_bytes.saturating_sub(bytes);
     }
 }

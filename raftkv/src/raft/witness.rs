@@ -2,14 +2,14 @@
 //!
 //! Invariant: what a witness saves is the state machine, not the promise. An acknowledgement promises that a quorum that
 //! elects a later leader will meet somebody who knows the entry, so a witness may forget at most what is in it.
-//! Deliberately without a way back: a witness that is to keep the data is removed and added again with an empty
-//! directory.
+//! A witness that becomes an ordinary voter, because it is removed and added again, makes its state from its log. Where it
+//! has kept only hashes it cannot, and stops: the data then needs a new member under another id.
 //! References: the witness replicas of braft (pull request 398) and the log-only replicas of TiKV (RFC 106); section 5.4
 //! of the paper for what an acknowledgement is worth.
 
 use super::Raft;
 use super::io::{Micros, NodeId};
-use super::log::{Entry, Payload};
+use super::log::Entry;
 use super::message::AppendEntries;
 use super::rules::Witness;
 
@@ -36,10 +36,12 @@ impl Raft {
 
     /// What this node keeps.
     pub(super) fn keeping(&self) -> Keeping {
+        let configuration = self.configuration();
+        let was_removed = !configuration.contains(self.id) && self.handed_out < self.applied;
         match self.witness() {
             Witness::None => Keeping::Everything,
-            _ if !self.configuration().is_witness(self.id) => Keeping::Everything,
-            kind => Keeping::Log(kind),
+            kind if configuration.is_witness(self.id) || was_removed => Keeping::Log(kind),
+            _ => Keeping::Everything,
         }
     }
 
@@ -51,8 +53,7 @@ impl Raft {
         if is_witness && !self.rules.membership.witness_can_lead {
             return Err("a witness may not lead, by the rule witness_can_lead");
         }
-        let is_gap = |entry: &Entry| matches!(entry.payload, Payload::Digest(_));
-        if self.log.range(0, u64::MAX).iter().any(is_gap) {
+        if self.log.range(0, u64::MAX).iter().any(Entry::is_digest) {
             return Err("its log has lost the contents of some entries");
         }
         Ok(())
