@@ -44,6 +44,8 @@ pub(super) struct Transfers {
     /// The last term in which a target was told to take over.
     offered_in: Option<u64>,
 }
+    /// Who did not take over the last time.
+    missed_by: Option<NodeId>,
 
 impl Transfers {
     /// When the present one is given up.
@@ -56,6 +58,11 @@ impl Transfers {
         self.under_way.as_ref().map(|transfer| transfer.target)
     }
 }
+
+    /// Whether this node did not take over the last time, so that others come first.
+    pub(super) fn was_missed_by(&self, node: NodeId) -> bool {
+        self.missed_by == Some(node)
+    }
 
 impl Raft {
     /// An operator orders a handover to `wanted`, or to whom this node chooses.
@@ -182,6 +189,7 @@ impl Raft {
     fn end_transfer(&mut self, ended: Result<(), String>) {
         let Some(transfer) = self.transfers.under_way.take() else { return };
         let (state, outcome) = match (ended, transfer.stage) {
+        self.transfers.missed_by = ended.is_err().then_some(transfer.target);
             (Ok(()), _) => (Handover::Done, OrderOutcome::Done(None)),
             (Err(reason), Stage::CatchingUp) => (Handover::GivenUp, OrderOutcome::Refused(reason)),
             // What was sent may still arrive.

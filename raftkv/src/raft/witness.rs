@@ -34,7 +34,7 @@ impl Raft {
         self.rules.membership.witness
     }
 
-    /// What this node keeps.
+    /// What this node keeps. A witness that is removed stays one until it is a member again.
     pub(super) fn keeping(&self) -> Keeping {
         let configuration = self.configuration();
         let was_removed = !configuration.contains(self.id) && self.handed_out < self.applied;
@@ -81,18 +81,21 @@ impl Raft {
         self.promised.max(self.log.last_index())
     }
 
-    /// A witness that leads hands leadership to a voter with a state machine, as soon as one has all that is committed.
+    /// A witness that leads hands leadership to a voter with a state machine, as soon as one is there and has all that is
+    /// committed; to another one if the last that was chosen did not take over.
     pub(super) fn hand_over_as_witness(&mut self, now: Micros) {
         let Some(leading) = self.leading.as_ref().filter(|_| self.keeping() != Keeping::Everything) else {
             return;
         };
         let configuration = self.configuration();
         let has_all = |node: &&NodeId| {
-            let matched = leading.progress.get(node).map_or(0, |progress| progress.match_index);
-            matched >= self.commit && self.log.term(self.commit) == Some(self.term)
+            let Some(progress) = leading.progress.get(node) else { return false };
+            let is_there = now.millis_since(progress.heard) < self.patience.range.min;
+            is_there && progress.match_index >= self.commit && self.log.term(self.commit) == Some(self.term)
         };
-        let mut keepers = configuration.voters().iter().filter(|&&node| !configuration.is_witness(node));
-        if let Some(&successor) = keepers.find(has_all)
+        let keepers = configuration.voters().iter().filter(|&&node| !configuration.is_witness(node));
+        let successor = keepers.filter(has_all).min_by_key(|&&node| self.transfers.was_missed_by(node));
+        if let Some(&successor) = successor
             && self.transfers.target().is_none()
         {
             self.begin_transfer(now, successor, None);
