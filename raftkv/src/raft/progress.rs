@@ -26,6 +26,9 @@ pub(super) enum Probe {
     Ready,
     /// On its way.
     Sent,
+    /// To be sent once more, without entries: there was no answer, and whoever does not answer is not sent the same entries
+    /// again and again.
+    Again,
 }
 
 /// How much may be on its way to one follower.
@@ -129,7 +132,7 @@ impl Progress {
             return false;
         }
         match self.feeding {
-            Feeding::Probe(Probe::Ready) => true,
+            Feeding::Probe(Probe::Ready | Probe::Again) => true,
             Feeding::Probe(Probe::Sent) => false,
             Feeding::Pipeline => {
                 self.next_index <= last_index
@@ -168,8 +171,9 @@ impl Progress {
     }
 
     /// Whether the next probe only asks, because entries could still be sent in vain.
-    pub(super) fn is_searching(&self) -> bool {
-        self.refused_at.is_some_and(|refused| self.next_index < refused)
+    pub(super) fn only_asks(&self) -> bool {
+        let is_searching = self.refused_at.is_some_and(|refused| self.next_index < refused);
+        is_searching || self.feeding == Feeding::Probe(Probe::Again)
     }
 
     /// Takes for granted that the follower has everything up to `match_index`, whoever says so.
@@ -242,7 +246,7 @@ impl Progress {
         if last_index < self.match_index {
             self.probe_from(last_index + 1);
         } else if now.millis_since(self.moved) >= patience_ms && self.feeding == Feeding::Probe(Probe::Sent) {
-            self.feeding = Feeding::Probe(Probe::Ready);
+            self.feeding = Feeding::Probe(Probe::Again);
         }
     }
 
@@ -324,7 +328,7 @@ mod tests {
                     probes += 1;
                     let prev_index = progress.next_index - 1;
                     assert!(prev_index >= floor && probes <= 9, "{agreed}: {progress:?}");
-                    let entries = if progress.is_searching() { 0 } else { 100 - prev_index };
+                    let entries = if progress.only_asks() { 0 } else { 100 - prev_index };
                     progress.sent(Micros(0), None, 0);
                     if prev_index <= agreed {
                         progress.matched(Micros(0), prev_index + entries);

@@ -204,7 +204,7 @@ impl Raft {
                     behind.push(peer);
                     break;
                 }
-                let entries = if progress.is_searching() {
+                let entries = if progress.only_asks() {
                     Vec::new()
                 } else {
                     self.log.slice(progress.next_index, limit)
