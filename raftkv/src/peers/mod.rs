@@ -279,6 +279,7 @@ fn size(message: &Message) -> usize {
         Message::AppendEntries(append) => {
             SMALL + append.entries.iter().map(|entry| entry.size_bytes()).sum::<usize>()
         }
+        Message::InstallSnapshot(part) => SMALL + part.data.len(),
         _ => SMALL,
     }
 }

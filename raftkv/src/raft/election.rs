@@ -466,3 +466,4 @@ impl Raft {
         self.configuration().others(self.id).collect()
     }
 }
+        self.give_up_silent_transfers(now);

@@ -28,6 +28,9 @@ const WINDOW: u64 = 4;
 const PATIENCE_MS: u64 = 200;
 
 /// The pause after a snapshot that arrived in vain begins with [`PATIENCE_MS`] and doubles so often: up to 6.4 s.
+/// A transfer to a follower that has been silent for so many of the longest election timeouts is given up.
+const SILENT_TIMEOUTS_MAX: u64 = 100;
+
 const SETBACK_DOUBLINGS_MAX: u32 = 5;
 
 /// A snapshot on its way to a follower.
@@ -142,6 +145,18 @@ impl Raft {
     }
 
     /// A follower has answered a heartbeat: if its transfer does not get on, it is asked how far it is.
+    /// Gives up what is being sent to followers that have been silent for long, so that nothing of the log is kept for them any
+    /// more. Who answers again is sent the snapshot that is the latest then, and of the same one only what it lacks.
+    pub(super) fn give_up_silent_transfers(&mut self, now: Micros) {
+        let patience = SILENT_TIMEOUTS_MAX * self.patience.range.max;
+        let Some(leading) = &mut self.leading else { return };
+        let transfers = leading.progress.values_mut().filter(|progress| progress.sending.is_some());
+        for progress in transfers.filter(|progress| now.millis_since(progress.heard) > patience) {
+            progress.sending = None;
+            progress.feeding = Feeding::Probe(Probe::Sent);
+        }
+    }
+
     pub(super) fn ask_how_far(&mut self, now: Micros, to: NodeId) {
         let Some(progress) = self.leading.as_mut().and_then(|leading| leading.progress.get_mut(&to)) else {
             return;
@@ -342,5 +357,7 @@ impl Raft {
 fn is_possible(part: &InstallSnapshot) -> bool {
     let end = part.offset.checked_add(part.data.len() as u64);
     let last = part.id.last;
-    last.index > 0 && last.term <= part.term && part.total > 0 && end.is_some_and(|end| end <= part.total)
+    // The log goes on behind it.
+    let has_a_place = last.index > 0 && last.index < u64::MAX;
+    has_a_place && last.term <= part.term && part.total > 0 && end.is_some_and(|end| end <= part.total)
 }

@@ -200,7 +200,7 @@ impl Snapshots {
 
 /// While a follower is being sent a snapshot, at most so many entries behind it are kept for it,
 const KEPT_FOR_TRANSFERS_MAX: usize = 1 << 16;
-/// and no more bytes of entries than these. A transfer may stall for as long as its follower is cut off.
+/// and no more bytes of entries than these, until the transfer is given up.
 const KEPT_FOR_TRANSFERS_BYTES_MAX: usize = 64 << 20;
 
 impl Raft {

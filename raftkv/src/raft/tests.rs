@@ -3,7 +3,9 @@
 use super::control::OrderOutcome;
 use super::io::RequestId;
 use super::log::Payload;
-use super::message::{AppendEntries, Ballot, Heartbeat, Occasion, TimeoutNow, VoteReply, VoteRequest};
+use super::message::{
+    AppendEntries, Ballot, Heartbeat, InstallSnapshot, Occasion, TimeoutNow, VoteReply, VoteRequest,
+};
 use super::snapshot::SnapshotId;
 use super::*;
 
@@ -105,6 +107,25 @@ fn what_is_kept_for_a_stalled_transfer_is_bounded_in_bytes() {
     assert_eq!(sending.log.base().index, 100, "50 MiB are kept");
     sending.compact_behind(300);
     assert_eq!(sending.log.base().index, 237, "63 entries of 1 MiB and a little more fit into 64 MiB");
+
+    let silent_for = |millis: u64| {
+        let mut sending = leader();
+        sending.begin_sending(NOW, NodeId(2));
+        sending.give_up_silent_transfers(NOW.plus_millis(millis));
+        sending.compact_behind(150);
+        sending.log.base().index
+    };
+    assert_eq!(silent_for(30_000), 100, "100 of the longest election timeouts are not over");
+    assert_eq!(silent_for(30_001), 150, "nothing is kept for a follower that is gone");
+}
+
+#[test]
+fn a_snapshot_at_the_end_of_all_indices_is_ignored() {
+    let id = SnapshotId { last: Position { index: u64::MAX, term: 1 }, checksum: 0 };
+    let part = InstallSnapshot { term: 1, id, total: 1, offset: 0, data: vec![0] };
+    let mut raft = node(&[], None, Vec::new());
+    let effects = raft.step(NOW, Input::Message { from: NodeId(2), message: Message::InstallSnapshot(part) });
+    assert!(effects.snapshots.is_empty(), "no entry could follow it");
 }
 
 #[test]
