@@ -190,8 +190,8 @@ impl Ready {
         let snapshots = Directory::open(&data_dir.snapshots(), &rules)?;
         let (snapshot, store) = snapshots.load_newest()?.unzip();
         if let Some(missing) = what_is_missing(snapshot.is_some(), &recovered) {
-            let remedy = "restore the directory from a copy, or remove the node from the cluster and add it again with an \
-                          empty directory";
+            let remedy = "restore the directory from a copy, or remove the node from the cluster and add a new member \
+                          under another id";
             return Err(NodeError::Arguments(format!("{}: {missing}; {remedy}", args.data_dir.display())));
         }
         let worker = snapshot::Worker::new(snapshots, snapshot.as_ref())?;

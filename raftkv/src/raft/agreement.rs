@@ -171,8 +171,8 @@ impl Raft {
     fn stop_because_different(&mut self, index: u64, own: u64, others: u64) {
         self.out.halt = Some(format!(
             "the state of this node behind entry {index} hashes to {own:016x}, that of a majority to {others:016x}: this \
-             replica has diverged and must not serve. Keep its data directory for whoever looks for the reason, and let the \
-             node start again with an empty one as a new member"
+             replica has diverged and must not serve. Keep its data directory for whoever looks for the reason, remove the \
+             node from the cluster and add a new member under another id"
         ));
     }
 }

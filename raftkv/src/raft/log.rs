@@ -216,8 +216,8 @@ impl Log {
         if first == 0 || first > snapshot.index + 1 {
             return Err(format!(
                 "the log begins with entry {first} and the snapshot ends with entry {}: what lies between is \
-                 missing. Restore the directory from a copy, or remove the node from the cluster and add it again \
-                 with an empty directory",
+                 missing. Restore the directory from a copy, or remove the node from the cluster and add a new \
+                 member under another id",
                 snapshot.index
             ));
         }

@@ -35,7 +35,7 @@ pub enum SnapshotError {
     /// The file is not what was written.
     #[error(
         "the snapshot {} is damaged: {what}; restore the directory from a copy, or remove the node from the cluster and add \
-         it again with an empty directory", .path.display()
+         a new member under another id", .path.display()
     )]
     Damaged {
         /// The file.

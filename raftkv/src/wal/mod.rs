@@ -75,7 +75,7 @@ pub enum WalError {
     /// The files contradict themselves.
     #[error(
         "{} is corrupt at byte {offset}: {what}; restore the directory from a copy, or remove the node from the cluster \
-         and add it again with an empty directory", .path.display()
+         and add a new member under another id", .path.display()
     )]
     Corrupt {
         /// The file.
