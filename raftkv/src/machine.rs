@@ -5,7 +5,7 @@
 //! applied when committed, or before that under `apply_at: append`. A panic of the state machine never leaves this file as
 //! one.
 //! Deliberately without requests and clients: which request belongs to which entry is known to the core.
-//! Reference: section 5.3 of the paper, "if commitIndex > lastApplied: increment lastApplied, apply log[lastApplied]".
+//! Reference: figure 2 of the paper, "if commitIndex > lastApplied: increment lastApplied, apply log[lastApplied]".
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -72,8 +72,8 @@ impl Acquaintances {
 
     /// Whether `node` in this incarnation is listened to.
     pub(super) fn judge(&self, node: NodeId, now: &Incarnation) -> Verdict {
-        // The honest law: a member's word is worth something because it remembers what it said before ("each server must
-        // persist its current term and vote", thesis, section 3.8). A name in a configuration does not prove that.
+        // The honest law: a member's word is worth something because it remembers what it said before ("each server
+        // persists its current term and vote", thesis, section 3.8). A name in a configuration does not prove that.
         if self.rules.storage.node_identity == NodeIdentity::Configured {
             return Verdict::Known;
         }

@@ -9,11 +9,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::Raft;
+use super::election::Admission;
 use super::io::{Micros, NodeId};
 use super::message::{Message, StateHash, StateHashReply};
 use super::rules::Toggle;
 use super::trace::EventKind;
-use super::{Admission, Raft};
 
 /// How many indices of the past are remembered, so that members that are not equally far can be compared.
 const STATES_MAX: usize = 4096;

@@ -178,7 +178,7 @@ impl Raft {
             return Err("this leader has not committed anything in its term yet; try again".to_owned());
         }
         let is_settled = nothing_else_is_ordered && self.latest_is_settled();
-        // The honest law: "a leader must not begin a change before the previous one's entry is committed" (thesis,
+        // The honest law: a leader begins no change before the entry of the previous one is committed (thesis,
         // section 4.1): majorities of configurations that are two changes apart need not meet.
         if !is_settled && self.rules.membership.config_one_at_a_time {
             return Err("another change is under way; try again when it is committed".to_owned());
@@ -208,7 +208,8 @@ impl Raft {
         let (index, latest) = self.configurations.latest();
         if latest.is_joint() && self.is_agreed_upon(index) {
             // "Once C-old,new has been committed ... it is now safe for the leader to create a log entry describing
-            // C-new" (section 6 of the paper), whichever leader entered it.
+            // C-new" (section 6 of the paper), whichever leader entered it. That needs no entry of this leader's own term first:
+            // who leads from now on has C-old,new, behind which nothing but this C-new can be committed.
             let new = latest.leave_joint();
             self.append_own(Payload::Configuration(Box::new(new)));
         }
@@ -265,8 +266,8 @@ impl Raft {
         if goal == latest {
             return Next::Nothing;
         }
-        // The honest law: "it is unsafe for configurations to change directly from C-old to C-new" (section 6 of the
-        // paper), because for a while there are majorities of both.
+        // The honest law: "any approach where servers switch directly from the old configuration to the new configuration
+        // is unsafe" (section 6 of the paper), because for a while there are majorities of both.
         let way = self.rules.membership.membership;
         if way == Membership::Direct {
             return Next::Append(goal.clone());
@@ -351,8 +352,8 @@ impl Raft {
             return;
         }
         let is_committed = index <= self.commit;
-        // The honest law: a leader that is not part of C-new "steps down once it has committed the log entry for
-        // Cnew" and leads without counting itself until then (section 6 of the paper; thesis, section 4.2.2). If it
+        // The honest law: a leader that is not part of C-new "steps down (returns to follower state) once it has committed
+        // the Cnew log entry" and leads without counting itself until then (section 6 of the paper; thesis, section 4.2.2). If it
         // gives up before, nobody else may be able to win.
         let is_over = match self.rules.membership.step_down_when_removed {
             StepDownWhenRemoved::OnCommit => is_committed,

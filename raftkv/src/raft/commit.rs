@@ -2,12 +2,12 @@
 //!
 //! Invariant: the commit index never falls, and every entry up to it is handed out exactly once and in order.
 //! That the log still holds those entries is true under the honest rules and not assumed under others.
-//! Reference: sections 5.3 and 5.4.2 of the paper, figure 8.
+//! References: sections 5.3 and 5.4.2 of the paper, figure 8; section 10.2.1 of the thesis for a leader's own copy.
 
 use super::Raft;
 use super::io::NodeId;
 use super::replication::OpenKind;
-use super::rules::{AckAt, ApplyAt, LeaderCountsSelf, LeaderHint};
+use super::rules::{AckAt, ApplyAt, LeaderCountsSelf};
 use super::trace::{Commit, EventKind};
 use super::witness::Keeping;
 
@@ -113,16 +113,6 @@ impl Raft {
         let writes = early.filter(|open| open.kind == OpenKind::Proposal);
         self.out.acknowledged.extend(writes.map(|open| (open.request, open.index)));
         leading.acknowledged = leading.acknowledged.max(safe);
-    }
-
-    /// Where a client is sent that asks a node which does not lead.
-    pub(super) fn leader_hint(&self) -> Option<NodeId> {
-        // The honest law: a hint is about the present term. Whoever led before it may have lost leadership to anybody, and two
-        // nodes that remember each other send a client to and fro (thesis, section 6.2).
-        match self.rules.client.leader_hint {
-            LeaderHint::DropOnTermChange => self.leader,
-            LeaderHint::Keep => self.leader.or(self.last_leader),
-        }
     }
 
     /// A leader's log holds the entries that it appended itself, so an open request at an index that is

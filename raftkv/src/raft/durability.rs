@@ -7,8 +7,12 @@
 
 use std::collections::VecDeque;
 
-use super::io::{Flush, HardState, Micros, Persist, PersistId};
+use super::io::{Flush, HardState, Micros, NodeId, Persist, PersistId};
 use super::log::{Log, Position};
+use super::message::Message;
+use super::rules::{Fsync as FsyncRule, Millis, PersistTerm, PersistVote};
+use super::trace::{Event, EventKind, Fsync};
+use super::{Raft, recovery};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct InFlight {
@@ -207,6 +211,72 @@ impl Durability {
     /// Whether a crash would leave exactly this hard state.
     pub(super) fn holds(&self, hard_state: HardState) -> bool {
         self.durable_hard_state == hard_state && self.issued_hard_state == hard_state
+    }
+}
+
+/// What has to be there before something may be said.
+impl Raft {
+    /// A write is handed out: says so, and to whom it matters.
+    pub(super) fn announce(&mut self, persist: &Persist) {
+        self.own_vote.issued(persist.id);
+        if persist.writes() {
+            let hard_state = persist.hard_state.is_some() && persist.cached.is_none();
+            let fsync = Fsync { index: self.durability.file_index(), hard_state };
+            self.out.trace_durable.insert(0, Event { term: self.term, kind: EventKind::Fsync(fsync) });
+        }
+    }
+
+    /// What a crash must leave.
+    pub(super) fn wanted_on_disk(&self) -> Wanted {
+        let term = match self.rules.storage.persist_term {
+            // The honest law: currentTerm is "persistent state on all servers" (figure 2). It is what fences off
+            // deposed leaders, and what a vote belongs to.
+            PersistTerm::Durable => self.term,
+            PersistTerm::Memory => 0,
+        };
+        let nobody = HardState { term, voted_for: None };
+        let voted = if term == self.term { HardState { term, voted_for: self.voted_for } } else { nobody };
+        // The honest law: votedFor is "persistent state on all servers", on stable storage before the reply
+        // (figure 2). Otherwise a restarted node votes twice in one term, and two candidates win.
+        let (hard_state, cached) = match self.rules.vote.persist_vote {
+            PersistVote::Durable => (voted, voted),
+            PersistVote::Cache => (nobody, voted),
+            PersistVote::Memory => (nobody, nobody),
+        };
+        // The honest law: log[] is "persistent state on all servers" (figure 2): an acknowledged entry is a promise that
+        // is counted towards commitment.
+        let entries = if self.rules.storage.persist_log { Entries::Written } else { Entries::Kept };
+        // The honest law: "updated on stable storage before responding to RPCs" (figure 2). What is only written is in
+        // the memory of the kernel: it survives kill -9 and no power failure.
+        let flush = match self.rules.storage.fsync {
+            FsyncRule::BeforeAck => Flush::Now,
+            FsyncRule::Interval(Millis(millis)) => Flush::Within(millis),
+            FsyncRule::Never => Flush::Never,
+        };
+        let commit = recovery::keeps_commit_index(&self.rules).then_some(self.commit);
+        Wanted { hard_state, cached, commit, entries, flush }
+    }
+
+    /// The term and vote that an answer may rely on once they are on disk.
+    fn hard_state(&self) -> HardState {
+        self.wanted_on_disk().hard_state
+    }
+
+    /// Sends what depends on the disk. To wait for a full disk would be without bound, and a message may always be lost.
+    pub(super) fn send_durable(&mut self, to: NodeId, message: Message) {
+        if self.disk_is_full() {
+            return;
+        }
+        self.out.send_durable.push((to, message));
+    }
+
+    /// Sends an answer that promises nothing but the term in it: at once if that is durable.
+    pub(super) fn send_in_term(&mut self, to: NodeId, message: Message) {
+        if self.durability.holds(self.hard_state()) {
+            self.send(to, message);
+        } else {
+            self.send_durable(to, message);
+        }
     }
 }
 

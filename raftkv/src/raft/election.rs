@@ -4,22 +4,22 @@
 //! only when the disk knows it, and a leader needs a majority. Second invariant (half of leader
 //! completeness): a voter prefers its own log, so a majority elects only who has every committed entry.
 //! Deliberately without the reasons to stand: a timeout, an order, a handover (`transfer`), a start (`start`).
-//! Reference: section 5.2 and 5.4.1 of the paper; section 4.2.3, 6.2 and 9.6 of the thesis for stickiness,
-//! the check of the quorum and pre-vote.
+//! References: sections 5.1, 5.2 and 5.4.1 of the paper; sections 4.2.3, 6.2 and 9.6 of the thesis for stickiness,
+//! the check of the quorum and the hint at the leader, and pre-vote.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::io::{Micros, NodeId, PersistId, Refusal};
-use super::log::Position;
+use super::log::{Payload, Position};
 use super::message::{Ballot, Message, Occasion, VoteReply, VoteRequest};
 use super::replication::{Leading, OpenKind};
 use super::rules::{
-    ElectionTimer, Millis, MillisRange, PreVote, Rules, Toggle, UncommittedOnElection, VoteCompare, VoteSelf,
-    Votes,
+    ElectionTimer, LeaderHint, Millis, MillisRange, PreVote, Rules, Toggle, UncommittedOnElection,
+    VoteCompare, VoteSelf, Votes,
 };
 use super::trace::{EventKind, Role, Vote};
-use super::{Admission, Raft, Random};
+use super::{Raft, Random};
 
 /// Whether elections start by themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +99,46 @@ impl OwnVote {
     }
 }
 
+/// Whether a message may still be acted upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// It is of the present term.
+    Current,
+    /// Its term is over.
+    Stale,
+}
+
+/// Terms.
+impl Raft {
+    /// Whether a request may be served. A newer term is adopted first: "if RPC request or response contains
+    /// term T > currentTerm: set currentTerm = T, convert to follower" (figure 2 of the paper, rules for all
+    /// servers).
+    pub(super) fn admit_request(&mut self, now: Micros, term: u64) -> Admission {
+        if term > self.term {
+            self.become_follower(now, term);
+        }
+        // The honest law: "reply false if term < currentTerm" (figure 2, receivers of both RPCs), so that a
+        // deposed leader or candidate changes nothing any more.
+        if term < self.term && self.rules.vote.term_check { Admission::Stale } else { Admission::Current }
+    }
+
+    /// Whether a reply counts. A newer term is adopted first, as above.
+    pub(super) fn admit_reply(&mut self, now: Micros, term: u64) -> Admission {
+        if term > self.term {
+            self.become_follower(now, term);
+        }
+        // The honest law: a reply speaks about the term that it carries. "if a server receives a request with
+        // a stale term number, it rejects the request" (section 5.1) holds for replies too, since networks
+        // delay.
+        if term < self.term && self.rules.vote.reply_term_check {
+            Admission::Stale
+        } else {
+            Admission::Current
+        }
+    }
+}
+
+/// Elections.
 impl Raft {
     /// The node's patience has ended, or it was told to: it tries to become leader.
     pub(super) fn campaign(&mut self, now: Micros, occasion: Occasion) {
@@ -280,7 +320,7 @@ impl Raft {
     }
 
     /// How up-to-date the candidate's log is against this node's.
-    fn compare_log(&self, request: &VoteRequest) -> std::cmp::Ordering {
+    fn compare_log(&self, request: &VoteRequest) -> Ordering {
         let index = request.last_index.cmp(&self.log.last_index());
         let term = request.last_term.cmp(&self.log.last_term());
         let honest = term.then(index);
@@ -291,8 +331,8 @@ impl Raft {
             VoteCompare::Raft => honest,
             VoteCompare::IndexOnly => index,
             VoteCompare::TermOnly => term,
-            VoteCompare::BothGe if term.is_lt() || index.is_lt() => std::cmp::Ordering::Less,
-            VoteCompare::StrictGt if honest.is_eq() => std::cmp::Ordering::Less,
+            VoteCompare::BothGe if term.is_lt() || index.is_lt() => Ordering::Less,
+            VoteCompare::StrictGt if honest.is_eq() => Ordering::Less,
             VoteCompare::BothGe | VoteCompare::StrictGt => honest,
         }
     }
@@ -346,7 +386,7 @@ impl Raft {
         // The honest law: a new leader commits a blank entry, because it cannot count the replicas of older
         // entries (section 5.4.2) and does not know the commit index until then (section 8 of the paper).
         if self.rules.commit.noop_on_election {
-            self.append_own(super::log::Payload::Noop);
+            self.append_own(Payload::Noop);
         }
         // An AppendEntries goes to everybody at the end of this step and serves as the first heartbeat.
     }
@@ -427,6 +467,7 @@ impl Raft {
             return;
         }
         self.offer_leadership(now);
+        self.give_up_silent_transfers(now);
         self.send_heartbeats();
         self.compare_states(now);
         let due = self.heartbeat_due(now);
@@ -461,9 +502,18 @@ impl Raft {
         self.election_due = now.plus_millis(self.patience.drawn);
     }
 
+    /// Where a client is sent that asks a node which does not lead.
+    pub(super) fn leader_hint(&self) -> Option<NodeId> {
+        // The honest law: a hint is about the present term. Whoever led before it may have lost leadership to anybody, and two
+        // nodes that remember each other send a client to and fro (thesis, section 6.2).
+        match self.rules.client.leader_hint {
+            LeaderHint::DropOnTermChange => self.leader,
+            LeaderHint::Keep => self.leader.or(self.last_leader),
+        }
+    }
+
     /// Everybody that counts but this node.
     pub(super) fn peers(&self) -> Vec<NodeId> {
         self.configuration().others(self.id).collect()
     }
 }
-        self.give_up_silent_transfers(now);

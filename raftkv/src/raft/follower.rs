@@ -5,6 +5,8 @@
 //! durable.
 //! Reference: the receiver of AppendEntries in figure 2 and section 5.3 of the paper.
 
+use super::Raft;
+use super::election::Admission;
 use super::io::{Micros, NodeId};
 use super::log::Entry;
 use super::message::{
@@ -12,7 +14,6 @@ use super::message::{
 };
 use super::rules::{AppendConflict, FollowerCommitCap};
 use super::trace::{EventKind, Role};
-use super::{Admission, Raft};
 
 impl Raft {
     pub(super) fn on_append_entries(&mut self, now: Micros, from: NodeId, append: &AppendEntries) {

@@ -9,11 +9,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::election::Admission;
 use super::io::{Micros, NodeId, Refusal, RequestId};
 use super::message::{Message, ReadIndex, ReadIndexReply};
 use super::reads::Asker;
 use super::rules::{ReadMode, Toggle};
-use super::{Admission, Raft, Random};
+use super::{Raft, Random};
 
 /// A question without an answer for so long was lost.
 const ASK_AGAIN_AFTER_MS: u64 = 100;

@@ -9,6 +9,8 @@
 //! Reference: InstallSnapshot, figure 13 of the paper. It sends one part at a time, without naming the snapshot or
 //! verifying the whole.
 
+use super::Raft;
+use super::election::Admission;
 use super::io::{Micros, NodeId};
 use super::log::Position;
 use super::message::{InstallOutcome, InstallReply, InstallSnapshot, Message};
@@ -18,7 +20,6 @@ use super::snapshot::{
     Chunk, SendChunk, SnapshotId, SnapshotMeta, SnapshotReport, SnapshotWork, Verification,
 };
 use super::trace::{EventKind, Role, SnapshotState};
-use super::{Admission, Raft};
 
 /// Parts that may be under way to one follower.
 const WINDOW: u64 = 4;
@@ -27,10 +28,10 @@ const WINDOW: u64 = 4;
 /// while on a slow link, and the last one until the follower's disk has all of it.
 const PATIENCE_MS: u64 = 200;
 
-/// The pause after a snapshot that arrived in vain begins with [`PATIENCE_MS`] and doubles so often: up to 6.4 s.
 /// A transfer to a follower that has been silent for so many of the longest election timeouts is given up.
 const SILENT_TIMEOUTS_MAX: u64 = 100;
 
+/// The pause after a snapshot that arrived in vain begins with [`PATIENCE_MS`] and doubles so often: up to 6.4 s.
 const SETBACK_DOUBLINGS_MAX: u32 = 5;
 
 /// A snapshot on its way to a follower.
@@ -144,7 +145,6 @@ impl Raft {
         }
     }
 
-    /// A follower has answered a heartbeat: if its transfer does not get on, it is asked how far it is.
     /// Gives up what is being sent to followers that have been silent for long, so that nothing of the log is kept for them any
     /// more. Who answers again is sent the snapshot that is the latest then, and of the same one only what it lacks.
     pub(super) fn give_up_silent_transfers(&mut self, now: Micros) {
@@ -157,6 +157,7 @@ impl Raft {
         }
     }
 
+    /// A follower has answered a heartbeat: if its transfer does not get on, it is asked how far it is.
     pub(super) fn ask_how_far(&mut self, now: Micros, to: NodeId) {
         let Some(progress) = self.leading.as_mut().and_then(|leading| leading.progress.get_mut(&to)) else {
             return;

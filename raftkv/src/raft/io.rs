@@ -100,8 +100,9 @@ pub enum Input {
         /// Opaque bytes.
         command: Vec<u8>,
     },
-    /// A client wants to read. Answered through [`Effects::reads`] or [`Effects::refused`]: exactly one of
-    /// them, unless the node stops first or cannot reach a quorum for ever.
+    /// A client wants to read. Answered through [`Effects::reads`] or [`Effects::refused`]: exactly one of them, unless the
+    /// node stops first. A read through the log waits until its entry is committed or its leader deposed, any other one for
+    /// `read_timeout` at the longest.
     Read {
         /// Returned with the answer.
         request: RequestId,

@@ -12,9 +12,10 @@
 
 use std::collections::VecDeque;
 
+use super::Raft;
 use super::io::Micros;
 use super::rules::{LeaseDuration, Millis, ReadMode};
-use super::{Raft, Role};
+use super::trace::Role;
 
 /// So many rounds without an answer are remembered.
 const ROUNDS_MAX: usize = 1024;
@@ -73,8 +74,8 @@ impl Raft {
 
     /// How long a lease lasts.
     fn lease_micros(&self) -> u64 {
-        // The honest law: "the leader's lease is extended to start + election timeout / clock drift bound, since the followers
-        // shouldn't time out before then" (thesis, section 6.4.1).
+        // The honest law: once a majority has acknowledged its heartbeats, the lease extends "to start + election timeout / clock
+        // drift bound, since the followers shouldn't time out before then" (thesis, figure 6.3).
         match self.rules.read.lease_duration {
             // The clocks of two nodes may differ by this factor; nothing else about them is assumed.
             LeaseDuration::Auto => {

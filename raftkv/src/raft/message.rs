@@ -246,8 +246,8 @@ pub enum InstallOutcome {
     StaleTerm,
 }
 
-/// A follower's question on behalf of its clients (thesis, section 6.4: "followers could help offload the processing of
-/// read-only queries").
+/// A follower's question on behalf of its clients (thesis, section 6.4: "followers could also help offload the processing
+/// of read-only queries").
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadIndex {
     /// The follower's term.

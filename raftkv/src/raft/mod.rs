@@ -3,11 +3,12 @@
 //! To learn Raft from it, read `io` (what goes in and comes out) and `message` first, then down to `finish` in this file: one
 //! step is a batch of inputs, and what follows from them. Then follow a term: `election`, `replication` with `progress`,
 //! `follower`, `commit`, `durability`, `recovery`; that is figure 2 of the paper, and `log` is what all of them speak
-//! about. After that each file stands for itself, in the order of this table; `rules` has the laws that can be switched off.
+//! about. After that each file stands for itself, in the order of this table. Where a law can be switched off, a comment says
+//! "the honest law" beside the one place that consults its rule.
 //!
 //! | law | file |
 //! |---|---|
-//! | terms, votes, timeouts, who becomes a leader | `election` |
+//! | terms, votes, timeouts, who becomes a leader and who is taken for one | `election` |
 //! | the role after a start, who leads if it can, handing over | `start`, `priority`, `transfer` |
 //! | the entries, and where two logs agree | `log` |
 //! | what a leader sends and what its followers keep | `replication`, `progress`, `follower` |
@@ -19,10 +20,11 @@
 //! | how the members change | `change` |
 //! | voters without a state machine | `witness` |
 //! | what an operator may order | `control` |
-//! | what must be on disk before what may be said | `durability` |
+//! | what must be on disk before something may be said | `durability` |
 //! | what a restarted node makes of what it found | `recovery` |
 //! | what a node does while its disk is full or slow | `disk` |
 //! | what is told of it all, for the checks and for people | `trace`, `status` |
+//! | which laws can be switched off, and how that is written | `rules`, `switch` |
 //!
 //! Invariant: [`Raft::steps`] is a function of the node's state, the time and the inputs. A node never panics
 //! over what others say, nor over what weakened rules let happen: an impossible state is a finding of the
@@ -66,10 +68,10 @@ mod witness;
 
 use agreement::Agreement;
 use control::Order;
-use durability::{Durability, Entries, Wanted};
+use durability::Durability;
 use election::{OwnVote, Patience, Tally, Timer};
 use follower_reads::FollowerReads;
-use io::{DiskSpace, Effects, Flush, HardState, Input, Micros, NodeId, Now, Persist};
+use io::{DiskSpace, Effects, HardState, Input, Micros, NodeId, Now};
 use lease::Leases;
 use log::{Entry, Fit, Log, Position};
 use membership::Configurations;
@@ -78,9 +80,9 @@ use priority::Courtesy;
 use quorum::Configuration;
 use recovery::Standing;
 use replication::Leading;
-use rules::{Fsync as FsyncRule, Millis, PersistTerm, PersistVote, Rules, StartRole};
+use rules::{Rules, StartRole};
 use snapshot::{SnapshotMeta, Snapshots};
-use trace::{Boot, Detail, EntryMark, Event, EventKind, Fsync, Role};
+use trace::{Boot, Detail, EntryMark, Event, EventKind, Role};
 use transfer::Transfers;
 
 /// What a node starts with.
@@ -132,10 +134,10 @@ pub struct Raft {
     agreement: Agreement,
     commit: u64,
     applied: u64,
-    snapshots: Snapshots,
-    chunk_bytes: usize,
     /// The last entry that the state machine was handed. A witness hands it none, and so falls behind `applied`.
     handed_out: u64,
+    snapshots: Snapshots,
+    chunk_bytes: usize,
 
     patience: Patience,
     random: Random,
@@ -200,9 +202,9 @@ impl Raft {
             agreement: Agreement::default(),
             commit: last.index,
             applied: last.index,
+            handed_out: last.index,
             snapshots: Snapshots::recovered(config.snapshot),
             chunk_bytes: config.chunk_bytes.max(1),
-            handed_out: last.index,
             patience,
             random,
             election_due,
@@ -339,33 +341,6 @@ impl Raft {
         }
     }
 
-    /// Whether a request may be served. A newer term is adopted first: "if RPC request or response contains
-    /// term T > currentTerm: set currentTerm = T, convert to follower" (figure 2 of the paper, rules for all
-    /// servers).
-    fn admit_request(&mut self, now: Micros, term: u64) -> Admission {
-        if term > self.term {
-            self.become_follower(now, term);
-        }
-        // The honest law: "reply false if term < currentTerm" (figure 2, receivers of both RPCs), so that a
-        // deposed leader or candidate changes nothing any more.
-        if term < self.term && self.rules.vote.term_check { Admission::Stale } else { Admission::Current }
-    }
-
-    /// Whether a reply counts. A newer term is adopted first, as above.
-    fn admit_reply(&mut self, now: Micros, term: u64) -> Admission {
-        if term > self.term {
-            self.become_follower(now, term);
-        }
-        // The honest law: a reply speaks about the term that it carries. "if a server receives a request with
-        // a stale term number, it rejects the request" (section 5.1) holds for replies too, since networks
-        // delay.
-        if term < self.term && self.rules.vote.reply_term_check {
-            Admission::Stale
-        } else {
-            Admission::Current
-        }
-    }
-
     fn run_timers(&mut self, now: Micros) {
         self.give_up_late_transfer(now);
         self.give_up_late_reads(now);
@@ -408,51 +383,6 @@ impl Raft {
         Effects { persist, deadline, ..std::mem::take(&mut self.out) }
     }
 
-    fn announce(&mut self, persist: &Persist) {
-        self.own_vote.issued(persist.id);
-        if persist.writes() {
-            let hard_state = persist.hard_state.is_some() && persist.cached.is_none();
-            let fsync = Fsync { index: self.durability.file_index(), hard_state };
-            self.out.trace_durable.insert(0, Event { term: self.term, kind: EventKind::Fsync(fsync) });
-        }
-    }
-
-    /// What a crash must leave.
-    fn wanted_on_disk(&self) -> Wanted {
-        let term = match self.rules.storage.persist_term {
-            // The honest law: currentTerm is "persistent state on all servers" (figure 2). It is what fences off
-            // deposed leaders, and what a vote belongs to.
-            PersistTerm::Durable => self.term,
-            PersistTerm::Memory => 0,
-        };
-        let nobody = HardState { term, voted_for: None };
-        let voted = if term == self.term { HardState { term, voted_for: self.voted_for } } else { nobody };
-        // The honest law: votedFor is "persistent state on all servers", on stable storage before the reply
-        // (figure 2). Otherwise a restarted node votes twice in one term, and two candidates win.
-        let (hard_state, cached) = match self.rules.vote.persist_vote {
-            PersistVote::Durable => (voted, voted),
-            PersistVote::Cache => (nobody, voted),
-            PersistVote::Memory => (nobody, nobody),
-        };
-        // The honest law: log[] is "persistent state on all servers" (figure 2): an acknowledged entry is a promise that
-        // is counted towards commitment.
-        let entries = if self.rules.storage.persist_log { Entries::Written } else { Entries::Kept };
-        // The honest law: "updated on stable storage before responding to RPCs" (figure 2). What is only written is in
-        // the memory of the kernel: it survives kill -9 and no power failure.
-        let flush = match self.rules.storage.fsync {
-            FsyncRule::BeforeAck => Flush::Now,
-            FsyncRule::Interval(Millis(millis)) => Flush::Within(millis),
-            FsyncRule::Never => Flush::Never,
-        };
-        let commit = recovery::keeps_commit_index(&self.rules).then_some(self.commit);
-        Wanted { hard_state, cached, commit, entries, flush }
-    }
-
-    /// The term and vote that an answer may rely on once they are on disk.
-    fn hard_state(&self) -> HardState {
-        self.wanted_on_disk().hard_state
-    }
-
     fn trace(&mut self, kind: EventKind) {
         self.out.trace.push(Event { term: self.term, kind });
     }
@@ -471,30 +401,6 @@ impl Raft {
     fn send(&mut self, to: NodeId, message: Message) {
         self.out.send.push((to, message));
     }
-
-    /// Sends what depends on the disk. To wait for a full disk would be without bound, and a message may always be lost.
-    fn send_durable(&mut self, to: NodeId, message: Message) {
-        if self.disk_is_full() {
-            return;
-        }
-        self.out.send_durable.push((to, message));
-    }
-
-    /// Sends an answer that promises nothing but the term in it: at once if that is durable.
-    fn send_in_term(&mut self, to: NodeId, message: Message) {
-        if self.durability.holds(self.hard_state()) {
-            self.send(to, message);
-        } else {
-            self.send_durable(to, message);
-        }
-    }
-}
-
-/// Whether a message may still be acted upon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Admission {
-    Current,
-    Stale,
 }
 
 /// The generator splitmix64 (Steele, Lea and Flood, 2014): enough to spread timeouts, and the same

@@ -5,7 +5,7 @@
 //! lags, delays a failover and never prevents it.
 //! Deliberately without a priority that keeps a node from leading for ever: that is what learners and witnesses are for.
 //! Reference: the priority elections of SOFAJRaft, where a node below the target priority lets an election timeout pass
-//! and then lowers the target; section 3.10 of the thesis for a leader that hands over to "a more suitable" server.
+//! and then lowers the target; section 3.10 of the thesis for a leader that hands over to a server that is more suitable.
 
 use super::Raft;
 use super::io::{Micros, NodeId};

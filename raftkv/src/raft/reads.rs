@@ -95,8 +95,8 @@ impl Raft {
 
     /// Answers from this node's own state, which may lag behind.
     fn read_what_is_here(&mut self, now: Micros, request: RequestId, mode: &'static str, seen: u64) {
-        // The honest law: such reads are "serializable" at best; a client that tells "the latest index it has seen" and a server
-        // that waits for it make sure that time never goes backwards for that client (thesis, section 6.4.1).
+        // The honest law: such reads are serializable at best. Time never goes backwards for a client that tells "the latest
+        // index corresponding to results" that it has seen, if the server waits for that (thesis, section 6.4.1).
         let needed = match self.rules.read.session_index {
             Toggle::On => seen,
             Toggle::Off => 0,

@@ -58,8 +58,8 @@ pub(super) fn recovered_commit(rules: &Rules, found: u64, log: &Log) -> Result<u
 
 /// Whether a node that finds that its log was longer stops.
 fn refuses_lost_entries(rules: &Rules) -> bool {
-    // The honest law: "each server must persist new log entries before they are counted towards commitment" (thesis,
-    // section 3.8). A node that finds that it did not cannot know what else it has promised. etcd stops here: "tocommit is
+    // The honest law: "each server also persists new log entries before they are counted towards the entries' commitment"
+    // (thesis, section 3.8). A node that finds that it did not cannot know what else it has promised. etcd stops here: "tocommit is
     // out of range [lastIndex]. Was the raft log corrupted, truncated, or lost?", and "state.commit is out of range" at a
     // start.
     rules.storage.on_log_regression == OnLogRegression::Refuse

@@ -8,7 +8,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::Raft;
 use super::change::Changes;
+use super::election::Admission;
 use super::io::{Micros, NodeId, Refusal, RequestId};
 use super::lease::Rounds;
 use super::log::{Entry, Payload, SliceLimit};
@@ -21,7 +23,6 @@ use super::rules::{Backtrack, HeartbeatCommit, LeaderDisk, MatchFrom, Toggle};
 use super::status::PeerStatus;
 use super::trace::{Detail, EntryMark, EventKind};
 use super::witness::{Keeping, WITNESS_HAS_NO_STATE};
-use super::{Admission, Raft};
 
 /// No further entry goes into a message that is as large as this.
 const APPEND_BYTES_MAX: usize = 1 << 20;
@@ -33,6 +34,10 @@ const UNCOMMITTED_BYTES_MAX: usize = 64 << 20;
 
 /// No further message with entries goes to a follower that has so many bytes to answer for.
 const INFLIGHT_BYTES_MAX: usize = 8 << 20;
+
+/// After so long without a sign, entries are taken as lost on the way and asked about. A slow follower
+/// answers too.
+const RESEND_AFTER_MS: u64 = 40;
 
 /// What a client waits for at an index of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -336,7 +341,3 @@ impl Raft {
         self.ask_how_far(now, from);
     }
 }
-
-/// After so long without a sign, entries are taken as lost on the way and asked about. A slow follower
-/// answers too.
-const RESEND_AFTER_MS: u64 = 40;

@@ -8,12 +8,13 @@
 //! Reference: section 3.10 of the thesis; section 4.2.3 for why voters let the target's requests pass, section 6.4.1
 //! for what becomes of leases.
 
+use super::Raft;
 use super::control::OrderOutcome;
+use super::election::Admission;
 use super::io::{Micros, NodeId, RequestId};
 use super::message::{Message, Occasion, TimeoutNow};
 use super::rules::LeaderTransfer;
 use super::trace::{EventKind, Handover, Role};
-use super::{Admission, Raft};
 
 /// How far a handover is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,9 +44,9 @@ pub(super) struct Transfers {
     under_way: Option<Transfer>,
     /// The last term in which a target was told to take over.
     offered_in: Option<u64>,
-}
     /// Who did not take over the last time.
     missed_by: Option<NodeId>,
+}
 
 impl Transfers {
     /// When the present one is given up.
@@ -57,12 +58,12 @@ impl Transfers {
     pub(super) fn target(&self) -> Option<NodeId> {
         self.under_way.as_ref().map(|transfer| transfer.target)
     }
-}
 
     /// Whether this node did not take over the last time, so that others come first.
     pub(super) fn was_missed_by(&self, node: NodeId) -> bool {
         self.missed_by == Some(node)
     }
+}
 
 impl Raft {
     /// An operator orders a handover to `wanted`, or to whom this node chooses.
@@ -188,8 +189,8 @@ impl Raft {
 
     fn end_transfer(&mut self, ended: Result<(), String>) {
         let Some(transfer) = self.transfers.under_way.take() else { return };
-        let (state, outcome) = match (ended, transfer.stage) {
         self.transfers.missed_by = ended.is_err().then_some(transfer.target);
+        let (state, outcome) = match (ended, transfer.stage) {
             (Ok(()), _) => (Handover::Done, OrderOutcome::Done(None)),
             (Err(reason), Stage::CatchingUp) => (Handover::GivenUp, OrderOutcome::Refused(reason)),
             // What was sent may still arrive.
