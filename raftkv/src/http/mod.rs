@@ -14,6 +14,7 @@
 //! | `POST /kv/{key}/incr`, body = a number or nothing for 1 | `{"value":7}`, the new number |
 //! | `POST /kv/{key}/lock[?ttl=2s]`, body = owner | `{"locked":true,"token":9}`, or 409 with who has it; tokens rise with every owner |
 //! | `POST /kv/{key}/unlock`, body = owner | `{}`, or 409 with who has it |
+//! | `PUT /kv/{key}?lock=m&token=9` | `{}` while the lock `m` is held under this token, or 409 with who has it |
 //! | `POST /kv/{key}/poison[?only=n2]`, body = value | with `--control` only: applying it panics, on all nodes or that one |
 //! | `POST /kv/{key}/append`, body = element | `{}` |
 //! | `POST /set/{key}`, body = element | `{}` |

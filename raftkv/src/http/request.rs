@@ -12,7 +12,7 @@ use crate::inbox::Ask;
 use crate::raft::io::{NodeId, ReadAsk};
 use crate::raft::rules::{Millis, ReadMode, Switch};
 use crate::sessions::SessionCall;
-use crate::store::{Cas, Command, Lock, Poison, Proposal, wall_clock_ms};
+use crate::store::{Cas, Command, Fenced, Lock, Poison, Proposal, wall_clock_ms};
 
 /// The header that names a session.
 pub(super) const SESSION: &str = "raft-session";
@@ -199,12 +199,16 @@ fn modes() -> String {
 /// What a write asks of the node.
 pub(super) fn write(key: String, verb: Verb, head: &Parts, body: &[u8]) -> Result<Ask, Refused> {
     let session = session(&head.headers)?;
-    let (ttl_ms, only) = parameters(head.uri.query(), verb)?;
+    let Parameters { ttl_ms, only, lock, token } = parameters(head.uri.query(), verb)?;
     let text = || std::str::from_utf8(body).map_err(|_| Refused::bad("the body is not UTF-8"));
     let command = match verb {
-        Verb::Put => match ttl_ms {
-            None => Command::Put(key, text()?.into()),
-            Some(ttl_ms) => Command::PutFor(key, text()?.into(), ttl_ms),
+        Verb::Put => match (ttl_ms, lock, token) {
+            (None, None, None) => Command::Put(key, text()?.into()),
+            (Some(ttl_ms), None, None) => Command::PutFor(key, text()?.into(), ttl_ms),
+            (None, Some(lock), Some(token)) => {
+                Command::PutFenced(Fenced { key, value: text()?.into(), lock, token })
+            }
+            _ => return Err(Refused::bad("`lock` and `token` go together, and without a `ttl`")),
         },
         Verb::Delete => Command::Delete(key),
         Verb::Append => Command::Append(key, text()?.into()),
@@ -227,24 +231,42 @@ pub(super) fn write(key: String, verb: Verb, head: &Parts, body: &[u8]) -> Resul
     Ok(Ask::Propose(Proposal { stamp_ms: wall_clock_ms(), session, command }.encode()))
 }
 
-/// `ttl=500ms`, for what can end by itself, and `only=n2`, for what is made to panic.
-fn parameters(query: Option<&str>, verb: Verb) -> Result<(Option<u64>, Option<u16>), Refused> {
-    let (mut ttl_ms, mut only) = (None, None);
+/// What a write is beside what it writes.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Parameters {
+    ttl_ms: Option<u64>,
+    only: Option<u16>,
+    lock: Option<String>,
+    token: Option<u64>,
+}
+
+/// `ttl=500ms`, for what can end by itself, `only=n2`, for what is made to panic, `lock=l&token=7`, for a write of the holder
+/// of a lock.
+fn parameters(query: Option<&str>, verb: Verb) -> Result<Parameters, Refused> {
+    let mut found = Parameters::default();
     for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         match (pair.split_once('='), verb) {
-            (Some(("ttl", text)), Verb::Put | Verb::Lock) if ttl_ms.is_none() => {
+            (Some(("ttl", text)), Verb::Put | Verb::Lock) if found.ttl_ms.is_none() => {
                 let ttl = Millis::parse(text).ok_or_else(|| {
                     Refused::bad(format!("`{text}` is not a time to live: expected {}", Millis::values()[0]))
                 })?;
-                ttl_ms = Some(ttl.0);
+                found.ttl_ms = Some(ttl.0);
             }
-            (Some(("only", text)), Verb::Poison) if only.is_none() => {
-                only = Some(text.parse::<NodeId>().map_err(Refused::bad)?.0);
+            (Some(("only", text)), Verb::Poison) if found.only.is_none() => {
+                found.only = Some(text.parse::<NodeId>().map_err(Refused::bad)?.0);
+            }
+            (Some(("lock", text)), Verb::Put) if found.lock.is_none() => {
+                found.lock = Some(decode_key(text)?);
+            }
+            (Some(("token", text)), Verb::Put) if found.token.is_none() => {
+                let token =
+                    text.parse().map_err(|e| Refused::bad(format!("`{text}` is not a token: {e}")))?;
+                found.token = Some(token);
             }
             _ => return Err(Refused::bad(format!("`{pair}` is not understood here"))),
         }
     }
-    Ok((ttl_ms, only))
+    Ok(found)
 }
 
 #[derive(Deserialize)]
@@ -330,7 +352,16 @@ mod tests {
         );
         let poison = Poison { key: "k".into(), value: "v".into(), only: Some(2) };
         assert_eq!(command(Verb::Poison, "/kv/k/poison?only=n2", "v"), Some(Command::Poison(poison)));
+        let fenced = Fenced { key: "k".into(), value: "v".into(), lock: "a/b".into(), token: 7 };
+        let put = command(Verb::Put, "/kv/k?lock=a%2Fb&token=7", "v");
+        assert_eq!(put, Some(Command::PutFenced(fenced)));
         for (verb, uri) in [
+            (Verb::Put, "/kv/k?lock=l"),
+            (Verb::Put, "/kv/k?token=7"),
+            (Verb::Put, "/kv/k?lock=l&token=-7"),
+            (Verb::Put, "/kv/k?lock=&token=7"),
+            (Verb::Put, "/kv/k?lock=l&token=7&ttl=1s"),
+            (Verb::Append, "/kv/k/append?lock=l&token=7"),
             (Verb::Put, "/kv/k?ttl=0"),
             (Verb::Put, "/kv/k?ttl=1s&ttl=2s"),
             (Verb::Put, "/kv/k?tll=1s"),

@@ -37,6 +37,8 @@ pub enum Command {
     Tick,
     /// A command whose application panics: what a bug in a state machine looks like. Only an experiment sends it.
     Poison(Poison),
+    /// Bind a key to a text, if a lock is held under a token: a write that whoever has lost the lock cannot make any more.
+    PutFenced(Fenced),
 }
 
 impl Command {
@@ -54,6 +56,7 @@ impl Command {
             Command::Cas(cas) => &cas.key,
             Command::Lock(lock) => &lock.key,
             Command::Poison(poison) => &poison.key,
+            Command::PutFenced(fenced) => &fenced.key,
             Command::Tick => "",
         }
     }
@@ -84,6 +87,19 @@ pub struct Lock {
     pub owner: Arc<str>,
     /// After how many milliseconds it ends by itself; `None`: never.
     pub ttl_ms: Option<u64>,
+}
+
+/// A put of whoever holds a lock.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fenced {
+    /// The key.
+    pub key: String,
+    /// What it is bound to.
+    pub value: Arc<str>,
+    /// The key of the lock.
+    pub lock: String,
+    /// The token under which it was taken.
+    pub token: u64,
 }
 
 /// A put that some replicas cannot apply.
@@ -171,7 +187,8 @@ pub enum Reply {
     Number(i64),
     /// The lock is the asker's, under this fencing token.
     Locked(u64),
-    /// Somebody else has the lock, or, for who wants to give it back, this is what the key is bound to. No effect.
+    /// Somebody else has the lock, or, for who wants to give it back or to write under it, this is what its key is bound to.
+    /// No effect.
     NotLocked(Option<Value>),
     /// Applying the command panicked, and the rules say that the entry is left out.
     Skipped,

@@ -14,7 +14,7 @@ mod image;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-pub use command::{Cas, Command, Lock, Poison, Proposal, Reply, Value};
+pub use command::{Cas, Command, Fenced, Lock, Poison, Proposal, Reply, Value};
 pub(crate) use digest::Digest;
 pub use image::ImageError;
 pub(crate) use image::{Frozen, Piece, Pieces};
@@ -309,6 +309,7 @@ impl Store {
             Command::Unlock(key, owner) => self.unlock(&key, &owner),
             Command::Tick => Reply::Done,
             Command::Poison(poison) => self.poison(index, poison),
+            Command::PutFenced(fenced) => self.put_fenced(index, fenced),
         }
     }
 
@@ -391,6 +392,19 @@ impl Store {
             }
             held @ (None | Some(Value::Lock(..))) => Reply::NotLocked(held.cloned()),
             Some(other) => Reply::WrongType(other.kind().to_owned()),
+        }
+    }
+
+    /// The lock and what it protects are in one log, so the token is compared at the very place where the write takes effect,
+    /// and also refused when the lock has ended and nobody has it. (A storage that knows no locks remembers the largest token
+    /// that it has seen: Kleppmann, How to do distributed locking, 2016.)
+    fn put_fenced(&mut self, index: u64, fenced: Fenced) -> Reply {
+        match self.get(&fenced.lock) {
+            Some(Value::Lock(_, token)) if *token == fenced.token => {
+                self.write(index, fenced.key, Value::Text(fenced.value), None);
+                Reply::Done
+            }
+            held => Reply::NotLocked(held.cloned()),
         }
     }
 

@@ -126,6 +126,33 @@ fn a_lock_has_one_owner_and_tokens_that_rise() {
 }
 
 #[test]
+fn a_fenced_put_takes_the_token_of_the_lock_as_it_is_there() {
+    let mut store = Store::default();
+    let mut index = 0;
+    let mut apply = |stamp, command| {
+        index += 1;
+        let reply = store.apply(index, &proposal(stamp, None, command)).reply;
+        (reply, store.get("k").cloned())
+    };
+    let lock = |owner: &str| Command::Lock(Lock { key: "m".into(), owner: owner.into(), ttl_ms: Some(50) });
+    let fenced = |value: &str, lock: &str, token| {
+        Command::PutFenced(Fenced { key: "k".into(), value: value.into(), lock: lock.into(), token })
+    };
+    assert_eq!(apply(0, fenced("x", "m", 0)), (Reply::NotLocked(None), None), "nobody has the lock");
+    assert_eq!(apply(0, lock("a")).0, Reply::Locked(2));
+    assert_eq!(apply(49, fenced("1", "m", 2)), (Reply::Done, text("1")));
+    let refused = |held| (Reply::NotLocked(held), text("1"));
+    let held = Some(Value::Lock("a".into(), 2));
+    assert_eq!(apply(49, fenced("x", "m", 3)), refused(held.clone()), "a token that was not given");
+    assert_eq!(apply(49, fenced("x", "k", 2)), refused(text("1")), "a key that is no lock");
+    assert_eq!(apply(50, fenced("x", "m", 2)), refused(None), "it has ended, and nobody has it");
+    assert_eq!(apply(51, lock("b")).0, Reply::Locked(7));
+    let held = Some(Value::Lock("b".into(), 7));
+    assert_eq!(apply(51, fenced("x", "m", 2)), refused(held), "somebody else has it");
+    assert_eq!(apply(52, fenced("2", "m", 7)), (Reply::Done, text("2")));
+}
+
+#[test]
 fn the_time_of_the_log_ends_keys_and_never_goes_back() {
     let mut store = Store::default();
     store.observe(Local { clock_ms: 99_999, ..Local::default() });

@@ -26,7 +26,14 @@ fn numbers_locks_and_keys_that_end() {
     assert_eq!(ask("POST", "/kv/m/lock", "b"), (409, held.clone()));
     assert_eq!(ask("POST", "/kv/m/unlock", "b"), (409, held));
     assert_eq!(ask("GET", "/kv/m", ""), (200, json!({ "owner": "a", "token": taken["token"] })));
+    let fenced = |value: &str| {
+        let path = format!("/kv/guarded?lock=m&token={}", taken["token"]);
+        (ask("PUT", &path, value), ask("GET", "/kv/guarded", "").1)
+    };
+    assert_eq!(fenced("1"), ((200, json!({})), json!({ "value": "1" })));
     assert_eq!(ask("POST", "/kv/m/unlock", "a"), (200, json!({})));
+    let free = json!({ "locked": false, "actual": null });
+    assert_eq!(fenced("2"), ((409, free), json!({ "value": "1" })), "the lock is nobody's");
     let (_, next) = ask("POST", "/kv/m/lock?ttl=50ms", "b");
     assert!(next["token"].as_u64() > taken["token"].as_u64(), "{next} after {taken}");
 
