@@ -7,7 +7,7 @@
 //! Per key, the updates and one final read are judged as a history of their own: if no order explains that read, then
 //! something certain was lost. An update of unknown outcome counts as certain from the moment on at which a reader saw
 //! what it wrote; otherwise it may land late, and excuses what it can. What readers saw *between* plays no further part,
-//! so a stale read is not a lost commit. Where a key has several final reads, all of them must prove a loss: one lagging
+//! so a stale read is not a lost commit. A lock is not judged: it is nobody's to keep, and may end by itself. Where a key has several final reads, all of them must prove a loss: one lagging
 //! node loses nothing.
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -15,6 +15,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::{Needs, PropertyKind, Run};
 use crate::history::{Key, Op, Operation, Value};
 use crate::linearizability::{self, Call, Contradiction, FailedCas, OPEN, Ruling};
+use crate::model::Turn;
 use crate::params::Params;
 use crate::verdict::{Budget, Cause, Coverage, Verdict};
 
@@ -40,6 +41,9 @@ fn judge(run: &Run<'_>, _: &Params, budget: &Budget<'_>) -> Verdict {
     let mut unread: Vec<&Key> = Vec::new();
     let mut examined = 0;
     for (key, calls) in linearizability::split(&operations, FailedCas::Drop) {
+        if calls.iter().any(|call| Turn::of(call.op).is_some()) {
+            continue;
+        }
         let acknowledged = calls.iter().filter(|call| !call.is_read_only() && call.ret != OPEN).count();
         match judge_key(&operations, &calls, from, budget) {
             KeyVerdict::Kept => examined += acknowledged as u64,

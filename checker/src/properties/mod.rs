@@ -18,6 +18,7 @@ mod linearizable;
 mod log_matching;
 mod lost_commits;
 mod monotonic_reads;
+mod mutual_exclusion;
 mod quorum_overlap;
 mod read_your_writes;
 mod role_transitions;
@@ -82,6 +83,7 @@ static REGISTRY: &[PropertyKind] = &[
     monotonic_reads::KIND,
     read_your_writes::KIND,
     exactly_once::KIND,
+    mutual_exclusion::KIND,
     election_safety::KIND,
     vote_once::KIND,
     log_matching::KIND,

@@ -1,6 +1,7 @@
 //! Each property on small traces and histories that break it, and on close ones that do not.
 
 mod laws;
+mod locks;
 mod sessions;
 
 use super::*;

@@ -5,7 +5,7 @@ use crate::params::Param;
 
 /// A history from short lines: "1 w k 5 10-20 +" is process, function, key, value, time of call and return in
 /// milliseconds, and the outcome: `+` for ok, `-` for failed, `?` for unknown. A read shows its value; `nil` for none.
-fn history(lines: &str) -> History {
+pub(super) fn history(lines: &str) -> History {
     let mut events = Vec::new();
     for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -18,6 +18,10 @@ fn history(lines: &str) -> History {
             "r" => (Op::Read { key }, Reply::Value(value)),
             "append" => (Op::Append { key, value }, Reply::Done),
             "delete" => (Op::Delete { key }, Reply::Done),
+            "lock" => {
+                (Op::Other { key, function: "acquire".into(), argument: Value::Nil }, Reply::Value(value))
+            }
+            "unlock" => (Op::Other { key, function: "release".into(), argument: Value::Nil }, Reply::Done),
             "inc" => (Op::Other { key, function: "add".into(), argument: value }, Reply::Done),
             other => panic!("{other}"),
         };
@@ -48,7 +52,7 @@ fn value(text: &str) -> Value {
     }
 }
 
-fn on(name: &str, lines: &str) -> Verdict {
+pub(super) fn on(name: &str, lines: &str) -> Verdict {
     judge_run(name, &history(lines), None, &Trace::default())
 }
 
