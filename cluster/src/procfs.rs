@@ -1,4 +1,4 @@
-//! What `/proc` says about processes: states, groups, namespaces.
+//! What `/proc` says about processes: states, groups, namespaces, memory.
 //!
 //! Invariant: a process that ends while it is looked at is simply not in the answer.
 //! Reference: proc(5).
@@ -39,6 +39,13 @@ pub(crate) fn processor_time(id: i32) -> Option<Duration> {
     parse_processor_time(&fs::read_to_string(format!("/proc/{id}/stat")).ok()?)
 }
 
+/// How many bytes of a process lie in memory: its resident set.
+pub(crate) fn resident_bytes(id: i32) -> Option<u64> {
+    // SAFETY: sysconf only reads a number of the system.
+    let page = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).ok()?;
+    parse_resident_pages(&fs::read_to_string(format!("/proc/{id}/statm")).ok()?).map(|pages| pages * page)
+}
+
 /// The network namespace that a process is in; zombies are in none.
 pub(crate) fn network_of(process: i32) -> Option<u64> {
     fs::metadata(format!("/proc/{process}/ns/net")).ok().map(|namespace| namespace.ino())
@@ -60,6 +67,10 @@ fn parse_stat(line: &str) -> Option<Stat> {
     let state = fields.next()?.chars().next()?;
     let group = fields.nth(1)?.parse().ok()?;
     Some(Stat { id, state, group })
+}
+
+fn parse_resident_pages(line: &str) -> Option<u64> {
+    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 fn parse_processor_time(line: &str) -> Option<Duration> {
@@ -87,6 +98,17 @@ mod tests {
         assert_eq!(parse_processor_time(line), Some(Duration::from_millis(430)));
         assert_eq!(parse_processor_time("17 (a) T 1 16"), None);
         assert!(processor_time(std::process::id() as i32).is_some());
+    }
+
+    #[test]
+    fn the_resident_set_grows_with_what_is_touched() {
+        assert_eq!(parse_resident_pages("25000 700 500 3 0 900 0\n"), Some(700));
+        assert_eq!(parse_resident_pages("25000"), None);
+        let own = std::process::id() as i32;
+        let before = resident_bytes(own).unwrap();
+        let touched = std::hint::black_box(vec![1_u8; 64 << 20]);
+        let after = resident_bytes(own).unwrap();
+        assert!(after >= before + (48 << 20), "{before} to {after}, with {} bytes more", touched.len());
     }
 
     #[test]

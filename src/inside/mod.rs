@@ -5,6 +5,7 @@
 
 mod clock;
 pub mod faults;
+pub mod memory;
 mod output;
 mod scripted;
 mod stage;
@@ -36,6 +37,7 @@ use crate::rundir::{EndRecord, RunDir, RunRecord};
 use crate::suite::{DataPlace, FaultUse, SCRIPTED, Suite};
 use clock::Clock;
 pub(crate) use clock::raw_now;
+use memory::Memory;
 use scripted::Scripted;
 use stage::Stage;
 use tail::Tail;
@@ -212,6 +214,7 @@ fn timeline(
         scripted: scripted.transpose()?,
         history: HistoryFile::create(&dir.file("history.jsonl")).map_err(|error| error.to_string())?,
         faults,
+        memory: Memory::create(dir)?,
         cluster,
         clients,
         homes,

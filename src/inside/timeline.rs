@@ -19,6 +19,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::clock::Clock;
 use super::faults::{FaultEvent, Faults, Report};
+use super::memory::Memory;
 use super::output;
 use super::scripted::{Scripted, StepCall};
 use super::stage::Event as StageEvent;
@@ -73,6 +74,7 @@ pub(super) struct Timeline {
     pub(super) director: Director,
     pub(super) history: HistoryFile,
     pub(super) faults: Faults,
+    pub(super) memory: Memory,
     pub(super) cluster: Arc<Cluster>,
     pub(super) clients: Vec<Arc<dyn Client>>,
     pub(super) homes: Vec<NodeId>,
@@ -106,9 +108,10 @@ impl Timeline {
         self.note_last_exits().await;
         let flushed = self.history.flush().map_err(|error| error.to_string());
         let faults = self.faults.flush();
+        let memory = self.memory.flush();
         let story = self.scripted.as_mut().map_or(Ok(()), Scripted::flush);
         let (end, result) = match result {
-            Ok(end) => (end, flushed.and(faults).and(story)),
+            Ok(end) => (end, flushed.and(faults).and(memory).and(story)),
             Err(error) => (End::Interrupted, Err(error)),
         };
         let record = Record {
@@ -124,7 +127,7 @@ impl Timeline {
 
     async fn play(&mut self) -> Result<End, String> {
         // What the nodes look like as soon as they answer is what the first steps are about.
-        self.look_around();
+        self.look_around()?;
         if let Some(end) = self.handle(Signal::Ready)? {
             return Ok(end);
         }
@@ -148,14 +151,14 @@ impl Timeline {
             if let Some(end) = self.read_traces()? {
                 return Ok(end);
             }
-            self.look_around();
+            self.look_around()?;
         }
     }
 
     /// Waits for the next thing to happen; `None` if a time has come.
     async fn next(&mut self) -> Option<Incoming> {
         let due = self.director.next_due(self.clock.now()).unwrap_or(Nanos::MAX);
-        let due = due.min(self.state.next_observation).min(self.state.next_progress);
+        let due = due.min(self.state.next_observation).min(self.state.next_progress).min(self.memory.next());
         if due <= self.clock.now() {
             return self.incoming.try_recv().ok();
         }
@@ -302,8 +305,9 @@ impl Timeline {
     }
 
     /// Asks every node about itself, and tells those outside how it goes, each in its own time.
-    fn look_around(&mut self) {
+    fn look_around(&mut self) -> Result<(), String> {
         let now = self.clock.now();
+        self.memory.sample(now, &self.cluster)?;
         let wants = self.director.wants();
         for node in wants.nodes {
             self.observe(node);
@@ -323,6 +327,7 @@ impl Timeline {
                 active: self.faults.active(),
             });
         }
+        Ok(())
     }
 
     fn observe(&mut self, node: NodeId) {

@@ -15,6 +15,7 @@ use super::FaultCounts;
 use crate::director::script::StoryLine;
 use crate::events::Phase;
 use crate::inside::faults::{FaultEvent, FaultLine};
+use crate::inside::memory::{MEMORY, MemorySample};
 use crate::inside::trace_file;
 use crate::plan::Plan;
 use crate::rundir::{RunDir, RunRecord, Started, named};
@@ -30,6 +31,8 @@ pub struct Recorded {
     pub faults: FaultsRecord,
     /// The steps of the choreography, as far as they were taken.
     pub steps: Vec<StoryLine>,
+    /// What the nodes held in memory.
+    pub memory: Vec<MemorySample>,
     /// `None` if the recording process did not live to write it.
     pub record: Option<RunRecord>,
     /// Why there is no verdict on anything, if there is none.
@@ -70,6 +73,7 @@ pub(super) fn read(dir: &RunDir) -> Recorded {
     read_history(dir, &mut recorded);
     read_faults(dir, &mut recorded);
     read_steps(dir, &mut recorded);
+    read_memory(dir, &mut recorded);
     read_traces(dir, &mut recorded);
     recorded
 }
@@ -134,6 +138,12 @@ fn read_steps(dir: &RunDir, recorded: &mut Recorded) {
     let Ok(Some(lines)) = Lines::open(&dir.file("steps.jsonl")) else { return };
     // A cut last line is a step that was not recorded, no more.
     recorded.steps = lines.filter_map(|line| serde_json::from_slice(&line).ok()).collect();
+}
+
+fn read_memory(dir: &RunDir, recorded: &mut Recorded) {
+    let Ok(Some(lines)) = Lines::open(&dir.file(MEMORY)) else { return };
+    // A cut last line is a sample less, no more.
+    recorded.memory = lines.filter_map(|line| serde_json::from_slice(&line).ok()).collect();
 }
 
 fn read_traces(dir: &RunDir, recorded: &mut Recorded) {

@@ -1,6 +1,7 @@
 //! Measures of a run, from its history and its record of phases.
 
 mod leadership;
+mod memory;
 
 use checker::history::{EventBody, History, Outcome};
 
@@ -20,7 +21,7 @@ pub(super) fn thresholds(suite: &Suite, recorded: &Recorded) -> Vec<Threshold> {
 }
 
 fn compare(threshold: &suite::Threshold, recorded: &Recorded) -> Threshold {
-    let measured = measure(&threshold.measure, &threshold.aggregate, recorded);
+    let measured = measure(&threshold.measure, &threshold.aggregate, None, recorded);
     Threshold {
         measure: threshold.measure.clone(),
         bound: threshold.text.clone(),
@@ -39,21 +40,27 @@ pub(super) fn direction(name: &str) -> Direction {
     entry.map_or(Direction::MoreIsWorse, |entry| entry.direction)
 }
 
-/// One number of a run; `None` if the run did not come far enough to have it.
-pub(super) fn measure(name: &str, aggregate: &str, recorded: &Recorded) -> Option<(f64, Unit)> {
+/// One number of a run, for a measure of nodes that of one of them if it is named; `None` if the run did not come far enough
+/// to have it.
+pub(super) fn measure(
+    name: &str,
+    aggregate: &str,
+    node: Option<&str>,
+    recorded: &Recorded,
+) -> Option<(f64, Unit)> {
     let entry = suite::measures().into_iter().find(|entry| entry.name == name)?;
     let (_, unit) = entry.aggregates.iter().find(|(known, _)| *known == aggregate)?;
     let value = match name {
         "ops_ok" => acknowledged(recorded) as f64,
         "faults_installed" => recorded.faults.counts.installed as f64,
         "recovery" => recorded.record.as_ref()?.recovered_after? as f64,
-        _ => during_faults(name, aggregate, recorded)?,
+        _ => during_faults(name, aggregate, node, recorded)?,
     };
     Some((value, *unit))
 }
 
 /// What is measured while faults came and went.
-fn during_faults(name: &str, aggregate: &str, recorded: &Recorded) -> Option<f64> {
+fn during_faults(name: &str, aggregate: &str, node: Option<&str>, recorded: &Recorded) -> Option<f64> {
     let window = window(&recorded.record.as_ref()?.phases, &recorded.history)?;
     let minutes = window.to.saturating_sub(window.from) as f64 / 60e9;
     let per_minute = |count: u64| (minutes > 0.0).then(|| count as f64 / minutes);
@@ -78,6 +85,7 @@ fn during_faults(name: &str, aggregate: &str, recorded: &Recorded) -> Option<f64
         ("terms", "count") => Some(leadership()?.terms as f64),
         ("terms", _) => per_minute(leadership()?.terms),
         ("leader_changes", _) => Some(leadership()?.changes as f64),
+        ("memory", _) => memory::most(&recorded.memory, node, window).map(|bytes| bytes as f64),
         ("leaderless", "max") => Some(leadership()?.leaderless.iter().copied().max().unwrap_or(0) as f64),
         ("leaderless", _) => Some(leadership()?.leaderless.iter().sum::<u64>() as f64),
         _ => None,
@@ -121,6 +129,7 @@ pub(super) fn text(value: f64, unit: Unit) -> String {
         Unit::Time => format!("{:.2} s", value / 1e9),
         Unit::Number => format!("{}", (value * 100.0).round() / 100.0),
         Unit::Ratio => format!("{:.1} %", value * 100.0),
+        Unit::Bytes => format!("{:.1} MiB", value / f64::from(1 << 20)),
     }
 }
 

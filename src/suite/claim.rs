@@ -65,6 +65,9 @@ pub struct Degrades {
     pub measure: String,
     /// Which number of it: `p99`.
     pub aggregate: String,
+    /// Of which node, where a measure is one of nodes; the most of any if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// The cell that it is compared with.
     pub control: String,
     /// How much worse it is, as a factor: 2 is twice the time, or half the throughput.
@@ -193,11 +196,19 @@ impl Claim {
                     Factor::AtLeast(factor) => ("at least", factor),
                     Factor::AtMost(factor) => ("at most", factor),
                 };
-                let Degrades { measure, aggregate, control, .. } = claim;
-                format!("{measure}.{aggregate} {how} {factor} times worse than in {control}")
+                let (measured, control) = (claim.measured(), &claim.control);
+                format!("{measured} {how} {factor} times worse than in {control}")
             }
             Claim::Behaviour(claim) => claim.words(),
         }
+    }
+}
+
+impl Degrades {
+    /// What is measured: `latency.p99`, `memory.max of n1`.
+    pub fn measured(&self) -> String {
+        let node = self.node.as_ref().map_or_else(String::new, |node| format!(" of {node}"));
+        format!("{}.{}{node}", self.measure, self.aggregate)
     }
 }
 

@@ -153,12 +153,13 @@ fn bundled_rules_work(using: &RuleUse) -> Result<(), String> {
 /// What thresholds can bound, and what cells of a matrix can be compared in.
 pub fn measures() -> Vec<MeasureEntry> {
     use Direction::{LessIsWorse, MoreIsWorse};
-    use Unit::{Number, Time};
+    use Unit::{Bytes, Number, Time};
     let measure = |name, summary, aggregates, direction| MeasureEntry {
         name,
         summary,
         aggregates,
         direction,
+        of_nodes: false,
         ceiling: Ceiling::Open,
         default: None,
     };
@@ -231,5 +232,14 @@ pub fn measures() -> Vec<MeasureEntry> {
             &[("max", Time), ("total", Time)],
             MoreIsWorse,
         ),
+        MeasureEntry {
+            of_nodes: true,
+            ..measure(
+                "memory",
+                "the most memory that the processes of a node held (resident set), while faults came and went; looked at every 100 ms from outside",
+                &[("max", Bytes)],
+                MoreIsWorse,
+            )
+        },
     ]
 }

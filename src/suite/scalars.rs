@@ -142,6 +142,33 @@ pub(super) fn duration_range(text: &str) -> Read<(u64, u64)> {
     Ok((low_ns, high_ns))
 }
 
+/// The units of bytes, longest first, so that `KiB` is not read as `B` and a rest.
+const BYTE_UNITS: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("B", 1)];
+
+/// `64MiB`.
+pub(super) fn bytes(text: &str) -> Read<u64> {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic()).trim_end();
+    let unit = text[number.len()..].trim_start();
+    let found = BYTE_UNITS.iter().find(|(name, _)| *name == unit);
+    let times = |size: u64| number.parse::<u64>().ok()?.checked_mul(size);
+    match found.and_then(|(_, size)| times(*size)) {
+        Some(bytes) if number.len() + unit.len() == text.len() => Ok(bytes),
+        _ => {
+            let error = Malformed::because("expected a number of bytes with its unit: B, KiB, MiB or GiB");
+            // `64MB`, `64 mib`, `64M`; a bare number does not say what was meant.
+            let alike = |name: &str| {
+                let (name, given) = (name.to_lowercase(), unit.to_lowercase());
+                given == name || given == name.replace('i', "") || given == name[..1]
+            };
+            let meant = BYTE_UNITS.iter().find(|(name, _)| alike(name));
+            match meant.filter(|(_, size)| times(*size).is_some()) {
+                Some((name, _)) => Err(error.meant(format!("{number}{name}"))),
+                None => Err(error),
+            }
+        }
+    }
+}
+
 /// A whole number within bounds.
 pub(super) fn count(text: &str, min: u64, max: u64) -> Read<u64> {
     let expected = match max {
@@ -328,6 +355,26 @@ mod tests {
         assert_eq!(count("5_000", 1, 9000).unwrap_err().meant.as_deref(), Some("5000"));
         for text in ["0", "10", "-1", "+5", "5.0", "five", "", "99999999999999999999999"] {
             assert!(count(text, 1, 9).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_bytes() {
+        assert_eq!(bytes("64MiB"), Ok(64 << 20));
+        assert_eq!(bytes("17B"), Ok(17));
+        for (text, meant) in [
+            ("64MB", Some("64MiB")),
+            ("64 mib", Some("64MiB")),
+            ("64 MiB", Some("64MiB")),
+            ("2g", Some("2GiB")),
+            ("64", None),
+            ("-1B", None),
+            ("1.5GiB", None),
+            ("99999999999GiB", None),
+            ("", None),
+            ("many", None),
+        ] {
+            assert_eq!(bytes(text).unwrap_err().meant.as_deref(), meant, "{text}");
         }
     }
 

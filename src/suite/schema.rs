@@ -309,6 +309,7 @@ fn measure(measure: &MeasureEntry) -> Value {
         Unit::Number => "[0-9]+",
         Unit::Time => r"([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))+",
         Unit::Ratio => r"[0-9.]+%?",
+        Unit::Bytes => "[0-9]+(B|KiB|MiB|GiB)",
     };
     let bound = |(name, unit): &(&str, Unit)| format!("{name} *(>=|<=|==|>|<) *{}", value(unit));
     let forms: Vec<String> = measure.aggregates.iter().map(bound).collect();

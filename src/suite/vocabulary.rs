@@ -153,6 +153,8 @@ pub struct MeasureEntry {
     pub aggregates: &'static [(&'static str, Unit)],
     /// Which way a number of it is worse.
     pub direction: Direction,
+    /// Whether it is had of single nodes.
+    pub of_nodes: bool,
     /// What bounds its `count` from above in any run of a suite.
     pub ceiling: Ceiling,
     /// The threshold of a suite that sets none for this measure.
@@ -168,6 +170,8 @@ pub enum Unit {
     Time,
     /// A part of the whole, from 0 to 1.
     Ratio,
+    /// A number of bytes.
+    Bytes,
 }
 
 /// Which way a measure is worse.

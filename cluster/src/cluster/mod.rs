@@ -29,6 +29,7 @@ use crate::hosts::Hosts;
 use crate::levers::{LeverError, NodeSignal};
 use crate::limits::Limits;
 use crate::network::{Network, NetworkKind};
+use crate::procfs;
 use crate::start::StartAs;
 use crate::switch::SwitchTroubles;
 use crate::system::{Direct, NodeId, NodeSpec, System, View};
@@ -273,6 +274,18 @@ impl Cluster {
     /// What the network could not do so far; all zero in a sound run.
     pub fn troubles(&self) -> SwitchTroubles {
         self.network.troubles()
+    }
+
+    /// How much memory the processes of each host hold, by the kernel's account. A host without one is not among them.
+    pub fn resident_bytes(&self) -> Vec<(NodeId, u64)> {
+        let processes = procfs::processes();
+        let held = self.nodes.iter().filter_map(|node| {
+            let group = node.running()?.id();
+            let own = processes.iter().filter(|stat| stat.group == group);
+            let bytes: u64 = own.filter_map(|stat| procfs::resident_bytes(stat.id)).sum();
+            (bytes > 0).then_some((node.host(), bytes))
+        });
+        held.collect()
     }
 
     /// The last lines that a node printed.

@@ -24,7 +24,7 @@ pub struct Control {
     pub cell: String,
     /// Its run directory.
     pub directory: PathBuf,
-    /// The measures of it that are claimed about: `latency.p99` and its value, `None` if it could not be measured.
+    /// The measures of it that are claimed about: `latency.p99`, `memory.max of n1` and its value, `None` if it could not be measured.
     pub measured: Vec<(String, Option<f64>)>,
 }
 
@@ -37,8 +37,9 @@ impl Control {
             _ => None,
         });
         let measured = claims.map(|claim| {
-            let value = measures::measure(&claim.measure, &claim.aggregate, &recorded);
-            (format!("{}.{}", claim.measure, claim.aggregate), value.map(|(value, _)| value))
+            let node = claim.node.as_deref();
+            let value = measures::measure(&claim.measure, &claim.aggregate, node, &recorded);
+            (claim.measured(), value.map(|(value, _)| value))
         });
         Self { cell: cell.to_owned(), directory: dir.path().to_owned(), measured: measured.collect() }
     }
@@ -46,14 +47,14 @@ impl Control {
 
 /// Whether the measure is worse by the factor.
 pub(super) fn degrades(claim: &Degrades, dir: &RunDir, recorded: &Recorded) -> Result<Verdict, String> {
-    let Degrades { measure, aggregate, control, factor } = claim;
-    let name = format!("{measure}.{aggregate}");
+    let Degrades { measure, aggregate, node, control, factor } = claim;
+    let name = claim.measured();
     let no_control = || format!("there is no run of the cell `{control}` to compare {name} with");
     let other: Control = dir.read_json(CONTROL).map_err(|_| no_control())?;
     let theirs = other.measured.iter().find(|(measured, _)| *measured == name);
     let theirs = theirs.and_then(|(_, value)| *value).ok_or_else(no_control)?;
-    let (ours, unit) =
-        measures::measure(measure, aggregate, recorded).ok_or_else(|| format!("{name} was not measured"))?;
+    let ours = measures::measure(measure, aggregate, node.as_deref(), recorded);
+    let (ours, unit) = ours.ok_or_else(|| format!("{name} was not measured"))?;
     let worse = match measures::direction(measure) {
         Direction::MoreIsWorse => ratio(ours, theirs),
         Direction::LessIsWorse => ratio(theirs, ours),

@@ -195,6 +195,10 @@ fn degrades(entry: &Entry, context: &Context<'_>, out: &mut Diagnostics) -> Opti
     let mut fields = Fields::of(&entry.value, "`degrades`", out)?.at(entry.key_place.clone());
     let measure = fields.require("measure", "measure: latency.p99", out);
     let measure = measure.and_then(|entry| measured(entry, context, out));
+    let node = match (fields.take("node"), &measure) {
+        (Some(entry), Some((measure, _))) => self::of_node(entry, measure, context, out).map(Some),
+        _ => Some(None),
+    };
     let at_least = fields.take("at-least");
     let at_most = fields.take("at-most");
     let factor = match (at_least, at_most) {
@@ -211,7 +215,22 @@ fn degrades(entry: &Entry, context: &Context<'_>, out: &mut Diagnostics) -> Opti
     let control = control.and_then(|entry| cell(entry, context, out));
     fields.finish(out);
     let (measure, aggregate) = measure?;
-    Some(Degrades { measure, aggregate, control: control?, factor: factor? })
+    Some(Degrades { measure, aggregate, node: node?, control: control?, factor: factor? })
+}
+
+/// The node of a measure.
+fn of_node(entry: &Entry, measure: &str, context: &Context<'_>, out: &mut Diagnostics) -> Option<String> {
+    let text = &scalar(&entry.value, "a node such as `n1`", out)?.text;
+    let measures = &context.vocabulary.measures;
+    if context.vocabulary.measure(measure).is_some_and(|measure| !measure.of_nodes) {
+        let known: Vec<&str> =
+            measures.iter().filter(|measure| measure.of_nodes).map(|measure| measure.name).collect();
+        let message = format!("`{measure}` is one number of a whole run, and not of a node");
+        let help = format!("only {} is measured of single nodes", suggest::one_of(&known));
+        out.push(Diagnostic::new(entry.key_place.clone(), message).label("remove this").help(help));
+        return None;
+    }
+    settings::is_node(&entry.value, text, &context.system.scope_of_hosts(), out).then(|| text.clone())
 }
 
 fn measured(entry: &Entry, context: &Context<'_>, out: &mut Diagnostics) -> Option<(String, String)> {

@@ -97,6 +97,7 @@ fn threshold(text: &str, measure: &MeasureEntry) -> Result<Threshold, Problem> {
         Unit::Number => scalars::count(value_text, 0, u64::MAX).map(|number| number as f64),
         Unit::Time => scalars::duration(value_text).map(|ns| ns as f64),
         Unit::Ratio => scalars::ratio(value_text),
+        Unit::Bytes => scalars::bytes(value_text).map(|bytes| bytes as f64),
     };
     let value = value.map_err(|mut error| {
         let prefix = &text[..text.len() - value_text.len()];

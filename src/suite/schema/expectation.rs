@@ -59,6 +59,7 @@ fn degrades(vocabulary: &Vocabulary) -> Value {
         ("measure".to_owned(), described("What is compared.", words(names.iter().map(String::as_str)))),
         ("at-least".to_owned(), described("So many times worse, or more.", factor())),
         ("at-most".to_owned(), described("So many times worse, or less.", factor())),
+        ("node".to_owned(), described("Of this node, where the measure is one of nodes.", node())),
         (
             "control".to_owned(),
             json!({ "description": "The cell that it is compared with.", "type": ["string", "number"] }),

@@ -103,6 +103,34 @@ fn claims_keep_their_bounds() {
 }
 
 #[test]
+fn a_measure_of_nodes_may_be_that_of_one() {
+    let measured = |how: &str| MATRIX.replace("measure: latency.p99", how);
+    let file = accept(&measured("measure: memory.max, node: n2"));
+    let words = "memory.max of n2 at least 1.5 times worse than in first";
+    assert!(file.suites[3].expect.words().contains(words), "{}", file.suites[3].expect.words());
+    assert_eq!(
+        invalid(&schema(&vocabulary()), &yaml(&measured("measure: memory.max, node: n2")), "suite"),
+        None
+    );
+    for (how, why) in [
+        ("measure: latency.p99, node: n2", "not of a node"),
+        ("measure: memory.max, node: n9", "`n1` to `n5`"),
+        ("measure: memory.mx", "did you mean `memory.max`"),
+        ("measure: memory.max, nod: n1", "did you mean `node`"),
+    ] {
+        let problems = read_file("suite.yaml", measured(how).as_bytes(), &[], &vocabulary()).unwrap_err();
+        assert!(problems.to_string().contains(why), "{how}: {problems}");
+    }
+    let bounded = |bound: &str| {
+        let source = MATRIX.replace("ops_ok: [count>=100]", &format!("memory: [{bound}]"));
+        read_file("suite.yaml", source.as_bytes(), &[], &vocabulary())
+    };
+    assert!(bounded("max<=200MiB").is_ok());
+    let problems = bounded("max<=200MB").unwrap_err().to_string();
+    assert!(problems.contains("max<=200MiB"), "{problems}");
+}
+
+#[test]
 fn a_question_is_read_in_both_languages() {
     let question = accept(MATRIX).question.unwrap();
     assert_eq!(
