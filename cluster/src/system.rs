@@ -133,7 +133,7 @@ pub struct Capabilities {
 }
 
 /// How a client of one node turns to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Direct {
     /// The longest that one call may take until its outcome is unknown.
     pub op_timeout: Duration,
@@ -161,16 +161,23 @@ pub enum ReadMode {
 }
 
 /// What a write is, beside what it writes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WriteMode {
     /// Nothing else.
     #[default]
     Plain,
-    /// What it wrote ends by itself.
+    /// What it wrote, or the lock that it took, ends by itself.
     Expiring {
         /// After so many milliseconds.
         ttl_ms: u64,
+    },
+    /// It takes effect only while a lock is held under a token.
+    Fenced {
+        /// The key of the lock.
+        lock: String,
+        /// The token.
+        token: u64,
     },
     /// To apply it panics: an experiment.
     Poison {

@@ -83,12 +83,12 @@ impl Scripted {
         let connect = || match call.at {
             None => Ok(cluster.connect(HOME, op_timeout)),
             Some(node) => {
-                let (read_mode, write_mode) = (call.mode, call.write_mode);
+                let (read_mode, write_mode) = (call.mode, call.write_mode.clone());
                 cluster.connect_to(node, Direct { op_timeout, read_mode, write_mode })
             }
         };
         let Some(name) = &call.client else { return connect().map_err(|error| error.to_string()) };
-        let key = (name.clone(), call.at, mode(call.mode), call.write_mode);
+        let key = (name.clone(), call.at, mode(call.mode), call.write_mode.clone());
         let connection = match self.clients.get(&key) {
             Some(known) => known.clone(),
             None => {

@@ -15,6 +15,8 @@ pub struct Names {
     pub bindings: BTreeMap<String, Type>,
     /// Operations that have begun.
     pub operations: BTreeSet<String>,
+    /// Those of them that take a lock, with its key.
+    pub locks: BTreeMap<String, String>,
     /// Orders that have begun in the background.
     pub orders: BTreeSet<String>,
     /// Moments that have a name.

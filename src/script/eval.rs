@@ -435,6 +435,9 @@ fn compare(a: &Value, comparison: Comparison, b: &Value) -> Option<bool> {
         (Value::Number(a), Value::Reply(Datum::Int(b))) => {
             return Some(ordered(a, comparison, &i128::from(*b)));
         }
+        (Value::Reply(Datum::Int(a)), Value::Reply(Datum::Int(b))) => {
+            return Some(ordered(a, comparison, b));
+        }
         _ => {}
     }
     let equal = match (a, b) {
@@ -544,7 +547,7 @@ mod tests {
             "term(n1) < 18446744073709551615 and 9223372036854775807 + 1 = 9223372036854775808",
             "leader() = n1 and leaders() = {n1} and others(L) = {n2, n3}",
             "role(n3) = down and exited(n3) and not running(n3)",
-            "acked(r) and reply(r) = 7 and reply(r) > 6 and pending(w) and not acked(w)",
+            "acked(r) and reply(r) = 7 and reply(r) > 6 and reply(r) >= reply(r) and not reply(r) > reply(r) and pending(w) and not acked(w)",
             "elapsed(cut) = 16ns",
             "event(n1, vote, to = L) and event(any, role, role = leader, term >= 2)",
             "events(n1, vote, since = cut) = 0",

@@ -11,6 +11,7 @@ use cluster::system::Bootstrap;
 use serde::{Deserialize, Serialize};
 
 use super::expr::Text;
+pub use super::operation::{Call, OpExpect, OpFunction, Operation, Retries, WriteUse};
 use crate::suite::FaultUse;
 
 /// A choreography.
@@ -453,110 +454,6 @@ pub enum EditUse {
     DeleteFile(String),
 }
 
-/// An operation of a step.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Operation {
-    /// What it calls.
-    pub call: Call,
-    /// This node alone is asked; any if absent.
-    pub at: Option<Text>,
-    /// Its name in conditions.
-    pub name: Option<String>,
-    /// What has to come of it; anything if empty.
-    pub expect: Vec<OpExpect>,
-    /// What a read has to return.
-    pub sees: Option<Text>,
-    /// How long it may take until its outcome is unknown, in nanoseconds, where it says so.
-    pub timeout_ns: Option<u64>,
-    /// How a read is answered, where it says so.
-    pub mode: Option<cluster::system::ReadMode>,
-    /// What a write is beside what it writes.
-    pub write_mode: WriteUse,
-    /// Whose session it belongs to; one of its own if absent.
-    pub client: Option<String>,
-    /// What happens to it when an attempt gets no definite answer.
-    pub retries: Retries,
-    /// Whether the step ends when it does.
-    pub ground: Ground,
-    /// How long `pending` has to last, in nanoseconds.
-    pub pending_ns: u64,
-}
-
-/// What a write is beside what it writes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum WriteUse {
-    /// Nothing.
-    #[default]
-    Plain,
-    /// It ends by itself after so many milliseconds.
-    Expiring(u64),
-    /// To apply it panics, on this node or on all.
-    Poison(Option<Text>),
-}
-
-/// What is called. Values are expressions, because a binding may stand there.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Call {
-    /// Which function.
-    pub function: OpFunction,
-    /// On which key.
-    pub key: String,
-    /// What is written, appended, added; what a compare-and-set writes.
-    pub value: Option<Text>,
-    /// What a compare-and-set expects.
-    pub expected: Option<Text>,
-    /// How many bytes the value is made to have, where it says so.
-    pub bytes: Option<usize>,
-}
-
-/// A function of a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OpFunction {
-    /// Write a register.
-    Put,
-    /// Read a register or a list.
-    Get,
-    /// Remove a key.
-    Delete,
-    /// Compare and set.
-    Cas,
-    /// Append to a list.
-    Append,
-    /// Add to a set.
-    Add,
-    /// Read a set.
-    Members,
-}
-
-/// What has to come of an operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OpExpect {
-    /// It takes effect.
-    Ok,
-    /// It provably has none.
-    Failed,
-    /// Its outcome is unknown.
-    Unknown,
-    /// It is not answered for a while, and stays open.
-    Pending,
-}
-
-/// Who repeats an operation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Retries {
-    /// Nobody: an attempt without a definite answer ends it, with an unknown outcome.
-    #[default]
-    None,
-    /// A step.
-    ByHand,
-}
-
 /// Whether steps go on beside an operation or an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -565,21 +462,6 @@ pub enum Ground {
     Foreground,
     /// The step ends when it has begun.
     Background,
-}
-
-impl OpFunction {
-    /// The name that the history has for it.
-    pub fn name(self) -> &'static str {
-        match self {
-            OpFunction::Put => "write",
-            OpFunction::Get => "read",
-            OpFunction::Delete => "delete",
-            OpFunction::Cas => "cas",
-            OpFunction::Append => "append",
-            OpFunction::Add => "add",
-            OpFunction::Members => "members",
-        }
-    }
 }
 
 impl Step {
@@ -663,12 +545,21 @@ impl Script {
 
     /// Whether what an operation has written ends by itself.
     pub fn expires(&self) -> bool {
-        let mut expires = false;
-        self.walk(&mut |step| {
-            expires |=
-                matches!(&step.verb, Verb::Operation(Operation { write_mode: WriteUse::Expiring(_), .. }));
-        });
-        expires
+        self.calls(|one| {
+            one.call.function == OpFunction::Put && matches!(one.write_mode, WriteUse::Expiring(_))
+        })
+    }
+
+    /// Whether an operation is one of a lock.
+    pub fn locks(&self) -> bool {
+        self.calls(|one| matches!(one.call.function, OpFunction::Lock | OpFunction::Unlock))
+    }
+
+    /// Whether there is such an operation.
+    fn calls(&self, such: impl Fn(&Operation) -> bool) -> bool {
+        let mut found = false;
+        self.walk(&mut |step| found |= matches!(&step.verb, Verb::Operation(one) if such(one)));
+        found
     }
 
     /// The faults of the registry that it uses.

@@ -26,7 +26,8 @@ impl Player {
     ) -> Step {
         let maker = self.maker(index, step, now);
         let at = called.at.as_ref().map(|at| maker.context.node(&at.expr));
-        let (op, write_mode) = (maker.call(&called.call), maker.write_mode(&called.write_mode));
+        let (op, write_mode) =
+            (maker.call(&called.call, called.client.as_deref()), maker.write_mode(&called.write_mode));
         let (Some(op), Some(write_mode), false) = (op, write_mode, at == Some(None)) else {
             return not_known(self, "what to call, or where");
         };
@@ -49,7 +50,7 @@ impl Player {
             at: at.flatten(),
             timeout_ns,
             mode: called.mode.unwrap_or(ReadMode::ByRules),
-            write_mode,
+            write_mode: write_mode.clone(),
             place,
             client: client.clone(),
             attempt,
@@ -143,7 +144,7 @@ impl Player {
             at: to.flatten(),
             timeout_ns: operation.timeout_ns,
             mode: ReadMode::ByRules,
-            write_mode: operation.write_mode,
+            write_mode: operation.write_mode.clone(),
             place: operation.place,
             client: None,
             attempt: Attempt::Later,

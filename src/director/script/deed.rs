@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use checker::history::{Key, Op, ProcessId, Value as Datum};
+use checker::history::{Key, Op, ProcessId, Reply, Value as Datum};
 use checker::params::Param;
 use cluster::client::Place;
 use cluster::edit::{DataEdit, FileEdit, SeedEntry};
@@ -372,8 +372,8 @@ impl Maker<'_> {
         })
     }
 
-    /// The call of an operation.
-    pub(super) fn call(&self, call: &Call) -> Option<Op> {
+    /// The call of an operation of this client.
+    pub(super) fn call(&self, call: &Call, client: Option<&str>) -> Option<Op> {
         let key = Key::new(&call.key);
         let datum = |text: Option<&Text>| match self.context.value(&text?.expr)? {
             Value::Number(number) => i64::try_from(number).ok().map(Datum::Int),
@@ -389,6 +389,10 @@ impl Maker<'_> {
             OpFunction::Append => Op::Append { key, value: value()? },
             OpFunction::Add => Op::Add { key, value: value()? },
             OpFunction::Members => Op::Members { key },
+            OpFunction::Lock | OpFunction::Unlock => {
+                let argument = Datum::Text(client?.into());
+                Op::Other { key, function: call.function.name().into(), argument }
+            }
         })
     }
 
@@ -397,6 +401,11 @@ impl Maker<'_> {
         Some(match used {
             WriteUse::Plain => WriteMode::Plain,
             WriteUse::Expiring(ttl_ms) => WriteMode::Expiring { ttl_ms: *ttl_ms },
+            WriteUse::Fenced { lock, by } => {
+                let granted = self.context.scene.operations.get(by)?.reply()?;
+                let Reply::Value(Datum::Int(token)) = granted else { return None };
+                WriteMode::Fenced { lock: lock.clone(), token: u64::try_from(*token).ok()? }
+            }
             WriteUse::Poison(only) => WriteMode::Poison { only: self.maybe(only.as_ref(), Self::node)? },
         })
     }

@@ -13,7 +13,7 @@ mod threads;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use checker::history::{Op, Outcome, ProcessId};
+use checker::history::{Key, Op, Outcome, ProcessId};
 use cluster::client::Place;
 use cluster::levers::ProcessState;
 use cluster::system::{NodeId, Role, View, WriteMode};
@@ -322,13 +322,17 @@ impl Player {
     /// The reads that show everything that the operations ever touched.
     pub fn final_reads(&self) -> Vec<Op> {
         let mut reads: Vec<Op> = Vec::new();
+        let of_lock = self.operations.values().filter(|operation| matches!(operation.op, Op::Other { .. }));
+        let locks: BTreeSet<Key> = of_lock.map(|operation| operation.op.key().clone()).collect();
         for operation in self.operations.values() {
             let key = operation.op.key().clone();
             let read = match &operation.op {
                 Op::Add { .. } | Op::Members { .. } => Op::Members { key },
                 _ => Op::Read { key },
             };
-            if !reads.contains(&read) {
+            // Who has a lock in the end is nothing that anybody wrote.
+            let is_lock = locks.contains(operation.op.key());
+            if !is_lock && !reads.contains(&read) {
                 reads.push(read);
             }
         }

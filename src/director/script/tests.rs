@@ -1,9 +1,9 @@
 //! Choreographies in virtual time: the test plays the cluster.
 
-use checker::history::{Outcome, Reply, Value};
+use checker::history::{Key, Op, Outcome, Reply, Value};
 use cluster::levers::ProcessState;
 use cluster::order::Order;
-use cluster::system::{NodeId, Role, View};
+use cluster::system::{NodeId, Role, View, WriteMode};
 
 use super::{Attempt, Came, Deed, News, Player, Progress, StoryLine, Taken, TakenOutcome, Todo};
 use crate::director::Nanos;
@@ -223,6 +223,28 @@ fn an_operation_that_is_repeated_ends_with_an_answer_and_not_with_a_later_refusa
     play.ends(third.number, ok());
     assert_eq!(play.player.progress(), Progress::Done);
     assert_eq!(play.player.final_reads().len(), 1);
+}
+
+#[test]
+fn a_write_carries_the_token_that_its_lock_operation_was_given() {
+    let steps = "checks: [mutual-exclusion]\nsteps:\n  - begin: { lock: { at: n1, key: l, client: a, ttl: 300ms, as: t } }\n  - put: { \
+                 at: n2, key: x, value: 1, client: b, token: t }\n";
+    let mut play = Play::new(steps);
+    let lock = play.call();
+    let acquire =
+        Op::Other { key: Key::new("l"), function: "acquire".into(), argument: Value::Text("a".into()) };
+    assert_eq!((lock.op, lock.write_mode), (acquire, WriteMode::Expiring { ttl_ms: 300 }));
+    assert_eq!(play.todo, [], "the token is not known yet");
+    play.ends(lock.number, Outcome::Ok(Reply::Value(Value::Int(7))));
+    let put = play.call();
+    assert_eq!(put.write_mode, WriteMode::Fenced { lock: "l".to_owned(), token: 7 });
+    play.ends(put.number, ok());
+    assert_eq!(play.player.progress(), Progress::Done);
+    assert_eq!(
+        play.player.final_reads(),
+        [Op::Read { key: Key::new("x") }],
+        "a lock is nothing that was written"
+    );
 }
 
 #[test]

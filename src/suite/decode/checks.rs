@@ -51,14 +51,47 @@ pub(super) fn read(
     (out.len() == before).then_some(checks)
 }
 
-/// Refuses checks of the history where a key ends by itself: to them its end looks like a lost write.
-pub(super) fn refuse_expiry(root: &Node, script: &Script, vocabulary: &Vocabulary, out: &mut Diagnostics) {
-    if !script.expires() {
-        return;
+/// What some checks of the history do not know.
+struct Misfit<'w> {
+    /// What steps do, as a reason.
+    does: &'w str,
+    /// What the checks do not know.
+    unknown: &'w str,
+    /// What they would make of it.
+    label: &'w str,
+    /// What to do.
+    help: &'w str,
+}
+
+/// Refuses checks of the history that would misjudge what the steps do: where a key ends by itself that looks like a lost
+/// write, and a lock among keys is not linearizable as any of them.
+pub(super) fn refuse_misfits(root: &Node, script: &Script, vocabulary: &Vocabulary, out: &mut Diagnostics) {
+    if script.expires() {
+        let misfit = Misfit {
+            does: "a step writes with a `ttl`",
+            unknown: "that keys with a `ttl` end by themselves",
+            label: "it would take that for a lost write",
+            help: "judge it by checks of the traces, such as `state-machine-safety`",
+        };
+        let of_history =
+            |name: &str| vocabulary.check(name).is_some_and(|check| check.evidence == Evidence::Model);
+        refuse(root, &misfit, &of_history, out);
     }
-    let help = "judge it by checks of the traces, such as `state-machine-safety`";
+    if script.locks() {
+        let misfit = Misfit {
+            does: "a step takes a lock",
+            unknown: "locks that end by themselves beside other keys",
+            label: "it has no model of them",
+            help: "judge locks by `mutual-exclusion`, and what they protect by `lost-commits` and the session guarantees",
+        };
+        refuse(root, &misfit, &|name| name == "linearizable", out);
+    }
+}
+
+fn refuse(root: &Node, misfit: &Misfit<'_>, judges: &dyn Fn(&str) -> bool, out: &mut Diagnostics) {
+    let help = misfit.help;
     let Some(entry) = super::matrix::entry(root, "checks") else {
-        let message = "a step writes with a `ttl`, so that not every check fits";
+        let message = format!("{}, so that not every check fits", misfit.does);
         out.push(Diagnostic::new(root.place.clone(), message).label("name the `checks`").help(help));
         return;
     };
@@ -68,10 +101,9 @@ pub(super) fn refuse_expiry(root: &Node, script: &Script, vocabulary: &Vocabular
             Value::Map(entries) => entries.first().map_or("", |entry| entry.key.as_str()),
             _ => continue,
         };
-        if vocabulary.check(name).is_some_and(|check| check.evidence == Evidence::Model) {
-            let message = format!("`{name}` does not know that keys with a `ttl` end by themselves");
-            let label = "it would take that for a lost write";
-            out.push(Diagnostic::new(item.place.clone(), message).label(label).help(help));
+        if judges(name) {
+            let message = format!("`{name}` does not know {}", misfit.unknown);
+            out.push(Diagnostic::new(item.place.clone(), message).label(misfit.label).help(help));
         }
     }
 }

@@ -126,7 +126,7 @@ fn suite(
     }
     let checks = checks::read(&mut fields, scripted, &system, workload.entry, vocabulary, out);
     if let Some(Some(script)) = &steps.value {
-        checks::refuse_expiry(root, script, vocabulary, out);
+        checks::refuse_misfits(root, script, vocabulary, out);
     }
     let thresholds = thresholds::read(&mut fields, scripted, faults.given, vocabulary, out);
     let labels = steps.labels();

@@ -102,6 +102,62 @@ fn writes_that_end_by_themselves_are_not_judged_by_the_history() {
     }
 }
 
+/// A suite that ends with these steps, behind one that takes a lock and one that takes none.
+fn with_lock(steps: &str, checks: &str) -> String {
+    let head = "version: 1\nname: x\nsystem: { use: raftkv, nodes: 3 }\nsteps:\n  - lock: { at: n1, key: l, client: a, ttl: 300ms, \
+                as: first }\n  - put: { at: n1, key: x, value: 1, client: b, as: w }\n";
+    format!("{head}{steps}{checks}")
+}
+
+#[test]
+fn a_write_carries_the_token_of_a_lock_operation() {
+    let read = |step: &str| {
+        let source = with_lock(&format!("  - {step}\n"), "checks: [mutual-exclusion, lost-commits]\n");
+        read("suite.yaml", source.as_bytes(), &[], &vocabulary()).map_err(|problems| problems.to_string())
+    };
+    for step in [
+        "put: { at: n1, key: x, value: 1, client: a, token: first }",
+        "begin: { lock: { at: n1, key: l, client: b, ttl: 1s }, as: second }",
+        "begin: { put: { at: n1, key: x, value: 1, token: first }, as: w }",
+        "lock: { key: m, client: a }",
+        "unlock: { key: l, client: a, expect: failed }",
+        "get: { at: n1, key: l, sees: reply(first) }",
+    ] {
+        read(step).unwrap_or_else(|problems| panic!("{step}: {problems}"));
+    }
+    for (step, why) in [
+        ("put: { at: n1, key: x, value: 1, token: frist }", "did you mean `first`"),
+        ("put: { at: n1, key: x, value: 1, token: w }", "`w` takes no lock"),
+        ("put: { key: x, value: 1, token: first }", "turns to one node"),
+        ("put: { at: n1, key: x, value: 1, token: first, ttl: 1s }", "does not end by itself"),
+        ("append: { at: n1, key: x, value: 1, token: first }", "unknown"),
+        ("lock: { at: n1, key: l }", "has no `client`"),
+        ("lock: { at: n1, key: l, client: a, tll: 1s }", "did you mean `ttl`"),
+        ("lock: { key: l, client: a, ttl: 1s }", "turns to one node"),
+        ("unlock: { at: n1, key: l, client: a, ttl: 1s }", "unknown"),
+        ("lokc: { at: n1, key: l, client: a }", "did you mean `lock`"),
+    ] {
+        let problems = read(step).expect_err(step);
+        assert!(problems.contains(why), "{step}: {problems}");
+    }
+    let etcd = with_lock("", "checks: [mutual-exclusion]\n").replace("raftkv", "etcd");
+    let problems =
+        super::super::read("suite.yaml", etcd.as_bytes(), &[], &vocabulary()).expect_err("no locks");
+    assert!(problems.to_string().contains("`etcd` cannot perform acquire"), "{problems}");
+}
+
+#[test]
+fn locks_beside_keys_are_not_judged_as_linearizable() {
+    let read = |checks: &str| {
+        read("suite.yaml", with_lock("", checks).as_bytes(), &[], &vocabulary()).map_err(|p| p.to_string())
+    };
+    read("checks: [mutual-exclusion, lost-commits, stale-read]\n").unwrap_or_else(|p| panic!("{p}"));
+    let problems = read("checks: [linearizable]\n").expect_err("it knows no locks");
+    assert!(problems.contains("`linearizable` does not know locks"), "{problems}");
+    let problems = read("").expect_err("all that fit would include it");
+    assert!(problems.contains("name the `checks`"), "{problems}");
+}
+
 #[test]
 fn claims_look_at_a_part_between_labels() {
     let source = "version: 1\nname: x\nsystem: { use: raftkv, nodes: 3 }\nsteps:\n  - campaign: n1\n    label: stood\n  - kill: n1\n    \

@@ -23,6 +23,10 @@ use super::super::http::{Answer, Http, Request, Trouble};
 use super::super::route::{Route, Tour};
 use super::node_named;
 
+/// The operations of a lock, as histories name them.
+const ACQUIRE: &str = "acquire";
+const RELEASE: &str = "release";
+
 /// Where a client's reads begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
@@ -135,7 +139,7 @@ impl RaftKvClient {
         loop {
             let node = Some(tour.node());
             let done = |outcome| Completion { outcome, node };
-            let request = match (request(tour.base(), op, self.mode, self.write_mode), place) {
+            let request = match (request(tour.base(), op, self.mode, &self.write_mode), place) {
                 (Ok(request), None) => match self.seen.load(Ordering::Relaxed) {
                     0 => request,
                     seen => request.header("raft-session-index", seen),
@@ -210,7 +214,7 @@ fn unclear(op: &Op, why: String) -> Outcome {
 }
 
 /// The request for a call; an error if the store has no such value.
-fn request(base: &str, op: &Op, mode: Option<&str>, write_mode: WriteMode) -> Result<Request, String> {
+fn request(base: &str, op: &Op, mode: Option<&str>, write_mode: &WriteMode) -> Result<Request, String> {
     let kv = |key: &Key| format!("{base}/kv/{}", escape(key));
     let set = |key: &Key| format!("{base}/set/{}", escape(key));
     Ok(match op {
@@ -219,6 +223,10 @@ fn request(base: &str, op: &Op, mode: Option<&str>, write_mode: WriteMode) -> Re
             WriteMode::Plain => Request::new(Method::PUT, kv(key), text(value)?),
             WriteMode::Expiring { ttl_ms } => {
                 Request::new(Method::PUT, format!("{}?ttl={ttl_ms}ms", kv(key)), text(value)?)
+            }
+            WriteMode::Fenced { lock, token } => {
+                let fence = format!("lock={}&token={token}", escape(&Key::new(lock)));
+                Request::new(Method::PUT, format!("{}?{fence}", kv(key)), text(value)?)
             }
             WriteMode::Poison { only } => {
                 let only = only.map_or_else(String::new, |node| format!("?only={node}"));
@@ -229,7 +237,17 @@ fn request(base: &str, op: &Op, mode: Option<&str>, write_mode: WriteMode) -> Re
         Op::Append { key, value } => Request::new(Method::POST, format!("{}/append", kv(key)), text(value)?),
         Op::Add { key, value } => Request::new(Method::POST, set(key), text(value)?),
         Op::Members { key } => Request::new(Method::GET, set(key) + &query(mode), Vec::new()),
-        Op::Other { function, .. } => return Err(format!("the store has no {function}")),
+        Op::Other { key, function, argument: owner } => match &**function {
+            ACQUIRE => {
+                let ttl = match write_mode {
+                    WriteMode::Expiring { ttl_ms } => format!("?ttl={ttl_ms}ms"),
+                    _ => String::new(),
+                };
+                Request::new(Method::POST, format!("{}/lock{ttl}", kv(key)), text(owner)?)
+            }
+            RELEASE => Request::new(Method::POST, format!("{}/unlock", kv(key)), text(owner)?),
+            _ => return Err(format!("the store has no {function}")),
+        },
         Op::Cas { key, expected, new } => {
             let expected = if *expected == Value::Nil { Json::Null } else { text(expected)?.into() };
             let body = json!({ "expected": expected, "new": text(new)? });
@@ -290,6 +308,8 @@ fn interpret(op: &Op, answer: &Answer) -> Meaning {
     match answer.status {
         200 | 204 => success(op, &body),
         409 if body.get("swapped") == Some(&Json::Bool(false)) => mismatch(&body),
+        // Decided in the log: the lock is not this client's, or not under this token.
+        409 if body.get("locked") == Some(&Json::Bool(false)) => Meaning::Refused(held(&body)),
         421 => Meaning::NotLeader(body.get("leader").and_then(node_named)),
         // 413: too large for an entry, and refused before anything was done.
         413 | 503 => Meaning::Refused(error()),
@@ -308,6 +328,11 @@ fn success(op: &Op, body: &Json) -> Meaning {
             Some(false) => mismatch(body),
             None => unreadable(),
         },
+        // A lock is read as the token under which it is held.
+        Op::Read { .. } if body.get("token").is_some() => match token(body) {
+            Some(token) => Meaning::Done(Reply::Value(Value::Int(token))),
+            None => unreadable(),
+        },
         Op::Read { .. } => match (body.get("list").and_then(list), body.get("value")) {
             (Some(items), _) => Meaning::Done(Reply::Value(items)),
             (None, Some(Json::Null)) => Meaning::Done(Reply::Value(Value::Nil)),
@@ -318,7 +343,26 @@ fn success(op: &Op, body: &Json) -> Meaning {
             Some(members) => Meaning::Done(Reply::Value(members)),
             None => unreadable(),
         },
-        Op::Other { .. } => unreadable(),
+        Op::Other { function, .. } => match (&**function, token(body)) {
+            (ACQUIRE, Some(token)) => Meaning::Done(Reply::Value(Value::Int(token))),
+            (RELEASE, _) => Meaning::Done(Reply::Done),
+            _ => unreadable(),
+        },
+    }
+}
+
+fn token(body: &Json) -> Option<i64> {
+    body.get("token").and_then(Json::as_i64)
+}
+
+/// Who has the lock instead.
+fn held(body: &Json) -> String {
+    let Some(actual) = body.get("actual").filter(|actual| !actual.is_null()) else {
+        return "nobody has the lock".to_owned();
+    };
+    match (actual.get("owner").and_then(Json::as_str), token(actual)) {
+        (Some(owner), Some(token)) => format!("{owner} has the lock, under token {token}"),
+        _ => format!("what is there is no lock: {actual}"),
     }
 }
 

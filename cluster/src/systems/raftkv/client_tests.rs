@@ -98,6 +98,10 @@ async fn requests_are_what_the_node_documents() {
 async fn writes_that_are_more_than_plain_ones_are_asked_for_as_the_node_documents() {
     for (mode, expected) in [
         (WriteMode::Expiring { ttl_ms: 500 }, "PUT /kv/r1?ttl=500ms HTTP/1.1\r\n"),
+        (
+            WriteMode::Fenced { lock: "a/b".to_owned(), token: 9 },
+            "PUT /kv/r1?lock=a%2Fb&token=9 HTTP/1.1\r\n",
+        ),
         (WriteMode::Poison { only: None }, "POST /kv/r1/poison HTTP/1.1\r\n"),
         (WriteMode::Poison { only: Some(NodeId(2)) }, "POST /kv/r1/poison?only=n2 HTTP/1.1\r\n"),
     ] {
@@ -107,6 +111,47 @@ async fn writes_that_are_more_than_plain_ones_are_asked_for_as_the_node_document
         let request = &servers.requests()[0].1;
         assert!(request.starts_with(expected) && request.ends_with("\r\n\r\n7"), "{request}");
     }
+}
+
+fn lock(function: &str) -> Op {
+    Op::Other { key: Key::new("l"), function: function.into(), argument: Value::Text("a".into()) }
+}
+
+#[tokio::test]
+async fn locks_answer_tokens_and_refuse_in_the_log() {
+    let held = || Act::Answer(409, r#"{"locked":false,"actual":{"owner":"b","token":9}}"#.into());
+    let free = Act::Answer(409, r#"{"locked":false,"actual":null}"#.into());
+    let acts =
+        vec![ok(r#"{"locked":true,"token":7}"#), held(), ok("{}"), free, ok(r#"{"owner":"a","token":7}"#)];
+    let servers = serve(&[Some(acts)]).await;
+    let client = client(&servers).writing_by(WriteMode::Expiring { ttl_ms: 300 });
+    let mut outcomes = Vec::new();
+    for op in [lock("acquire"), lock("acquire"), lock("release"), lock("release"), read()] {
+        outcomes.push(client.call(ProcessId(4), &op).await.outcome);
+    }
+    let token = Outcome::Ok(Reply::Value(Value::Int(7)));
+    let refused = |why: &str| Outcome::Failed(why.to_owned());
+    assert_eq!(
+        outcomes,
+        [
+            token.clone(),
+            refused("b has the lock, under token 9"),
+            Outcome::Ok(Reply::Done),
+            refused("nobody has the lock"),
+            token
+        ]
+    );
+    let requests = servers.requests();
+    assert!(requests[0].1.starts_with("POST /kv/l/lock?ttl=300ms HTTP/1.1\r\n"), "{}", requests[0].1);
+    assert!(requests[2].1.starts_with("POST /kv/l/unlock HTTP/1.1\r\n"), "{}", requests[2].1);
+    assert!(requests.iter().take(4).all(|(_, request)| request.ends_with("\r\n\r\na")));
+}
+
+#[tokio::test]
+async fn a_fenced_write_that_is_refused_had_no_effect() {
+    let servers = serve(&[Some(vec![Act::Answer(409, r#"{"locked":false,"actual":null}"#.into())])]).await;
+    let client = client(&servers).writing_by(WriteMode::Fenced { lock: "l".to_owned(), token: 7 });
+    assert!(is_failed(&client.call(ProcessId(4), &write()).await));
 }
 
 #[tokio::test]

@@ -82,7 +82,7 @@ impl System for RaftKv {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            ops: &["read", "write", "cas", "delete", "append", "add", "members"],
+            ops: &["read", "write", "cas", "delete", "append", "add", "members", "acquire", "release"],
             trace: true,
             edits: true,
             roles: true,

@@ -28,10 +28,12 @@ fn common(one: &Names, other: &Names) -> Names {
     let both = |a: &std::collections::BTreeSet<String>, b: &std::collections::BTreeSet<String>| {
         a.intersection(b).cloned().collect()
     };
+    let locks = one.locks.iter().filter(|(name, key)| other.locks.get(*name) == Some(key));
     let bindings = one.bindings.iter().filter(|(name, _)| other.bindings.contains_key(*name));
     Names {
         bindings: bindings.map(|(name, kind)| (name.clone(), *kind)).collect(),
         operations: both(&one.operations, &other.operations),
+        locks: locks.map(|(name, key)| (name.clone(), key.clone())).collect(),
         orders: both(&one.orders, &other.orders),
         labels: both(&one.labels, &other.labels),
         messages: both(&one.messages, &other.messages),

@@ -249,6 +249,8 @@ pub(in super::super) const VERBS: &[(&str, &str)] = &[
     ("append", "Appends to a list: `append: { key: l, value: 1 }`."),
     ("add", "Adds to a set: `add: { key: s, value: 1 }`."),
     ("members", "Reads a set: `members: { key: s }`."),
+    ("lock", "Takes a lock: `lock: { at: n1, key: l, client: a, ttl: 300ms, as: t }`."),
+    ("unlock", "Gives a lock back: `unlock: { key: l, client: a }`."),
     ("begin", "Begins an operation or an order and goes on: `begin: { put: { key: k, value: 1 }, as: w }`."),
     ("retry", "Sends an operation again under its number: `retry: { op: w, at: n2 }`."),
     ("wait", "Waits for a condition: `wait: role(n1) = leader@1` with `within`, `for`, `then`, `else`."),

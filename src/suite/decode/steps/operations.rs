@@ -1,4 +1,5 @@
-//! Verbs that are operations of clients: `put`, `get`, `delete`, `cas`, `append`, `add`, `members`, `begin`, `retry`.
+//! Verbs that are operations of clients: `put`, `get`, `delete`, `cas`, `append`, `add`, `members`, `lock`, `unlock`, `begin`,
+//! `retry`.
 
 use cluster::system::ReadMode;
 
@@ -8,7 +9,7 @@ use super::super::super::settings::malformed;
 use super::super::super::tree::{Node, Value};
 use super::super::super::{scalars, suggest};
 use super::super::{named, unknown};
-use super::args::{choice, duration, one_of, possible};
+use super::args::{choice, duration, one_of, possible, required};
 use super::orders::LONG;
 use super::{Given, Reader};
 use crate::script::expr::{Text, Type};
@@ -17,7 +18,7 @@ use crate::script::model::{Call, Ground, OpExpect, OpFunction, Operation, Retrie
 /// How long an operation has to stay open to count as pending, where the step says nothing.
 const PENDING_NS: u64 = 200_000_000;
 
-const FUNCTIONS: [(&str, OpFunction); 8] = [
+const FUNCTIONS: [(&str, OpFunction); 10] = [
     ("put", OpFunction::Put),
     ("poison", OpFunction::Put),
     ("get", OpFunction::Get),
@@ -26,6 +27,8 @@ const FUNCTIONS: [(&str, OpFunction); 8] = [
     ("append", OpFunction::Append),
     ("add", OpFunction::Add),
     ("members", OpFunction::Members),
+    ("lock", OpFunction::Lock),
+    ("unlock", OpFunction::Unlock),
 ];
 
 const MODES: [(&str, Option<ReadMode>); 4] = [
@@ -97,9 +100,7 @@ impl<'r, 'n> Reader<'r, 'n> {
         if name.is_some() {
             operation.name = name;
         }
-        if let Some(name) = &operation.name {
-            self.names.operations.insert(name.clone());
-        }
+        self.has_begun(&operation);
         if !operation.expect.is_empty() || operation.sees.is_some() {
             let message = "nothing can be expected of an operation that only begins";
             let help = "wait for it: `wait: acked(w)`";
@@ -117,10 +118,20 @@ impl<'r, 'n> Reader<'r, 'n> {
         out: &mut Diagnostics,
     ) -> (Option<Operation>, Fields<'n>) {
         let read = self.operation_fields(word, &mut fields, ground, out);
-        if let Some(name) = read.as_ref().and_then(|operation| operation.name.clone()) {
-            self.names.operations.insert(name);
+        if let Some(operation) = &read {
+            self.has_begun(operation);
         }
         (read, fields)
+    }
+
+    /// From here on steps may name it.
+    fn has_begun(&mut self, operation: &Operation) {
+        let Some(name) = &operation.name else { return };
+        self.names.operations.insert(name.clone());
+        match operation.call.function {
+            OpFunction::Lock => self.names.locks.insert(name.clone(), operation.call.key.clone()),
+            _ => self.names.locks.remove(name),
+        };
     }
 
     fn operation_fields(
@@ -152,7 +163,11 @@ impl<'r, 'n> Reader<'r, 'n> {
         let mode = if is_read { one_of(fields, "mode", None, MODES, out) } else { Some(None) };
         let timeout = |node: &Node, out: &mut Diagnostics| duration(node, "timeout", out).map(Some);
         let timeout_ns = possible(fields, "timeout", None, out, timeout);
-        let client = possible(fields, "client", None, out, fresh("the name of a client"));
+        let whose = fresh("the name of a client");
+        let client = match function {
+            OpFunction::Lock | OpFunction::Unlock => required(fields, ("client", "client: a"), out, whose),
+            _ => possible(fields, "client", None, out, whose),
+        };
         let retries = one_of(fields, "retries", Retries::None, RETRIES, out);
         Some(Operation {
             call: Call { function, key: key?, value: value?, expected: expected?, bytes: bytes? },
@@ -181,9 +196,17 @@ impl<'r, 'n> Reader<'r, 'n> {
         let (place, before) = (fields.place().clone(), out.len());
         let mode = match word {
             "poison" => self.optional(fields, "only", &[Type::Node], out).ok().map(WriteUse::Poison)?,
-            "put" => possible(fields, "ttl", WriteUse::Plain, out, |node, out| {
-                duration(node, "ttl", out).map(|ns| WriteUse::Expiring(ns.div_ceil(1_000_000)))
-            })?,
+            "put" => match (fields.take("ttl"), fields.take("token")) {
+                (None, None) => WriteUse::Plain,
+                (Some(ttl), None) => ends_after(&ttl.value, out)?,
+                (None, Some(token)) => self.token(&token.value, out)?,
+                (Some(_), Some(token)) => {
+                    let message = "what is written with a `token` does not end by itself";
+                    out.push(Diagnostic::new(token.key_place.clone(), message).label("there is a `ttl` too"));
+                    return None;
+                }
+            },
+            "lock" => possible(fields, "ttl", WriteUse::Plain, out, ends_after)?,
             _ => return Some(WriteUse::Plain),
         };
         if mode == WriteUse::Plain {
@@ -198,6 +221,24 @@ impl<'r, 'n> Reader<'r, 'n> {
             out.push(Diagnostic::new(place, message).label("this step can never be taken"));
         }
         (out.len() == before).then_some(mode)
+    }
+
+    /// The operation whose token a write carries.
+    fn token(&self, node: &Node, out: &mut Diagnostics) -> Option<WriteUse> {
+        let by = &scalar(node, "the name of an operation that takes a lock", out)?.text;
+        if let Some(lock) = self.names.locks.get(by) {
+            return Some(WriteUse::Fenced { lock: lock.clone(), by: by.clone() });
+        }
+        let known: Vec<&str> = self.names.locks.keys().map(String::as_str).collect();
+        out.push(match (self.names.operations.contains(by), known.as_slice()) {
+            (true, _) => Diagnostic::new(node.place.clone(), format!("`{by}` takes no lock"))
+                .label("only that is answered with a token"),
+            (false, []) => Diagnostic::new(node.place.clone(), format!("there is no lock operation `{by}`"))
+                .label("no step before takes a lock under a name")
+                .help(format!("name it: `lock: {{ at: n1, key: l, client: a, as: {by} }}`")),
+            (false, known) => unknown(&node.place, "lock operation", by, known),
+        });
+        None
     }
 
     /// What is written, and what is expected to be there.
@@ -219,7 +260,11 @@ impl<'r, 'n> Reader<'r, 'n> {
                 let expected = needed("from", "from: 1");
                 (needed("to", "to: 2"), expected)
             }
-            OpFunction::Get | OpFunction::Delete | OpFunction::Members => (Some(None), Some(None)),
+            OpFunction::Get
+            | OpFunction::Delete
+            | OpFunction::Members
+            | OpFunction::Lock
+            | OpFunction::Unlock => (Some(None), Some(None)),
         }
     }
 
@@ -253,6 +298,11 @@ impl<'r, 'n> Reader<'r, 'n> {
         }
         Some(Verb::Retry { op: name.clone(), at: at.ok()?, expect: expect? })
     }
+}
+
+/// `ttl`: stores count in milliseconds.
+fn ends_after(node: &Node, out: &mut Diagnostics) -> Option<WriteUse> {
+    duration(node, "ttl", out).map(|ns| WriteUse::Expiring(ns.div_ceil(1_000_000)))
 }
 
 /// How many bytes a value is made to have.
