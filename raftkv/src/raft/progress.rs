@@ -26,8 +26,8 @@ pub(super) enum Probe {
     Ready,
     /// On its way.
     Sent,
-    /// To be sent once more, without entries: there was no answer, and whoever does not answer is not sent the same entries
-    /// again and again.
+    /// To be sent once more, with one entry: there was no answer, and whoever does not answer is not sent many entries again and
+    /// again.
     Again,
 }
 
@@ -171,9 +171,17 @@ impl Progress {
     }
 
     /// Whether the next probe only asks, because entries could still be sent in vain.
-    pub(super) fn only_asks(&self) -> bool {
-        let is_searching = self.refused_at.is_some_and(|refused| self.next_index < refused);
-        is_searching || self.feeding == Feeding::Probe(Probe::Again)
+    pub(super) fn is_searching(&self) -> bool {
+        self.refused_at.is_some_and(|refused| self.next_index < refused)
+    }
+
+    /// How many entries the next message may carry, of `most`.
+    pub(super) fn entries_at_once(&self, most: usize) -> usize {
+        match self.feeding {
+            Feeding::Probe(_) if self.is_searching() => 0,
+            Feeding::Probe(Probe::Again) => most.min(1),
+            Feeding::Probe(_) | Feeding::Pipeline => most,
+        }
     }
 
     /// Takes for granted that the follower has everything up to `match_index`, whoever says so.
@@ -328,7 +336,7 @@ mod tests {
                     probes += 1;
                     let prev_index = progress.next_index - 1;
                     assert!(prev_index >= floor && probes <= 9, "{agreed}: {progress:?}");
-                    let entries = if progress.only_asks() { 0 } else { 100 - prev_index };
+                    let entries = if progress.is_searching() { 0 } else { 100 - prev_index };
                     progress.sent(Micros(0), None, 0);
                     if prev_index <= agreed {
                         progress.matched(Micros(0), prev_index + entries);

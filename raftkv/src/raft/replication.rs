@@ -209,11 +209,8 @@ impl Raft {
                     behind.push(peer);
                     break;
                 }
-                let entries = if progress.only_asks() {
-                    Vec::new()
-                } else {
-                    self.log.slice(progress.next_index, limit)
-                };
+                let limit = SliceLimit { entries: progress.entries_at_once(limit.entries), ..limit };
+                let entries = self.log.slice(progress.next_index, limit);
                 let bytes = entries.iter().map(Entry::size_bytes).sum();
                 progress.sent(now, entries.last().map(|entry| entry.index), bytes);
                 let prev_term = self.log.term(prev_index).unwrap_or_default();
