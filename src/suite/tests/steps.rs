@@ -43,7 +43,7 @@ fn the_examples_of_verbs_are_steps() {
         for example in sentence.split('`').skip(1).step_by(2) {
             let stands_alone = example.starts_with(&format!("{verb}:")) && !sentence.contains("` with ");
             if stands_alone && !matches!(*verb, "parallel" | "call" | "repeat" | "for-each" | "if") {
-                accept(&format!("{head}  - {example}\n"));
+                accept(&format!("{head}  - {example}\nchecks: [state-machine-safety]\n"));
                 read_so_far += 1;
             }
         }

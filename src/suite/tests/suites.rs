@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::schema::{invalid, yaml};
-use crate::suite::{Suite, is_suite, read, read_file, schema, vocabulary};
+use crate::suite::{Evidence, Suite, is_suite, read, read_file, schema, vocabulary};
 
 fn suites(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).expect("the suites can be listed") {
@@ -70,9 +70,12 @@ fn every_example_is_read_and_its_own() {
             suite.faults.expect("there are faults").mix.iter().any(|used| used.fault == fault.entry.name)
         );
     }
-    // The workload that every check of a history fits.
-    let head = head.replace("kind: register", "kind: append");
+    // The workload that every check of a history fits, but for those of what only steps call.
+    let of_workload = head.replace("kind: register", "kind: append");
+    let of_steps = "version: 1\nname: example\nsystem: { use: raftkv }\nsteps: [{ campaign: n1 }]\n";
     for check in &words.checks {
+        let fits = words.workloads.iter().any(|workload| workload.checks.contains(&check.entry.name));
+        let head = if fits || check.evidence != Evidence::Model { &of_workload } else { of_steps };
         let suite = accept(&format!("{head}{}\n", check.entry.example));
         assert!(suite.checks.iter().any(|used| used.check == check.entry.name), "{}", check.entry.example);
     }
